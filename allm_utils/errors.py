@@ -1,0 +1,29 @@
+"""What can go wrong, as one line that names the file, the fault and the cure."""
+
+
+class AllmError(Exception):
+    """Base of every error a user can cause. The command line prints it without a traceback."""
+
+
+class DataError(AllmError):
+    """A data tree, a label file or a split is not what the step needs."""
+
+
+class ImageError(AllmError):
+    """An image cannot be read, or is not of the kind the model was trained on."""
+
+
+class WeightsError(AllmError):
+    """Pre-trained weights are neither on disk nor to be downloaded."""
+
+
+class ModelError(AllmError):
+    """A file is not a model of ours, or lacks the card that says how to feed it."""
+
+
+class ConfigError(AllmError):
+    """A setting is outside its range, or contradicts another."""
+
+
+class RecordError(AllmError):
+    """A run record is missing, malformed, stale or already there."""
