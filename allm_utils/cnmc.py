@@ -340,7 +340,7 @@ def download(dest):
         return Path(kagglehub.dataset_download(KAGGLE_HANDLE, output_dir=str(dest)))
     except FileExistsError:
         raise DataError(
-            f"{dest}: already holds files but no finished download; empty it, or give another folder"
+            f"{dest}: holds files but no finished download; empty it, or give another folder"
         ) from None
     except Exception as error:  # kagglehub lets through its own errors, requests' and the system's
         reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -368,8 +368,7 @@ def _locate(root):
             label = CLASSES.index(path.name.upper())
             folders.append(_Folder("train", int(fold[1]), label, path, names))
         elif _FOLD.fullmatch(path.name) and not any(
-            _FOLD.fullmatch(child.name) or child.name.upper() in CLASSES
-            for child in path.iterdir()
+            _FOLD.fullmatch(child.name) or child.name.upper() in CLASSES for child in path.iterdir()
         ):
             raise DataError(f"{path}: neither an 'all' nor a 'hem' folder in it; {_CURE}")
         elif test_set and names:
