@@ -1,0 +1,151 @@
+"""The paper's augmentation (section 3.3): once as it reads, in imgaug, and once fast, for training."""
+
+from dataclasses import dataclass
+
+import cv2
+import imgaug as ia
+import imgaug.augmenters as iaa
+import imgaug.parameters as iap
+import numpy as np
+
+from .errors import ConfigError
+from .noise import NoiseBank
+
+cv2.setNumThreads(1)  # the training loop runs several pictures at once; nested threads only fight
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Ranges of section 3.3, as Keras' ``ImageDataGenerator`` reads them.
+
+    Attributes
+    ----------
+    sigmas : tuple of float
+        Gaussian noise; each picture gets one of them, with equal chances.
+    clean_share : float
+        Share of pictures left without noise. The paper does not say; 0 here.
+    rotation : float
+        Degrees, uniform in ± this.
+    shift : float
+        Share of width and of height, uniform in ± this.
+    shear : float
+        Degrees, uniform in ± this.
+    zoom : tuple of float
+        Uniform, drawn for each axis; below 1 the cell grows.
+    brightness : tuple of float
+        Factor, uniform. Always below 1: every training picture is darkened, no test picture is.
+    flip : float
+        Probability of a horizontal flip.
+    """
+
+    sigmas: tuple[float, ...] = (3, 9)
+    clean_share: float = 0.0
+    rotation: float = 45
+    shift: float = 0.1
+    shear: float = 3
+    zoom: tuple[float, float] = (0.8, 1.0)
+    brightness: tuple[float, float] = (0.4, 0.8)
+    flip: float = 0.5
+
+    def __post_init__(self):
+        if not 0 <= self.clean_share <= 1:
+            raise ConfigError(f"clean_share {self.clean_share}: give a share from 0 to 1")
+
+
+def reference(seed: int | None = None, recipe: Recipe | None = None) -> iaa.Augmenter:
+    """Write section 3.3 down in imgaug, the library the authors used.
+
+    The area that a warp uncovers is filled with black, the background of every picture. (The
+    paper does not say; Keras' default smears the edge pixels instead.)
+
+    Returns
+    -------
+    imgaug.augmenters.Augmenter
+        Call it with ``images=`` and a ``uint8 (N, H, W, 3)`` batch.
+    """
+    recipe = recipe or Recipe()
+    zoom = {axis: iap.Divide(1.0, iap.Uniform(*recipe.zoom), elementwise=True) for axis in "xy"}
+    noise = iaa.OneOf([iaa.AdditiveGaussianNoise(scale=s, per_channel=True) for s in recipe.sigmas])
+    return iaa.Sequential(
+        [
+            iaa.Sometimes(1 - recipe.clean_share, noise),
+            iaa.Affine(
+                rotate=(-recipe.rotation, recipe.rotation),
+                translate_percent={axis: (-recipe.shift, recipe.shift) for axis in "xy"},
+                shear=(-recipe.shear, recipe.shear),
+                scale=zoom,
+                mode="constant",
+                cval=0,
+            ),
+            iaa.Fliplr(recipe.flip),
+            iaa.Multiply(recipe.brightness),
+        ],
+        seed=None if seed is None else ia.random.RNG(seed),
+    )
+
+
+def affine(recipe: Recipe, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw one warp: rotation, shift, shear, zoom and flip about the centre, as one matrix.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``float64 (2, 3)``; maps output pixel coordinates (x, y) to input coordinates.
+    """
+    theta, shear = np.deg2rad(
+        [rng.uniform(-recipe.rotation, recipe.rotation), rng.uniform(-recipe.shear, recipe.shear)]
+    )
+    shift = rng.uniform(-recipe.shift, recipe.shift, 2) * size
+    zoom = rng.uniform(*recipe.zoom, 2)
+    if rng.random() < recipe.flip:
+        zoom[0] = -zoom[0]
+    cos, sin = np.cos(theta), np.sin(theta)
+    rotate = np.array([[cos, -sin], [sin, cos]])
+    linear = rotate @ np.array([[1, -np.sin(shear)], [0, np.cos(shear)]]) @ np.diag(zoom)
+    centre = np.full(2, (size - 1) / 2)
+    return np.column_stack([linear, centre + rotate @ shift - linear @ centre])
+
+
+class Augmenter:
+    """The same recipe, fast: banked noise, one warp per picture, brightness by a scaled copy.
+
+    Parameters
+    ----------
+    recipe : Recipe, optional
+    seed : int
+        Seed of the noise bank.
+    """
+
+    def __init__(self, recipe: Recipe | None = None, seed: int = 0):
+        self.recipe = recipe or Recipe()
+        self._noise = NoiseBank(self.recipe.sigmas, seed)
+
+    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Augment a batch.
+
+        Parameters
+        ----------
+        images : numpy.ndarray
+            ``uint8 (N, S, S, 3)``.
+        rng : numpy.random.Generator
+            All randomness of the batch comes from it.
+
+        Returns
+        -------
+        numpy.ndarray
+            ``uint8 (N, S, S, 3)``, a new array.
+        """
+        recipe, size = self.recipe, images.shape[1]
+        augmented = np.empty_like(images)
+        for image, out in zip(images, augmented, strict=True):
+            if recipe.sigmas and rng.random() >= recipe.clean_share:
+                image = self._noise.add(image, recipe.sigmas[rng.integers(len(recipe.sigmas))], rng)
+            warped = cv2.warpAffine(
+                image,
+                affine(recipe, size, rng),
+                (size, size),
+                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                borderMode=cv2.BORDER_CONSTANT,
+            )
+            cv2.convertScaleAbs(warped, dst=out, alpha=rng.uniform(*recipe.brightness))
+        return augmented

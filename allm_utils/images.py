@@ -1,0 +1,296 @@
+"""From files to one array: read, centre-crop, resize, and keep the result in a memory-mapped cache.
+
+A picture is ``uint8 (H, W, 3)`` RGB in [0, 255] from here on; the model's own first layer scales it.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image, UnidentifiedImageError
+from tqdm.auto import tqdm
+
+from .errors import AllmError, ConfigError, DataError, ImageError
+
+CROP = 300
+"""Side of the centre crop in pixels. 224 would cut half of the cells; 300 keeps 94 % whole."""
+
+SIZE = 224
+"""Side of the model's input in pixels."""
+
+_FORMATS = ("BMP", "PNG", "JPEG", "WEBP")
+
+
+def _open(path: Path) -> Image.Image:
+    """Open and fully decode one image, or say in one line why it is refused."""
+    try:
+        if path.stat().st_size == 0:
+            raise ImageError(f"{path}: the file is empty; copy it again from the source")
+        image = Image.open(path, formats=_FORMATS)
+        rawmode = image.tile[0].args if image.tile else ""
+        rawmode = rawmode if isinstance(rawmode, str) else str(rawmode[:1])
+        image.load()
+    except FileNotFoundError:
+        raise ImageError(f"{path}: no such file; check the path") from None
+    except IsADirectoryError:
+        raise ImageError(f"{path}: a folder, not an image; name the files in it") from None
+    except UnidentifiedImageError:
+        raise ImageError(
+            f"{path}: not a BMP, PNG, JPEG or WebP image; give a picture of one cell"
+        ) from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ImageError(
+            f"{path}: cannot be decoded ({error}); copy it again from the source"
+        ) from None
+    if image.mode != "RGB" or ";16" in rawmode:
+        kind = "16-bit" if "16" in rawmode or "16" in image.mode else image.mode
+        raise ImageError(f"{path}: {kind} image; the model knows 8-bit RGB only, give the original")
+    return image
+
+
+def _check_colour(path: Path, pixels: np.ndarray) -> None:
+    if (pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 1] == pixels[..., 2]).all():
+        raise ImageError(f"{path}: grey image; the model needs stain colours, give the original")
+
+
+def read(path: str | os.PathLike) -> np.ndarray:
+    """Read one picture.
+
+    Parameters
+    ----------
+    path : path-like
+        BMP, PNG, JPEG or WebP file with three 8-bit channels.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``uint8 (H, W, 3)``, RGB.
+
+    Raises
+    ------
+    ImageError
+        If the file is missing, broken, or grey, CMYK, RGBA, palette or 16-bit. Such pictures are
+        refused, not converted: they are not what the model was trained on.
+    """
+    path = Path(path)
+    pixels = np.asarray(_open(path))
+    _check_colour(path, pixels)
+    return pixels
+
+
+def centre_crop(image: np.ndarray, crop: int = CROP) -> np.ndarray:
+    """Cut the central ``crop`` x ``crop`` square out of ``image`` ``(H, W, 3)``; a view, not a copy.
+
+    Raises
+    ------
+    ImageError
+        If the image is smaller than the crop.
+    """
+    height, width = image.shape[:2]
+    if min(height, width) < crop:
+        raise ImageError(f"image of {width}x{height} is smaller than the crop of {crop} pixels")
+    top, left = (height - crop) // 2, (width - crop) // 2
+    return image[top : top + crop, left : left + crop]
+
+
+def prepare(path: str | os.PathLike, size: int = SIZE, crop: int = CROP) -> np.ndarray:
+    """Read, centre-crop and resize one picture (paper, section 3.2).
+
+    The crop is in pixels, so a cell keeps its size: 450-pixel training images and 600-pixel images
+    of the final test set come out at the same scale.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``uint8 (size, size, 3)``, RGB; bilinear with antialiasing.
+
+    Raises
+    ------
+    ImageError
+        As `read`, and if the picture is smaller than the crop.
+    """
+    path = Path(path)
+    image = _open(path)
+    width, height = image.size
+    if min(width, height) < crop:
+        raise ImageError(
+            f"{path}: {width}x{height} pixels, smaller than the crop of {crop}; "
+            "give the original 450-pixel image or a smaller crop"
+        )
+    left, top = (width - crop) // 2, (height - crop) // 2
+    box = (left, top, left + crop, top + crop)
+    pixels = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=box))
+    _check_colour(path, pixels)
+    return pixels
+
+
+def _write_atomically(path: Path, write) -> None:
+    """Let ``write(temporary_path)`` fill a file, then move it into place in one step."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        os.close(handle)
+    except OSError as error:
+        raise DataError(
+            f"{path.parent}: cannot write there ({error.strerror}); choose another cache folder"
+        ) from None
+    try:
+        write(Path(temporary))
+        os.replace(temporary, path)
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot write the cache ({error.strerror}); free some space or choose another folder"
+        ) from None
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+
+
+def _paths(source: pd.DataFrame | Iterable) -> list[Path]:
+    return [Path(p) for p in (source["path"] if isinstance(source, pd.DataFrame) else source)]
+
+
+def _in_threads(function, items: Sequence, label: str, progress: bool):
+    """Yield ``function(item)`` in order, computed by one thread per core; Pillow frees the lock."""
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        results = pool.map(function, items)
+        try:
+            yield from tqdm(results, total=len(items), desc=label, unit="img", disable=not progress)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def digests(
+    source: pd.DataFrame | Iterable, cache: str | os.PathLike, progress: bool = False
+) -> list[str]:
+    """Content hashes of files, remembered between calls.
+
+    A file is hashed again only when its size or modification time has changed.
+
+    Parameters
+    ----------
+    source : DataFrame with a ``path`` column, or iterable of paths
+    cache : path-like
+        Folder that holds the remembered hashes.
+
+    Returns
+    -------
+    list of str
+        sha256 in hex, one per file, in order.
+
+    Raises
+    ------
+    ImageError
+        If a file is missing.
+    DataError
+        If the cache folder cannot be written.
+    """
+    paths = _paths(source)
+    listing = hashlib.sha256("\n".join(map(os.path.abspath, paths)).encode()).hexdigest()[:16]
+    memory = Path(cache) / f"digests-{listing}.json"
+    known = {}
+    with contextlib.suppress(OSError, ValueError):
+        known = json.loads(memory.read_text())
+
+    def digest(path: Path) -> tuple[str, list]:
+        try:
+            stat = path.stat()
+            before = known.get(str(path))
+            if before and before[:2] == [stat.st_size, stat.st_mtime_ns]:
+                return str(path), before
+            return str(path), [stat.st_size, stat.st_mtime_ns, sha256(path)]
+        except OSError as error:
+            raise ImageError(f"{path}: {error.strerror}; check the path and its rights") from None
+
+    if known:  # as a rule nothing has changed, and looking is faster than starting threads
+        found = dict(map(digest, paths))
+    else:
+        found = dict(_in_threads(digest, paths, "hashing", progress))
+    if found != known:
+        _write_atomically(memory, lambda part: part.write_text(json.dumps(found)))
+    return [found[str(path)][2] for path in paths]
+
+
+def sha256(path: Path) -> str:
+    """Hash one file; hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fingerprint(source: pd.DataFrame | Iterable, cache: str | os.PathLike) -> str:
+    """Name a data set by its content: sha256 over the sorted sha256 of its images."""
+    return hashlib.sha256("\n".join(sorted(digests(source, cache))).encode()).hexdigest()
+
+
+def load(
+    source: pd.DataFrame | Iterable,
+    size: int = SIZE,
+    crop: int = CROP,
+    cache: str | os.PathLike = "cache",
+    progress: bool = True,
+) -> np.ndarray:
+    """Prepare many pictures once, and open them in milliseconds ever after.
+
+    The cache is keyed by the content of the files, their order, ``size`` and ``crop``. It is
+    written to a temporary file and moved into place, so two processes that build it at once do not
+    disturb each other, and a killed build leaves nothing half-written.
+
+    Parameters
+    ----------
+    source : DataFrame with a ``path`` column, or iterable of paths
+    size, crop : int
+        As in `prepare`, in pixels.
+    cache : path-like
+        Folder for the arrays.
+    progress : bool
+        Show a progress bar while building.
+
+    Returns
+    -------
+    numpy.memmap
+        ``uint8 (N, size, size, 3)``, read-only, in the order of ``source``.
+
+    Raises
+    ------
+    ImageError
+        If a file is missing or refused.
+    DataError
+        If the list is empty, or the cache folder cannot be written.
+    """
+    if not 0 < size or not 1 < crop:
+        raise ConfigError(f"size {size}, crop {crop}: both must be positive numbers of pixels")
+    paths = _paths(source)
+    if not paths:
+        raise DataError("no images to load; check the folder and the selection")
+    key = hashlib.sha256(
+        json.dumps(["bilinear-1", size, crop, digests(paths, cache, progress)]).encode()
+    ).hexdigest()
+    target = Path(cache) / f"images-{size}px-crop{crop}-{key[:16]}.npy"
+    if not target.exists():
+
+        def build(part: Path) -> None:
+            shape = (len(paths), size, size, 3)
+            array = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
+            # ask for the space now: a full disk must be an error here, not a crash at a later page
+            with open(part, "r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, part.stat().st_size)
+            pictures = _in_threads(
+                lambda path: prepare(path, size, crop), paths, "reading", progress
+            )
+            for row, picture in enumerate(pictures):
+                array[row] = picture
+            array.flush()
+
+        _write_atomically(target, build)
+    try:
+        return np.load(target, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise AllmError(f"{target}: not a readable cache ({error}); delete it and run again") from None

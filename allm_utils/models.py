@@ -1,0 +1,312 @@
+"""MobileNet_M: the paper's extension of MobileNet (sections 3.4-3.6, Tables 3-5)."""
+
+import contextlib
+import io
+import json
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+from keras import layers
+
+from .cnmc import CLASSES
+from .errors import ConfigError, ModelError, WeightsError
+
+BACKBONE_END = "conv_pw_13_relu"
+"""Last layer of the MobileNet part; what follows is the paper's head."""
+
+_WEIGHTS_URL = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet/"
+_ALPHAS = {1.0: "1_0", 0.75: "7_5", 0.5: "5_0", 0.25: "2_5"}
+_SCALINGS = {"unit": (1 / 255, 0.0), "imagenet": (1 / 127.5, -1.0)}
+
+
+def resolve_weights(weights: str | os.PathLike | None, alpha: float = 1.0) -> Path | None:
+    """Find pre-trained weights: a path, else Keras' cache, else the download.
+
+    Parameters
+    ----------
+    weights : "imagenet", path-like or None
+        None means random weights, and must be asked for in so many words.
+    alpha : float
+        Width multiplier; ImageNet weights exist for 0.25, 0.5, 0.75 and 1.
+
+    Returns
+    -------
+    Path or None
+
+    Raises
+    ------
+    WeightsError
+        If there are none; never silently random.
+    """
+    if weights is None:
+        return None
+    if weights != "imagenet":
+        path = Path(weights)
+        if not path.is_file():
+            raise WeightsError(
+                f"{path}: no such weight file; give a .h5 file of Keras' MobileNet without top, "
+                "or 'imagenet'"
+            )
+        return path
+    if alpha not in _ALPHAS:
+        raise WeightsError(
+            f"alpha {alpha}: no ImageNet weights of that width; choose one of {list(_ALPHAS)} "
+            "or weights=None"
+        )
+    name = f"mobilenet_{_ALPHAS[alpha]}_224_tf_no_top.h5"
+    try:
+        # looks into Keras' cache first
+        return Path(keras.utils.get_file(name, _WEIGHTS_URL + name, cache_subdir="models"))
+    except Exception as error:  # urllib, socket and Keras raise many kinds
+        raise WeightsError(
+            f"{name}: not in Keras' cache and not to be downloaded ({str(error).splitlines()[0]}); "
+            "fetch it on another machine and give its path as weights"
+        ) from None
+
+
+def mobilenet_m(
+    weights: str | os.PathLike | None = "imagenet",
+    image_size: int = 224,
+    alpha: float = 1.0,
+    dropout: float = 0.5,
+    l1: float = 0.015,
+    scaling: str = "unit",
+    bn_momentum: float = 0.99,
+    seed: int | None = None,
+) -> keras.Model:
+    """Build MobileNet_M of Table 4.
+
+    Flat: every layer of MobileNet can be reached by its name. The first layer scales raw pixels,
+    so nobody can forget the 1/255.
+
+    Parameters
+    ----------
+    weights : "imagenet", path-like or None
+        See `resolve_weights`.
+    image_size : int
+        Side of the input in pixels.
+    alpha : float
+        Width multiplier (Howard et al., 2017); the paper uses 1.
+    dropout : float
+        Not given in the paper; 0.5 is our choice.
+    l1 : float
+        L1 penalty on the last layer's kernel (section 3.6).
+    scaling : {"unit", "imagenet"}
+        [0, 1] as in the paper, or [-1, 1], the range on which the ImageNet weights were trained.
+    bn_momentum : float
+        Momentum of all batch normalisation layers. 0.99 as in Keras; short runs from random
+        weights need 0.9.
+    seed : int, optional
+        Seeds Keras' global generator before any layer is made.
+
+    Returns
+    -------
+    keras.Model
+        Input ``uint8`` or float ``(N, image_size, image_size, 3)`` in [0, 255]; output
+        ``float32 (N, 2)``, probabilities of HEM and ALL. At alpha 1: 3,235,010 parameters, of
+        which 3,211,074 trainable.
+
+    Raises
+    ------
+    WeightsError
+        If the weights are not to be had.
+    ConfigError
+        If the image is too small or the scaling unknown.
+    """
+    if scaling not in _SCALINGS:
+        raise ConfigError(f"scaling {scaling!r}: choose one of {', '.join(_SCALINGS)}")
+    if image_size < 32:
+        raise ConfigError(f"image size {image_size}: MobileNet halves five times, give 32 or more")
+    path = resolve_weights(weights, alpha)
+    if seed is not None:
+        keras.utils.set_random_seed(seed)
+    scale, offset = _SCALINGS[scaling]
+    inputs = keras.Input((image_size, image_size, 3), name="pixels")
+    scaled = layers.Rescaling(scale, offset, name="scaling")(inputs)
+    mobilenet = keras.applications.MobileNet(
+        input_tensor=scaled, alpha=alpha, include_top=False, weights=None
+    )
+    if path is not None:
+        try:
+            mobilenet.load_weights(path)
+        except (OSError, ValueError, KeyError) as error:
+            raise WeightsError(
+                f"{path}: not weights of MobileNet x{alpha} without top "
+                f"({str(error).splitlines()[0]}); give the right file"
+            ) from None
+    x = layers.GlobalAveragePooling2D(name="average_pooling")(mobilenet.output)
+    x = layers.Flatten(name="flatten")(x)  # changes nothing after the pooling; it is in Table 4
+    x = layers.Dropout(dropout, name="dropout")(x)
+    x = layers.BatchNormalization(name="batch_normalization")(x)
+    outputs = layers.Dense(
+        len(CLASSES),
+        activation="softmax",
+        kernel_initializer=keras.initializers.RandomUniform(),
+        kernel_regularizer=keras.regularizers.L1(l1),
+        dtype="float32",  # also under mixed precision
+        name="prediction",
+    )(x)
+    model = keras.Model(inputs, outputs, name="mobilenet_m")
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.momentum = bn_momentum
+    return model
+
+
+def table_4(model: keras.Model) -> list[tuple[str, tuple, int]]:
+    """Summarise a MobileNet_M as Table 4 does.
+
+    Returns
+    -------
+    list of (layer, output shape, parameters)
+        MobileNet as one row, then each layer of the head.
+    """
+    names = [layer.name for layer in model.layers]
+    head = names.index(BACKBONE_END) + 1
+    backbone = sum(layer.count_params() for layer in model.layers[:head])
+    rows = [("MobileNet", model.layers[head - 1].output.shape, backbone)]
+    for layer in model.layers[head:]:
+        rows.append((type(layer).__name__, layer.output.shape, layer.count_params()))
+    return rows
+
+
+def parameters(model: keras.Model) -> dict[str, int]:
+    """Count parameters: ``total``, ``trainable``, ``non_trainable``."""
+    total = model.count_params()
+    trainable = sum(int(np.prod(v.shape)) for v in model.trainable_weights)
+    return {"total": total, "trainable": trainable, "non_trainable": total - trainable}
+
+
+def multiply_adds(model: keras.Model) -> int:
+    """Count the multiply-adds of all convolutions for one picture (Howard et al., Table 1)."""
+    total = 0
+    for layer in model.layers:
+        if isinstance(layer, layers.DepthwiseConv2D | layers.Conv2D):
+            _, height, width, _ = layer.output.shape
+            total += height * width * int(np.prod(layer.kernel.shape))
+    return total
+
+
+def _card_path(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def save(model: keras.Model, path: str | os.PathLike, card: dict, half: bool = False) -> Path:
+    """Write a model and, beside it, the card that says how to feed it.
+
+    Parameters
+    ----------
+    model : keras.Model
+    path : path-like
+        ``NAME.keras``; the card becomes ``NAME.json``.
+    card : dict
+        Needs ``image_size`` and ``crop``; the class order is added.
+    half : bool
+        Store the weights as float16: half the size. They are float32 again when loaded.
+
+    Raises
+    ------
+    ModelError
+        If the card lacks an entry.
+    """
+    path = Path(path)
+    missing = {"image_size", "crop"} - set(card)
+    if missing:
+        raise ModelError(f"{path}: the card lacks {', '.join(sorted(missing))}; a model needs it")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
+        part = Path(folder) / path.name
+        model.save(part)
+        if half:
+            _halve(part)
+        _card_path(part).write_text(json.dumps({**card, "classes": list(CLASSES)}, indent=2) + "\n")
+        os.replace(_card_path(part), _card_path(path))
+        os.replace(part, path)
+    return path
+
+
+def _halve(path: Path) -> None:
+    """Rewrite the weights inside a ``.keras`` archive as float16, compressed."""
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    buffer = io.BytesIO()
+    with (
+        h5py.File(io.BytesIO(entries["model.weights.h5"])) as source,
+        h5py.File(buffer, "w") as target,
+    ):
+        for key, value in source.attrs.items():
+            target.attrs[key] = value
+
+        def copy(name, node):
+            if isinstance(node, h5py.Group):
+                made = target.require_group(name)
+            elif name.startswith("optimizer/"):
+                return
+            else:
+                data = node[()]
+                kind = np.float16 if data.dtype.kind == "f" else data.dtype
+                made = target.create_dataset(name, data=data.astype(kind))
+            for key, value in node.attrs.items():
+                made.attrs[key] = value
+
+        source.visititems(copy)
+    entries["model.weights.h5"] = buffer.getvalue()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+
+
+def load(path: str | os.PathLike) -> tuple[keras.Model, dict]:
+    """Open a saved model in safe mode, with its card.
+
+    Returns
+    -------
+    model : keras.Model
+        Not compiled; ready to predict.
+    card : dict
+        ``image_size``, ``crop``, ``classes`` and whatever was saved with them.
+
+    Raises
+    ------
+    ModelError
+        If the file is not a model, or its card is missing or of another class order.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ModelError(f"{path}: no such model; check the path")
+    if path.suffix != ".keras" or not zipfile.is_zipfile(path):
+        raise ModelError(f"{path}: not a Keras model; give a .keras file made by `allm train`")
+    try:
+        card = json.loads(_card_path(path).read_text())
+    except (OSError, ValueError):
+        raise ModelError(
+            f"{path}: its card {_card_path(path).name} is missing or broken, so crop, size and "
+            "class order are unknown; keep the two files together"
+        ) from None
+    if card.get("classes") != list(CLASSES) or not {"image_size", "crop"} <= set(card):
+        raise ModelError(
+            f"{_card_path(path)}: needs image_size, crop and classes {list(CLASSES)}; "
+            "take the card that was saved with the model"
+        )
+    try:
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises many kinds for a broken archive
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"{path}: cannot be loaded ({reason}); train or copy it again") from None
+    return model, card
+
+
+@contextlib.contextmanager
+def precision(policy: str):
+    """Build models under a dtype policy, e.g. ``"mixed_float16"``, and put the old one back."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -1,0 +1,87 @@
+"""Zero-mean Gaussian noise, different per pixel and channel (paper, sections 3.3 and 4.1)."""
+
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+
+from .errors import ConfigError
+
+BANK_SIZE = 1 << 22
+"""Samples per noise bank: 28 pictures' worth of 224 x 224 x 3, 8 MB as int16."""
+
+
+def _check_sigma(sigma: float) -> None:
+    if not 0 <= sigma <= 255:
+        raise ConfigError(f"sigma {sigma}: give a number from 0 to 255 (grey levels)")
+
+
+def add_gaussian_noise(images: np.ndarray, sigma: float, seed: int = 0) -> np.ndarray:
+    """Add noise to test pictures, as imgaug's ``AdditiveGaussianNoise(per_channel=True)``.
+
+    The sum is rounded and clipped to [0, 255]. On a black background the clipping cuts the
+    negative half away: there the noise is not zero-mean any more.
+
+    Parameters
+    ----------
+    images : numpy.ndarray
+        ``uint8 (N, H, W, 3)`` or ``(H, W, 3)``.
+    sigma : float
+        Standard deviation in grey levels (0-255).
+    seed : int
+        Picture ``i`` gets the noise of ``(seed, i)``, whatever stands before it.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``uint8``, same shape; a new array.
+
+    Raises
+    ------
+    ConfigError
+        If sigma is negative, above 255 or not a number.
+    """
+    _check_sigma(sigma)
+    images = np.asarray(images)
+    if images.ndim == 3:
+        return add_gaussian_noise(images[None], sigma, seed)[0]
+    noisy = np.empty(images.shape, np.uint8)
+    for i, image in enumerate(images):
+        noise = np.random.default_rng([seed, i]).standard_normal(image.shape, dtype=np.float32)
+        noise *= np.float32(sigma)
+        noise += image
+        np.rint(noise, out=noise)
+        noisy[i] = np.clip(noise, 0, 255, out=noise)
+    return noisy
+
+
+class NoiseBank:
+    """Gaussian noise for training at the price of a copy.
+
+    One long vector of rounded normal samples is drawn per sigma. Every picture gets a window of
+    it at a random offset, with a random sign. Two pictures share noise values only where their
+    windows overlap, never at the same pixels unless offset and sign agree.
+
+    Parameters
+    ----------
+    sigmas : iterable of float
+        Standard deviations in grey levels.
+    seed : int
+        Seed of the bank.
+    """
+
+    def __init__(self, sigmas: Iterable[float], seed: int = 0):
+        rng = np.random.default_rng([seed, 0x6E])
+        self._banks = {}
+        for sigma in sigmas:
+            _check_sigma(sigma)
+            bank = rng.standard_normal(BANK_SIZE, dtype=np.float32) * np.float32(sigma)
+            self._banks[sigma] = np.rint(bank, out=bank).astype(np.int16)
+
+    def add(self, image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
+        """Return ``image`` (``uint8 (H, W, 3)``) with noise of one of the bank's sigmas."""
+        bank = self._banks[sigma]
+        start = int(rng.integers(bank.size - image.size + 1))
+        noise = bank[start : start + image.size].reshape(image.shape)
+        combine = cv2.add if rng.random() < 0.5 else cv2.subtract
+        return combine(image, noise, dtype=cv2.CV_8U)  # saturates like the reference
