@@ -1,0 +1,286 @@
+"""From probabilities to metrics, as the paper computes them and as they should be named."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from sklearn.metrics import roc_auc_score
+from tqdm.auto import tqdm
+
+from .errors import ConfigError, DataError, ModelError
+
+COUNTS = ("n", "tp", "fp", "fn", "tn")
+AVERAGES = ("macro", "weighted", "all")
+
+
+def predict(model, images, batch_size=64, progress=False):
+    """Probability of ALL for each image, in bounded memory.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Takes raw pixels in [0, 255] and gives a softmax over (HEM, ALL).
+    images : array of uint8, shape (N, size, size, 3)
+        May be a memory map: one batch at a time is read.
+    batch_size : int
+        Images per step.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    p_all : ndarray of float32, shape (N,)
+
+    Raises
+    ------
+    ModelError
+        The model does not have two outputs.
+    """
+    if tuple(model.output_shape) != (None, 2):
+        raise ModelError(
+            f"model {model.name!r} gives {model.output_shape}, not one probability for each of "
+            "HEM and ALL; use a model that ends in a softmax over two classes"
+        )
+    starts = range(0, len(images), batch_size)
+    parts = [
+        model.predict_on_batch(np.asarray(images[start : start + batch_size]))[:, 1]
+        for start in tqdm(starts, desc="predict", unit="batch", disable=not progress)
+    ]
+    return np.concatenate([np.empty(0), *parts]).astype(np.float32)
+
+
+def metrics(labels, p_all, threshold=0.5):
+    """Metrics of one test set, from the probability of each image.
+
+    Macro precision, recall and F1 are what Tables 6-8 of the paper print; ``balanced_accuracy``
+    is its column "AUC"; Eqs. 5-7 define ``precision_all``, ``sensitivity`` and ``f1_all``.
+
+    Parameters
+    ----------
+    labels : array of int, shape (N,)
+        0 HEM, 1 ALL.
+    p_all : array of float, shape (N,)
+        Probability of ALL in [0, 1].
+    threshold : float
+        An image is called ALL when ``p_all >= threshold``.
+
+    Returns
+    -------
+    dict of str to int or float
+        The counts ``n, tp, fp, fn, tn`` and the rates in [0, 1]. A class that is never predicted
+        has precision 0, as in scikit-learn. Where the labels hold one class only, whatever needs
+        the other (its recall and F1, the macro averages, ROC-AUC) is nan.
+
+    Raises
+    ------
+    DataError
+        The two arrays are empty, differ in length, or hold other values.
+    """
+    labels, p_all = _checked(labels, p_all)
+    called = p_all >= threshold
+    tp, fp = int(np.sum(called & (labels == 1))), int(np.sum(called & (labels == 0)))
+    fn, tn = int(np.sum(labels == 1)) - tp, int(np.sum(labels == 0)) - fp
+    rates = {name: float(value) for name, value in rates_from_counts(tp, fp, fn, tn).items()}
+    both = 0 < labels.sum() < len(labels)
+    auc = float(roc_auc_score(labels, p_all)) if both else np.nan
+    counts = dict(zip(COUNTS, (len(labels), tp, fp, fn, tn), strict=True))
+    return {**counts, **rates, "roc_auc": auc}
+
+
+def rates_from_counts(tp, fp, fn, tn):
+    """Every metric that follows from the confusion matrix, for one matrix or arrays of them.
+
+    Parameters
+    ----------
+    tp, fp, fn, tn : int or array, all of one shape
+        ALL called ALL, HEM called ALL, ALL called HEM, HEM called HEM.
+
+    Returns
+    -------
+    dict of str to ndarray
+        Of the shape of the counts. Undefined values as in `metrics`.
+    """
+    tp, fp, fn, tn = (np.asarray(count, float) for count in (tp, fp, fn, tn))
+    n_all, n_hem = tp + fn, fp + tn
+    total = n_all + n_hem
+    recall_all, precision_all, f1_all = _class_rates(tp, fp, fn)
+    recall_hem, precision_hem, f1_hem = _class_rates(tn, fn, fp)
+
+    def macro(all_, hem):
+        return np.where((n_all > 0) & (n_hem > 0), (all_ + hem) / 2, np.nan)
+
+    def weighted(all_, hem):
+        part_all = np.where(n_all > 0, n_all * all_, 0)
+        return _ratio(part_all + np.where(n_hem > 0, n_hem * hem, 0), total)
+
+    return {
+        "accuracy": _ratio(tp + tn, total),
+        "sensitivity": recall_all,
+        "specificity": recall_hem,
+        "precision_macro": macro(precision_all, precision_hem),
+        "recall_macro": macro(recall_all, recall_hem),
+        "f1_macro": macro(f1_all, f1_hem),
+        "precision_weighted": weighted(precision_all, precision_hem),
+        "recall_weighted": weighted(recall_all, recall_hem),
+        "f1_weighted": weighted(f1_all, f1_hem),
+        "precision_all": precision_all,
+        "precision_hem": precision_hem,
+        "f1_all": f1_all,
+        "f1_hem": f1_hem,
+        "balanced_accuracy": macro(recall_all, recall_hem),
+    }
+
+
+def intervals(labels, p_all, groups=None, n=1000, seed=0, level=0.95, threshold=0.5):
+    """Percentile bootstrap interval of every rate that `metrics` gives.
+
+    Units are drawn with replacement within each class, which keeps the class sizes of the test
+    set (by image) or the number of subjects of each class (by group).
+
+    Parameters
+    ----------
+    labels, p_all, threshold
+        As in `metrics`.
+    groups : array, shape (N,), optional
+        The subject of each image. With it whole subjects are drawn, because the cells of one
+        subject resemble each other; without it single images are.
+    n : int
+        Number of resamples.
+    seed : int
+        The same seed gives the same intervals.
+    level : float
+        Coverage.
+
+    Returns
+    -------
+    dict of str to (float, float)
+        Low and high. nan where a class has fewer than two units: then nothing is known of the
+        variation between them.
+
+    Raises
+    ------
+    DataError
+        As `metrics`, or `groups` has another length.
+    """
+    labels, p_all = _checked(labels, p_all)
+    groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
+    if len(groups) != len(labels):
+        raise DataError(f"{len(groups)} groups for {len(labels)} labels; give one per image")
+
+    order = np.argsort(p_all, kind="stable")
+    labels, p_all, groups = labels[order], p_all[order], groups[order]
+    p = {label: p_all[labels == label] for label in (0, 1)}
+    units = {label: np.unique(groups[labels == label], return_inverse=True)[1] for label in (0, 1)}
+    present = [label for label in (0, 1) if len(p[label])]
+    # For each ALL image, the HEM images below it and those below or equal: a tie counts half.
+    below = np.searchsorted(p[0], p[1], side="left")
+    upto = np.searchsorted(p[0], p[1], side="right")
+
+    def statistic(*draws, axis=-1):
+        rows = len(np.atleast_2d(draws[0]))
+        weight = {0: np.zeros((rows, 0)), 1: np.zeros((rows, 0))}
+        for label, draw in zip(present, draws, strict=True):
+            weight[label] = _times_drawn(np.atleast_2d(draw))[:, units[label]]
+        tp, fp = weight[1] @ (p[1] >= threshold), weight[0] @ (p[0] >= threshold)
+        n_all, n_hem = weight[1].sum(1), weight[0].sum(1)
+        rates = rates_from_counts(tp, fp, n_all - tp, n_hem - fp)
+        lower = np.pad(np.cumsum(weight[0], axis=1), ((0, 0), (1, 0)))
+        wins = (weight[1] * (lower[:, below] + lower[:, upto])).sum(1) / 2
+        auc = np.where(n_all * n_hem > 0, _ratio(wins, n_all * n_hem), np.nan)
+        return np.stack([*rates.values(), auc])
+
+    names = [*rates_from_counts(1, 1, 1, 1), "roc_auc"]
+    data = [np.arange(units[label].max() + 1) for label in present]
+    if min(len(unit) for unit in data) < 2:
+        return dict.fromkeys(names, (np.nan, np.nan))
+    with warnings.catch_warnings():
+        # With one class only, the rates that need both are nan in every resample.
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        found = stats.bootstrap(
+            data,
+            statistic,
+            n_resamples=n,
+            batch=max(1, 2_000_000 // len(labels)),
+            vectorized=True,
+            confidence_level=level,
+            method="percentile",
+            rng=np.random.default_rng(seed),
+        ).confidence_interval
+    limits = zip(found.low, found.high, strict=True)
+    return {name: (float(a), float(b)) for name, (a, b) in zip(names, limits, strict=True)}
+
+
+def confusion_from_printed(
+    precision, recall, f1, accuracy, auc, n_all, n_hem, average="macro", decimals=(2, 2, 2, 2, 3)
+):
+    """Every integer confusion matrix that rounds to a row of Tables 6-8.
+
+    Parameters
+    ----------
+    precision, recall, f1, accuracy, auc : float
+        As printed; `auc` is read as balanced accuracy.
+    n_all, n_hem : int
+        Test images of each class (Table 1).
+    average : {"macro", "weighted", "all"}
+        How precision, recall and F1 are meant: over both classes, or of ALL alone (Eqs. 5-7).
+    decimals : tuple of int
+        Printed digits of the five values.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``tp, fn, fp, tn``; empty when no matrix fits.
+
+    Raises
+    ------
+    ConfigError
+        Unknown `average`.
+    """
+    if average not in AVERAGES:
+        raise ConfigError(f"average {average!r} is unknown; use one of {', '.join(AVERAGES)}")
+    tp, fp = (grid.ravel() for grid in np.mgrid[0 : n_all + 1, 0 : n_hem + 1])
+    counts = {"tp": tp, "fn": n_all - tp, "fp": fp, "tn": n_hem - fp}
+    rates = rates_from_counts(**counts)
+    recall_name = "sensitivity" if average == "all" else f"recall_{average}"
+    names = (f"precision_{average}", recall_name, f"f1_{average}", "accuracy", "balanced_accuracy")
+    fits = np.ones(len(tp), bool)
+    printed = (precision, recall, f1, accuracy, auc)
+    for name, value, digits in zip(names, printed, decimals, strict=True):
+        fits &= np.abs(rates[name] - value) <= 0.5 * 10.0**-digits + 1e-9
+    return pd.DataFrame(counts)[fits].reset_index(drop=True)
+
+
+def _class_rates(hits, false, missed):
+    """Recall, precision and F1 of one class; recall and F1 are nan where it has no images."""
+    absent = hits + missed == 0
+    recall = np.where(absent, np.nan, _ratio(hits, hits + missed))
+    f1 = np.where(absent, np.nan, _ratio(2 * hits, 2 * hits + false + missed))
+    return recall, _ratio(hits, hits + false), f1
+
+
+def _ratio(part, whole):
+    return np.divide(part, whole, out=np.zeros(np.shape(whole)), where=np.asarray(whole) > 0)
+
+
+def _times_drawn(draws):
+    """How often each of the units 0..k-1 occurs in each row of k draws."""
+    rows, k = draws.shape
+    flat = draws + k * np.arange(rows)[:, None]
+    return np.bincount(flat.ravel(), minlength=rows * k).reshape(rows, k).astype(float)
+
+
+def _checked(labels, p_all):
+    labels, p_all = np.asarray(labels), np.asarray(p_all, float)
+    if labels.ndim != 1 or labels.shape != p_all.shape or not len(labels):
+        raise DataError(
+            f"labels {labels.shape} and p_all {p_all.shape} do not pair up; "
+            "give one of each per image, and at least one image"
+        )
+    if not np.isin(labels, (0, 1)).all():
+        raise DataError(
+            "labels hold other values than 0 (HEM) and 1 (ALL); leave out unlabelled images"
+        )
+    if not ((p_all >= 0) & (p_all <= 1)).all():
+        raise DataError("p_all holds values outside [0, 1]; give the softmax output for ALL")
+    return labels.astype(np.int64), p_all

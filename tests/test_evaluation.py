@@ -1,0 +1,235 @@
+"""Metrics against scikit-learn, intervals against theory, Tables 6-8 against integer counts."""
+
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from allm_utils import evaluation
+from allm_utils.errors import ConfigError, DataError, ModelError
+
+
+@pytest.fixture
+def scored():
+    rng = np.random.default_rng(0)
+    labels = (rng.random(300) < 0.67).astype(int)
+    p_all = np.clip(0.35 + 0.3 * labels + 0.25 * rng.normal(size=300), 0, 1).round(2)
+    return labels, p_all
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.7])
+def test_metrics_equal_scikit_learn(scored, threshold):
+    labels, p_all = scored
+    called = (p_all >= threshold).astype(int)
+    ours = evaluation.metrics(labels, p_all, threshold)
+    (tn, fp), (fn, tp) = sk.confusion_matrix(labels, called)
+    assert [ours[k] for k in ("n", "tp", "fp", "fn", "tn")] == [300, tp, fp, fn, tn]
+    expected = {
+        "accuracy": sk.accuracy_score(labels, called),
+        "balanced_accuracy": sk.balanced_accuracy_score(labels, called),
+        "roc_auc": sk.roc_auc_score(labels, p_all),
+        "sensitivity": sk.recall_score(labels, called),
+        "specificity": sk.recall_score(labels, called, pos_label=0),
+    }
+    for name in ("precision", "recall", "f1"):
+        score = getattr(sk, f"{name}_score")
+        for average in ("macro", "weighted"):
+            expected[f"{name}_{average}"] = score(labels, called, average=average)
+        if name != "recall":
+            expected[f"{name}_all"] = score(labels, called)
+            expected[f"{name}_hem"] = score(labels, called, pos_label=0)
+    assert {k: v for k, v in ours.items() if k not in evaluation.COUNTS} == pytest.approx(expected)
+
+
+def test_metrics_are_plain_numbers(scored):
+    kinds = {name: type(value) for name, value in evaluation.metrics(*scored).items()}
+    assert all(kinds[name] is (int if name in evaluation.COUNTS else float) for name in kinds)
+
+
+def test_a_probability_at_the_threshold_is_called_all():
+    assert evaluation.metrics([1, 0], [0.5, 0.49])["accuracy"] == 1
+
+
+def test_one_class_gives_nan_where_both_are_needed():
+    found = evaluation.metrics([1, 1, 1, 1], [0.9, 0.8, 0.7, 0.1])
+    assert found["sensitivity"] == found["accuracy"] == found["recall_weighted"] == 0.75
+    assert found["precision_all"] == 1
+    for name in ("roc_auc", "specificity", "f1_hem", "recall_macro", "balanced_accuracy"):
+        assert np.isnan(found[name]), name
+
+
+def test_a_class_never_predicted_has_precision_zero_as_in_scikit_learn():
+    labels, p_all = [0, 0, 1, 1, 1], [0.9] * 5
+    found = evaluation.metrics(labels, p_all)
+    assert found["precision_hem"] == 0
+    assert found["precision_macro"] == pytest.approx(0.3)
+    assert found["f1_macro"] == pytest.approx(
+        sk.f1_score(labels, [1] * 5, average="macro", zero_division=0)
+    )
+
+
+@pytest.mark.parametrize(
+    ("labels", "p_all"),
+    [
+        ([], []),
+        ([0, 1], [0.5]),
+        ([0, 2], [0.1, 0.2]),
+        ([0, 1], [0.1, 1.2]),
+        ([0, 1], [0.1, np.nan]),
+    ],
+)
+def test_bad_arrays_are_refused_in_one_line(labels, p_all):
+    with pytest.raises(DataError) as error:
+        evaluation.metrics(labels, p_all)
+    assert "\n" not in str(error.value)
+
+
+def test_intervals_hold_the_estimate_and_name_every_rate(scored):
+    found = evaluation.metrics(*scored)
+    limits = evaluation.intervals(*scored, n=500)
+    assert set(limits) == set(found) - set(evaluation.COUNTS)
+    for name, (low, high) in limits.items():
+        assert 0 <= low < found[name] < high <= 1, name
+
+
+def test_interval_of_sensitivity_has_the_binomial_width():
+    labels = np.repeat([1, 0], 400)
+    p_all = np.where(np.arange(800) % 10 == 0, 1 - labels, labels)
+    low, high = evaluation.intervals(labels, p_all, n=4000)["sensitivity"]
+    assert high - low == pytest.approx(2 * 1.96 * np.sqrt(0.9 * 0.1 / 400), rel=0.1)
+
+
+def test_bootstrap_statistics_equal_scikit_learn_on_the_same_draws(scored, monkeypatch):
+    """Every resampled value, ROC-AUC with ties included, is what resampled arrays would give."""
+    labels, p_all = scored
+    groups = np.arange(300) % 17 + 100 * labels
+    seen = {}
+
+    def bootstrap(data, statistic, **options):
+        rng = np.random.default_rng(3)
+        draws = [rng.integers(0, len(units), (6, len(units))) for units in data]
+        seen.update(draws=draws, values=statistic(*draws, axis=-1))
+        raise InterruptedError
+
+    monkeypatch.setattr(evaluation.stats, "bootstrap", bootstrap)
+    with pytest.raises(InterruptedError):
+        evaluation.intervals(labels, p_all, groups)
+    names = [name for name in evaluation.metrics(labels, p_all) if name not in evaluation.COUNTS]
+    for row in range(6):
+        rows = []
+        for label, draw in zip((0, 1), seen["draws"], strict=True):
+            ids = np.unique(groups[labels == label])
+            rows += [np.flatnonzero((labels == label) & (groups == ids[u])) for u in draw[row]]
+        picked = np.concatenate(rows)
+        expected = evaluation.metrics(labels[picked], p_all[picked])
+        values = dict(zip(names, seen["values"][:, row], strict=True))
+        assert values == pytest.approx({name: expected[name] for name in names})
+
+
+def test_intervals_by_subject_are_wider_when_subjects_differ():
+    rng = np.random.default_rng(1)
+    subject = np.repeat(np.arange(12), 50)
+    labels = (subject >= 4).astype(int)
+    error = rng.random(600) < np.where(subject % 4 == 0, 0.5, 0.02)
+    p_all = np.where(error, 1 - labels, labels)
+    width = {
+        name: np.diff(evaluation.intervals(labels, p_all, groups)["accuracy"])[0]
+        for name, groups in (("image", None), ("subject", subject))
+    }
+    assert width["subject"] > 2 * width["image"]
+
+
+def test_intervals_depend_on_the_seed_alone(scored):
+    first = evaluation.intervals(*scored, n=100, seed=4)
+    assert evaluation.intervals(*scored, n=100, seed=4) == first
+    assert evaluation.intervals(*scored, n=100, seed=5) != first
+
+
+def test_intervals_with_one_subject_in_a_class_are_nan(scored):
+    labels, p_all = scored
+    groups = np.where(labels == 0, "H1", np.arange(300) % 5)
+    found = evaluation.intervals(labels, p_all, groups)
+    assert all(np.isnan(limits).all() for limits in found.values())
+
+
+def test_intervals_of_one_class_only():
+    limits = evaluation.intervals(np.ones(50, int), np.linspace(0, 1, 50), n=200)
+    assert limits["sensitivity"][0] < 0.5 < limits["sensitivity"][1]
+    assert np.isnan(limits["roc_auc"]).all()
+
+
+def test_groups_of_another_length_are_refused(scored):
+    with pytest.raises(DataError, match="2 groups for 300"):
+        evaluation.intervals(*scored, groups=["1", "2"])
+
+
+def test_table_6_clean_row_has_one_matrix_with_680_right():
+    found = evaluation.confusion_from_printed(0.96, 0.95, 0.96, 0.96, 0.954, n_all=481, n_hem=226)
+    right = found[found.tp + found.tn == 680]
+    assert right.to_numpy().tolist() == [[469, 12, 15, 211]]
+
+
+@pytest.mark.parametrize("average", ["weighted", "all"])
+def test_table_6_clean_row_is_not_weighted_nor_of_all_alone(average):
+    row = dict(precision=0.96, recall=0.95, f1=0.96, accuracy=0.96, auc=0.954)
+    assert evaluation.confusion_from_printed(**row, n_all=481, n_hem=226, average=average).empty
+
+
+def test_unknown_average_is_refused():
+    with pytest.raises(ConfigError, match="micro"):
+        evaluation.confusion_from_printed(1, 1, 1, 1, 1, 5, 5, average="micro")
+
+
+class TestPredict:
+    @pytest.fixture
+    def model(self):
+        import keras
+
+        inputs = keras.Input((8, 8, 3))
+        pooled = keras.layers.GlobalAveragePooling2D()(inputs)
+        dense = keras.layers.Dense(
+            2,
+            activation="softmax",
+            kernel_initializer=lambda shape, dtype=None: np.repeat([[-0.01, 0.01]], 3, axis=0),
+        )
+        return keras.Model(inputs, dense(pooled))
+
+    def test_gives_the_second_output_whatever_the_batch(self, model):
+        images = np.random.default_rng(0).integers(0, 256, (11, 8, 8, 3)).astype(np.uint8)
+        expected = 1 / (1 + np.exp(-0.02 * 3 * images.mean((1, 2, 3))))
+        for batch_size in (1, 4, 64):
+            p_all = evaluation.predict(model, images, batch_size)
+            assert p_all.dtype == np.float32
+            assert p_all == pytest.approx(expected, abs=1e-4)
+
+    def test_reads_a_memory_map_batch_by_batch(self, model, tmp_path):
+        images = np.lib.format.open_memmap(
+            tmp_path / "i.npy", mode="w+", dtype=np.uint8, shape=(5, 8, 8, 3)
+        )
+        assert evaluation.predict(model, images, 2) == pytest.approx(np.full(5, 0.5))
+
+        class Watched:
+            def __init__(self):
+                self.most = 0
+
+            def __len__(self):
+                return 5
+
+            def __getitem__(self, rows):
+                part = images[rows]
+                self.most = max(self.most, len(part))
+                return part
+
+        watched = Watched()
+        evaluation.predict(model, watched, 2)
+        assert watched.most == 2
+
+    def test_no_images_give_no_probabilities(self, model):
+        assert evaluation.predict(model, np.empty((0, 8, 8, 3), np.uint8)).shape == (0,)
+
+    def test_a_model_without_two_outputs_is_refused(self):
+        import keras
+
+        inputs = keras.Input((8, 8, 3))
+        model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
+        with pytest.raises(ModelError, match="two classes"):
+            evaluation.predict(model, np.zeros((1, 8, 8, 3), np.uint8))
