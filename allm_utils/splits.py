@@ -117,9 +117,10 @@ def patient_disjoint_split(frame, n_splits=5, seed=0):
 def cross_fold_split(frame, train_fold, test_fold, seed=0):
     """Train on one fold of the data set and test on the whole of another.
 
-    Validation is the smallest of five patient-disjoint parts of the training fold (of three where
-    a class has fewer than five subjects, as HEM in fold 1). Folds 0 and 2, and 1 and 2, share merged subjects: the
-    images of these in the training fold are ``"unused"``. Folds 0 and 1 share none.
+    The training fold is dealt into five patient-disjoint parts (three where a class has fewer than
+    five subjects, as HEM in fold 1); that nearest a fifth (third) of each class is validation.
+    Folds 0 and 2, and 1 and 2, share merged subjects: the images of these in the training fold are
+    ``"unused"``. Folds 0 and 1 share none.
 
     Parameters
     ----------
@@ -151,11 +152,12 @@ def cross_fold_split(frame, train_fold, test_fold, seed=0):
     train, test = frame[folds == train_fold], frame[folds == test_fold]
     n_parts = 5 if _n_groups(train).min() >= 5 else 3
     part = _deal(train, n_parts, seed)
-    smallest = part.value_counts().sort_index().idxmin()
+    kept = ~_groups(train).isin(_groups(test))
+    images = pd.crosstab(part[kept], train["label"][kept])
+    val = ((n_parts * images / images.sum() - 1) ** 2).sum(axis=1).idxmin()
     split = _unused(frame)
     split[test.index] = "test"
-    split[train.index] = np.where(part == smallest, "val", "train")
-    split[train.index[_groups(train).isin(_groups(test))]] = "unused"
+    split[train.index[kept]] = np.where(part[kept] == val, "val", "train")
     return _checked(frame, split)
 
 
