@@ -4,6 +4,7 @@ Every split is a Series on the index of its frame, with the values ``"train"``, 
 ``"test"``, and ``"unused"`` for an image that takes no part (those of the two test sets).
 """
 
+import hashlib
 import json
 import random
 from importlib import resources
@@ -52,8 +53,7 @@ def paper_split(frame, seed=1337):
                 f"fold_{fold}: {n} images of class {cnmc.CLASSES[label]} cannot be divided "
                 "70/10/20; at least 10 are needed"
             )
-        names = part["path"].str.replace("\\", "/").str.rsplit("/", n=1).str[-1]
-        order = list(names.sort_values(kind="stable").index)
+        order = list(_file_names(part).sort_values(kind="stable").index)
         random.Random(seed).shuffle(order)
         n_train, n_val = int(0.7 * n), int(0.1 * n)
         split[order[:n_train]] = "train"
@@ -153,6 +153,10 @@ def cross_fold_split(frame, train_fold, test_fold, seed=0):
     n_parts = 5 if _n_groups(train).min() >= 5 else 3
     part = _deal(train, n_parts, seed)
     kept = ~_groups(train).isin(_groups(test))
+    if not kept.any():
+        raise DataError(
+            f"every subject of fold_{train_fold} is also in fold_{test_fold}; take other folds"
+        )
     images = pd.crosstab(part[kept], train["label"][kept])
     val = ((n_parts * images / images.sum() - 1) ** 2).sum(axis=1).idxmin()
     split = _unused(frame)
@@ -213,6 +217,28 @@ def leakage(frame, split):
     if "digest" in frame:
         shares["twin"] = test["digest"].isin(train["digest"]).mean()
     return {name: float(share) for name, share in shares.items()}
+
+
+def membership(frame):
+    """Fingerprint of a part: the SHA-256 over the sorted places of its images in the data set.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Rows of one part, of `allm_utils.cnmc.index` or `allm_utils.cnmc.shipped_index`: both give
+        the same fingerprint, wherever the tree stands.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    places = sorted(frame["split"] + frame["fold"].astype(str) + "/" + _file_names(frame))
+    return hashlib.sha256("\n".join(places).encode()).hexdigest()
+
+
+def _file_names(frame):
+    return frame["path"].str.replace("\\", "/").str.rsplit("/", n=1).str[-1]
 
 
 def _unused(frame):
