@@ -61,7 +61,7 @@ SMOKE = Profile(
     weights=None,
     epochs=8,
     batch_size=16,
-    learning_rate=1e-3,
+    learning_rate=3e-3,
     bn_momentum=0.9,
     synthetic_images=600,
 )
