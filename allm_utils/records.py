@@ -1,0 +1,506 @@
+"""Run records: what ran, on what, and every prediction; and the scorecard made from them.
+
+A record is two files, ``<id>.json`` and ``<id>.csv``. The CSV holds one row per test image and
+condition; every metric is recomputed from it, here and wherever a number is shown.
+"""
+
+import contextlib
+import json
+import math
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from . import cnmc, evaluation, splits
+from .errors import AllmError, RecordError
+
+SCHEMA_VERSION = 1
+
+COLUMNS = ("file", "subject", "label", "condition", "p_all")
+PROTOCOLS = ("paper", "patient-disjoint", "cross-fold")
+PARTS = ("train", "val", "test")
+KINDS = ("cnmc-2019", "synthetic")
+
+PARAMETERS = {
+    ("mobilenet_m", 1.0): 3_235_010,
+    ("mobilenet_m", 0.75): 1_837_586,
+    ("mobilenet_m", 0.5): 832_610,
+    ("mobilenet_m", 0.25): 220_082,
+}
+"""Parameters in all, by model and width: a record with another count is of another network."""
+
+FINGERPRINTS = {
+    (0,): "2af62e8fe1ecf4c5ba53be5b8ebf5f6ac5177f519b57d52492539d0e1fd3500d",
+    (1,): "bec3f7f646103ab84895a5e870625c1dcbe445467bcb6a8e82cc64c5461a2bce",
+    (2,): "97ea011db29306dbfb7355d19324f94e6ef377f3b697bed54257a136bc46f272",
+    (0, 1): "cb429e3b3aa88f2966e9e14a577a8127a635345bbfd3742aee401e03c47d02cd",
+    (0, 2): "dfef2d15dadeb3f3076add728fca6c41e3db41172955b57f20c46e306d06b447",
+    (1, 2): "4ea9a96f5bf1617b057f21b97fc559d7605ddaf95022a30f7bdd002cac2fe7f1",
+    (0, 1, 2): "526b462884729181d7d17ddab8b046862b9f0cd8ee568436f29a342b629dd109",
+}
+"""Of the published folds, as `images.fingerprint`: sha256 over the sorted sha256 of the images."""
+
+_PACKAGED = Path(__file__).parent / "results"
+RESULTS = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[1] / "results"
+"""The records that come with the package: in a checkout the folder beside it."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_CONDITION = re.compile(r"[a-z][a-z-]*(:\d+(\.\d+)?)?")
+
+_number = (int, float)
+_SCHEMA = {
+    "schema": int,
+    "id": str,
+    "experiment": str,
+    "model": str,
+    "folds": list,
+    "protocol": str,
+    "config": dict,
+    "seed": int,
+    "data": {"kind": str, "fingerprint": str, "n_images": int},
+    "split": {
+        part: {"n": int, "n_all": int, "n_hem": int, "subjects": list, "sha256": str}
+        for part in PARTS
+    },
+    "package": {"version": str, "commit": (str, type(None))},
+    "backend": {"name": str, "version": str, "keras": str, "python": str},
+    "hardware": str,
+    "weights": (dict, type(None)),
+    "parameters": {"total": int, "trainable": int},
+    "started": str,
+    "finished": str,
+    "seconds": _number,
+    "epochs_run": int,
+    "history": dict,
+    "conditions": list,
+    "note": str,
+}
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run, as `load` reads it.
+
+    Attributes
+    ----------
+    data : dict
+        The JSON file.
+    predictions : DataFrame
+        Columns ``file, subject, label, condition, p_all``, one row per test image and condition.
+    """
+
+    data: dict
+    predictions: pd.DataFrame
+
+    @property
+    def id(self):
+        """Name of the run."""
+        return self.data["id"]
+
+    def rows(self, condition="clean"):
+        """Predictions under one condition.
+
+        Raises
+        ------
+        RecordError
+            The run was not tested under it.
+        """
+        rows = self.predictions[self.predictions["condition"] == condition]
+        if rows.empty:
+            raise RecordError(
+                f"record {self.id}: no condition {condition!r}; "
+                f"it has {', '.join(self.data['conditions'])}"
+            )
+        return rows
+
+    def metrics(self, condition="clean"):
+        """`evaluation.metrics` under one condition, from the predictions."""
+        rows = self.rows(condition)
+        return evaluation.metrics(rows["label"], rows["p_all"])
+
+    def intervals(self, condition="clean", by="image", **options):
+        """`evaluation.intervals` under one condition, from the predictions.
+
+        Parameters
+        ----------
+        condition : str
+        by : {"image", "subject"}
+            What is resampled. Subjects that share images count as one.
+        **options
+            `n`, `seed`, `level` of `evaluation.intervals`.
+        """
+        rows = self.rows(condition)
+        groups = cnmc.merged_subject(rows["subject"]) if by == "subject" else None
+        return evaluation.intervals(rows["label"], rows["p_all"], groups, **options)
+
+
+def check_free(directory, record_id, kind):
+    """Make sure, before hours of training, that a record can be written.
+
+    Parameters
+    ----------
+    directory : path-like
+        Folder of the experiment, below the results folder.
+    record_id : str
+    kind : {"cnmc-2019", "synthetic"}
+        Of the data.
+
+    Raises
+    ------
+    RecordError
+        One is there already, or made data would enter a folder named results.
+    """
+    directory = Path(directory)
+    if kind == "synthetic" and "results" in _last_two(directory):
+        raise RecordError(
+            f"{directory}: records of synthetic data do not enter a folder named results; "
+            "give another with --out"
+        )
+    for path in (directory / f"{record_id}.json", directory / f"{record_id}.csv"):
+        if path.exists():
+            raise RecordError(
+                f"{path}: there already, and records are not overwritten; "
+                "remove it, or change the seed or the experiment's name"
+            )
+
+
+def write(directory, record, predictions):
+    """Write a record: both files whole, or none; never over another.
+
+    Parameters
+    ----------
+    directory : path-like
+        Folder of the experiment, below the results folder; made if absent.
+    record : dict
+        As described in the contributors' guide, without ``metrics``: they are computed here.
+    predictions : DataFrame
+        Columns ``file, subject, label, condition, p_all``. Six decimals of `p_all` are kept.
+
+    Returns
+    -------
+    Path
+        The JSON file.
+
+    Raises
+    ------
+    RecordError
+        A record of this id is there, the two parts do not agree, made data would enter
+        ``results``, or the disk refuses.
+    """
+    directory = Path(directory)
+    record = _plain(record)
+    predictions = predictions[list(COLUMNS)].astype({"p_all": float}).round({"p_all": 6})
+    _check_header(record, f"record {record.get('id')}")
+    _check_predictions(record, predictions, f"record {record['id']}")
+    check_free(directory, record["id"], record["data"]["kind"])
+    run = Record(record, predictions)
+    metrics = {condition: _with_intervals(run, condition) for condition in record["conditions"]}
+    text = json.dumps({**record, "metrics": _plain(metrics)}, indent=1, allow_nan=False) + "\n"
+    target, table = directory / f"{record['id']}.json", directory / f"{record['id']}.csv"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=directory, prefix=".writing-") as folder:
+            parts = Path(folder, "json"), Path(folder, "csv")
+            parts[0].write_text(text, encoding="utf-8")
+            predictions.to_csv(parts[1], index=False, float_format="%.6f", lineterminator="\n")
+            with table.open("x"):  # reserves the id: of two writers one fails here
+                pass
+            try:
+                os.replace(parts[1], table)
+                os.replace(parts[0], target)
+            except BaseException:
+                with contextlib.suppress(FileNotFoundError):
+                    table.unlink()
+                raise
+    except OSError as error:
+        raise RecordError(
+            f"{target}: cannot be written ({error.strerror}); "
+            "free some space, or choose another folder with --out"
+        ) from None
+    return target
+
+
+def load(path):
+    """Read and check a record.
+
+    Parameters
+    ----------
+    path : path-like
+        The JSON file; its CSV stands beside it.
+
+    Returns
+    -------
+    Record
+
+    Raises
+    ------
+    RecordError
+        A file is missing or malformed, or the two disagree: in counts, subjects or any metric.
+    """
+    path = Path(path)
+    data = _read_json(path)
+    validate(data, path)
+    if data["id"] != path.stem:
+        raise RecordError(f"{path}: holds record {data['id']!r}; name the file after its id")
+    table = path.with_suffix(".csv")
+    try:
+        predictions = pd.read_csv(table, dtype={"file": str, "subject": str, "condition": str})
+    except FileNotFoundError:
+        raise RecordError(f"{table}: missing; keep it beside {path.name}") from None
+    except (OSError, ValueError) as error:
+        raise RecordError(
+            f"{table}: cannot be read ({str(error).splitlines()[0]}); restore it from git"
+        ) from None
+    if tuple(predictions.columns) != COLUMNS:
+        raise RecordError(f"{table}: its columns are not {', '.join(COLUMNS)}; restore it from git")
+    _check_predictions(data, predictions, str(table))
+    record = Record(data, predictions)
+    for condition in data["conditions"]:
+        for name, value in record.metrics(condition).items():
+            written = data["metrics"].get(condition, {}).get(name)
+            written = written["value"] if isinstance(written, dict) else written
+            if _plain(value) is None and written is None:
+                continue
+            if not isinstance(written, _number) or abs(written - value) > 1e-6:
+                raise RecordError(
+                    f"{path}: {name} under {condition} is {written}, but the CSV gives "
+                    f"{value:.6g}; restore both files from git"
+                )
+    return record
+
+
+def load_all(results=RESULTS):
+    """Read every record below a results folder (``<experiment>/<id>.json``).
+
+    Parameters
+    ----------
+    results : path-like
+        By default the records that come with the package.
+
+    Returns
+    -------
+    list of Record
+        Sorted by experiment and id.
+
+    Raises
+    ------
+    RecordError
+        No such folder, a record that `load` refuses, or one of synthetic data.
+    """
+    results = Path(results)
+    if not results.is_dir():
+        raise RecordError(f"{results}: no such folder; give the one that holds the records")
+    paths = sorted(path for path in results.glob("*/*.json") if path.parent.name != "models")
+    records = [load(path) for path in paths]
+    for path, record in zip(paths, records, strict=True):
+        if record.data["data"]["kind"] == "synthetic":
+            raise RecordError(
+                f"{path}: a record of synthetic data, which says nothing about leukemia; "
+                "move it out of the results"
+            )
+    return records
+
+
+def validate(data, where="record"):
+    """Check the JSON part of a record against the schema.
+
+    Parameters
+    ----------
+    data : dict
+    where : path-like
+        Named in the message.
+
+    Raises
+    ------
+    RecordError
+        A key is missing, of another type, or contradicts another; or the schema has another
+        version.
+    """
+    _check_header(data, where)
+    if not isinstance(data.get("metrics"), dict) or set(data["metrics"]) != set(data["conditions"]):
+        raise RecordError(f"{where}: needs metrics for each of its conditions; write it again")
+
+
+def stale(record):
+    """Say where a record of real data disagrees with today's code.
+
+    A record of another schema version does not get this far: `load` refuses it.
+
+    Parameters
+    ----------
+    record : Record
+
+    Returns
+    -------
+    list of str
+        Reasons, empty for a record that stands: the data's fingerprint, the membership of the
+        three parts, the test images with their labels, the parameter count. Records of synthetic
+        data are compared with the parameter count only.
+    """
+    data = record.data
+    reasons = []
+    expected = PARAMETERS.get((data["model"], data["config"].get("alpha")))
+    if data["parameters"]["total"] != expected:
+        reasons.append(
+            f"{data['parameters']['total']} parameters, where {data['model']} of width "
+            f"{data['config'].get('alpha')} has {expected}"
+        )
+    if data["data"]["kind"] == "synthetic":
+        return reasons
+    folds = data["folds"]
+    if data["data"]["fingerprint"] != FINGERPRINTS.get(tuple(sorted(folds))):
+        reasons.append(f"data fingerprint is not that of the published folds {folds}")
+    frame = cnmc.shipped_index()
+    frame = frame[frame["fold"].isin(folds)].reset_index(drop=True)
+    try:
+        split = _split(frame, data)
+    except AllmError as error:
+        return [*reasons, f"its split can no longer be made ({error})"]
+    for part in PARTS:
+        if data["split"][part]["sha256"] != splits.membership(frame[split == part]):
+            reasons.append(f"the {part} part of the split has other images")
+    test = frame[split == "test"]
+    test = test.assign(file=test["path"].str.rsplit("/", n=1).str[-1])
+    columns = ["file", "subject", "label"]
+    known = set(test[columns].itertuples(index=False, name=None))
+    if known != set(record.predictions[columns].itertuples(index=False, name=None)):
+        reasons.append("the predictions are of other test images, subjects or labels")
+    return reasons
+
+
+def _split(frame, data):
+    """The split of a record made anew, as `experiment.select` makes it."""
+    if data["protocol"] == "paper":
+        return splits.paper_split(frame, data["seed"])
+    if data["protocol"] == "patient-disjoint":
+        return splits.patient_disjoint_split(frame)[0]
+    return splits.cross_fold_split(frame, *data["folds"], seed=data["seed"])
+
+
+def _check_header(data, where):
+    if not isinstance(data, dict) or not isinstance(data.get("schema"), int):
+        raise RecordError(f"{where}: not a run record; give a JSON file made by `allm train`")
+    if data["schema"] != SCHEMA_VERSION:
+        raise RecordError(
+            f"{where}: has schema {data['schema']}, this package reads {SCHEMA_VERSION}; "
+            "run the experiment again, or use the version that wrote it"
+        )
+    _check_types(data, _SCHEMA, where, "")
+    for name in ("id", "experiment"):
+        if not _NAME.fullmatch(data[name]):
+            raise RecordError(f"{where}: {name} {data[name]!r} cannot name a file; rename it")
+    faults = {
+        f"protocol {data['protocol']!r}": data["protocol"] not in PROTOCOLS,
+        f"data kind {data['data']['kind']!r}": data["data"]["kind"] not in KINDS,
+        f"folds {data['folds']}": not data["folds"]
+        or not all(isinstance(fold, int) for fold in data["folds"]),
+        f"conditions {data['conditions']}": not data["conditions"]
+        or len(set(data["conditions"])) != len(data["conditions"])
+        or not all(_CONDITION.fullmatch(str(c)) for c in data["conditions"]),
+        "epochs_run against history": any(
+            not isinstance(values, list) or len(values) != data["epochs_run"]
+            for values in data["history"].values()
+        ),
+        "split counts": any(
+            part["n"] != part["n_all"] + part["n_hem"] for part in data["split"].values()
+        ),
+        "seed against config": data["config"].get("seed", data["seed"]) != data["seed"],
+    }
+    for what, wrong in faults.items():
+        if wrong:
+            raise RecordError(f"{where}: {what} is not what a record may hold; write it again")
+
+
+def _check_types(data, schema, where, inside):
+    for key, kind in schema.items():
+        name = f"{inside}{key}"
+        if key not in data:
+            raise RecordError(f"{where}: lacks '{name}'; write the record again")
+        expected = dict if isinstance(kind, dict) else kind
+        value = data[key]
+        if not isinstance(value, expected) or isinstance(value, bool):
+            raise RecordError(
+                f"{where}: '{name}' holds {type(value).__name__}; write the record again"
+            )
+        if isinstance(kind, dict):
+            _check_types(value, kind, where, f"{name}.")
+
+
+def _check_predictions(data, predictions, where):
+    """Every condition has each test image once, with one label and one subject each."""
+    test = data["split"]["test"]
+    images = predictions.drop_duplicates(["file", "subject", "label"])
+    n_rows = test["n"] * len(data["conditions"])
+    p_all = predictions["p_all"]
+    faults = {
+        f"{len(predictions)} rows, not {n_rows} ({test['n']} test images, "
+        f"{len(data['conditions'])} conditions)": len(predictions) != n_rows,
+        "conditions other than the record's": set(predictions["condition"])
+        != set(data["conditions"]),
+        "an image twice under one condition": predictions.duplicated(["file", "condition"]).any(),
+        "an image with two labels or subjects, or not under every condition": len(images)
+        != test["n"],
+        f"classes other than {test['n_all']} ALL and {test['n_hem']} HEM": (
+            images["label"].value_counts().reindex([1, 0], fill_value=0).tolist()
+            != [test["n_all"], test["n_hem"]]
+        ),
+        "subjects other than the record's": sorted(images["subject"].astype(str).unique())
+        != sorted(test["subjects"]),
+        "a p_all outside [0, 1]": not (
+            pd.api.types.is_numeric_dtype(p_all) and p_all.between(0, 1).all()
+        ),
+    }
+    for what, wrong in faults.items():
+        if wrong:
+            raise RecordError(f"{where}: {what}; record and predictions must be of one run")
+
+
+def _with_intervals(run, condition):
+    """Metrics as they stand in the JSON: counts, and rates with both kinds of interval."""
+    image, subject = (run.intervals(condition, by) for by in ("image", "subject"))
+    written = {}
+    for name, value in run.metrics(condition).items():
+        if name in evaluation.COUNTS:
+            written[name] = value
+            continue
+        written[name] = {
+            "value": round(value, 8),
+            "low": round(image[name][0], 6),
+            "high": round(image[name][1], 6),
+            "low_by_subject": round(subject[name][0], 6),
+            "high_by_subject": round(subject[name][1], 6),
+        }
+    return written
+
+
+def _plain(value):
+    """The value as JSON knows it; what is not finite becomes null."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _read_json(path):
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RecordError(f"{path}: no such record; check the path") from None
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    except ValueError:
+        raise RecordError(f"{path}: not JSON; give a record made by `allm train`") from None
+
+
+def _last_two(directory):
+    return Path(os.path.abspath(directory)).parts[-2:]

@@ -1,0 +1,353 @@
+"""Records: written whole, read with every check, compared with today's code."""
+
+import copy
+import json
+import math
+import threading
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from allm_utils import cnmc, evaluation, records, splits
+from allm_utils.errors import RecordError
+
+
+def part_of(frame):
+    return {
+        "n": len(frame),
+        "n_all": int((frame["label"] == 1).sum()),
+        "n_hem": int((frame["label"] == 0).sum()),
+        "subjects": sorted(frame["subject"].unique()),
+        "sha256": splits.membership(frame),
+    }
+
+
+def make_run(protocol="paper", folds=(1,), seed=1337, conditions=("clean", "noise:5")):
+    """A record of the published folds, with predictions that are right 19 times in 20."""
+    frame = cnmc.shipped_index()
+    frame = frame[frame["fold"].isin(folds)].reset_index(drop=True)
+    if protocol == "paper":
+        split = splits.paper_split(frame, seed)
+    elif protocol == "cross-fold":
+        split = splits.cross_fold_split(frame, *folds, seed=seed)
+    else:
+        split = splits.patient_disjoint_split(frame)[0]
+    test = frame[split == "test"]
+    labels = test["label"].to_numpy(int)
+    rng = np.random.default_rng(0)
+    parts = []
+    for condition in conditions:
+        right = rng.random(len(labels)) < 0.95
+        p_all = np.where(labels == right, 0.5 + 0.5 * rng.random(len(labels)), 0.4)
+        parts.append(
+            pd.DataFrame(
+                {
+                    "file": test["path"].str.rsplit("/", n=1).str[-1].to_numpy(),
+                    "subject": test["subject"].to_numpy(),
+                    "label": labels,
+                    "condition": condition,
+                    "p_all": p_all.astype(np.float32),
+                }
+            )
+        )
+    record = {
+        "schema": records.SCHEMA_VERSION,
+        "id": f"mobilenet_m-{protocol}-seed{seed}",
+        "experiment": "mobilenet_m",
+        "model": "mobilenet_m",
+        "folds": list(folds),
+        "protocol": protocol,
+        "config": {"alpha": 1.0, "seed": seed, "epochs": 2},
+        "seed": seed,
+        "data": {
+            "kind": "cnmc-2019",
+            "fingerprint": records.FINGERPRINTS[tuple(sorted(folds))],
+            "n_images": len(frame),
+        },
+        "split": {name: part_of(frame[split == name]) for name in records.PARTS},
+        "package": {"version": "0.1.0", "commit": None},
+        "backend": {"name": "tensorflow", "version": "2.21", "keras": "3.15", "python": "3.11"},
+        "hardware": "2 cores",
+        "weights": {"name": "imagenet", "sha256": "0" * 64},
+        "parameters": {"total": 3_235_010, "trainable": 3_211_074},
+        "started": "2026-11-23T05:00:00+00:00",
+        "finished": "2026-11-23T06:00:00+00:00",
+        "seconds": 3600.0,
+        "epochs_run": 2,
+        "history": {"loss": [0.5, 0.4], "val_loss": [0.5, math.nan]},
+        "conditions": list(conditions),
+        "note": "",
+    }
+    return record, pd.concat(parts, ignore_index=True)
+
+
+@pytest.fixture(scope="session")
+def run_once():
+    return make_run()
+
+
+@pytest.fixture
+def run(run_once):
+    return copy.deepcopy(run_once[0]), run_once[1].copy()
+
+
+@pytest.fixture(scope="session")
+def written_once(run_once, tmp_path_factory):
+    return records.write(tmp_path_factory.mktemp("out") / "mobilenet_m", *run_once)
+
+
+@pytest.fixture
+def written(written_once, tmp_path):
+    """A record of its own for a test that spoils it."""
+    folder = tmp_path / "mobilenet_m"
+    folder.mkdir()
+    for path in (written_once, written_once.with_suffix(".csv")):
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder / written_once.name
+
+
+def refused(function, *arguments):
+    with pytest.raises(RecordError) as error:
+        function(*arguments)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def edit(path, change):
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+
+
+def test_what_is_written_is_read(run, written):
+    record, predictions = run
+    found = records.load(written)
+    assert found.id == record["id"]
+    for key in set(record) - {"history"}:
+        assert found.data[key] == record[key], key
+    assert found.data["history"]["val_loss"] == [0.5, None]
+    assert list(found.predictions.columns) == list(records.COLUMNS)
+    assert found.predictions["p_all"].to_numpy() == pytest.approx(predictions["p_all"], abs=6e-7)
+    assert found.predictions.drop(columns="p_all").equals(predictions.drop(columns="p_all"))
+    assert sorted(path.name for path in written.parent.iterdir()) == [
+        f"{record['id']}.csv",
+        f"{record['id']}.json",
+    ]
+
+
+def test_metrics_are_recomputed_from_the_csv(written):
+    record = records.load(written)
+    for condition in ("clean", "noise:5"):
+        rows = record.predictions[record.predictions["condition"] == condition]
+        expected = evaluation.metrics(rows["label"], rows["p_all"])
+        assert record.metrics(condition) == expected
+        stored = record.data["metrics"][condition]
+        assert stored["tp"] == expected["tp"]
+        low, high = record.intervals(condition)["accuracy"]
+        assert stored["accuracy"]["value"] == pytest.approx(expected["accuracy"], abs=1e-7)
+        assert stored["accuracy"]["low"] == pytest.approx(low, abs=1e-6)
+        assert stored["accuracy"]["high"] == pytest.approx(high, abs=1e-6)
+
+
+def test_intervals_by_subject_count_merged_subjects_once(written):
+    record = records.load(written)
+    rows = record.rows("clean")
+    expected = evaluation.intervals(
+        rows["label"], rows["p_all"], rows["subject"].replace({"51": "51+75+78", "H10": "H3+H10"})
+    )
+    found = record.intervals("clean", by="subject")
+    assert found == expected
+    assert found["specificity"] != record.intervals("clean")["specificity"]
+
+
+def test_a_condition_that_was_not_tested_is_refused(written):
+    assert "noise:5" in refused(records.load(written).metrics, "blur:3")
+
+
+def test_a_record_is_never_overwritten(run, written):
+    before = written.read_bytes()
+    run[1]["p_all"] = 0.5
+    assert "not overwritten" in refused(records.write, written.parent, *run)
+    assert written.read_bytes() == before
+
+
+def test_of_two_writers_one_wins_whole(run, tmp_path):
+    outcomes = []
+
+    def attempt(p_all):
+        predictions = run[1].assign(p_all=p_all)
+        try:
+            outcomes.append(records.write(tmp_path / "e", run[0], predictions))
+        except RecordError as error:
+            outcomes.append(error)
+
+    threads = [threading.Thread(target=attempt, args=(p,)) for p in (0.1, 0.9)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(isinstance(outcome, RecordError) for outcome in outcomes) == [False, True]
+    assert records.load(tmp_path / "e" / f"{run[0]['id']}.json").id == run[0]["id"]
+
+
+@pytest.mark.parametrize("failing", ["csv", "json"])
+def test_a_full_disk_leaves_nothing(run, tmp_path, monkeypatch, failing):
+    replace = records.os.replace
+
+    def full(source, target):
+        if str(target).endswith(failing):
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(records.os, "replace", full)
+    assert "No space left" in refused(records.write, tmp_path / "e", *run)
+    assert list((tmp_path / "e").iterdir()) == []
+
+
+def test_synthetic_records_do_not_enter_results(run, tmp_path):
+    record, predictions = run
+    record["data"]["kind"] = "synthetic"
+    assert "--out" in refused(records.write, tmp_path / "results" / "e", record, predictions)
+    assert not (tmp_path / "results").exists()
+    records.load(records.write(tmp_path / "mine" / "e", record, predictions))
+    assert "synthetic" in refused(records.load_all, tmp_path / "mine")
+
+
+def test_load_all_reads_every_record_but_no_model_card(written):
+    (written.parents[1] / "models").mkdir()
+    (written.parents[1] / "models" / "m.json").write_text("{}")
+    assert [record.id for record in records.load_all(written.parents[1])] == [written.stem]
+    refused(records.load_all, written.parents[1] / "absent")
+
+
+def test_the_shipped_records_are_sound_and_not_stale():
+    for record in records.load_all():
+        assert records.stale(record) == [], record.id
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda d: d.update(schema=0), "schema 0"),
+        (lambda d: d.pop("schema"), "not a run record"),
+        (lambda d: d.pop("hardware"), "'hardware'"),
+        (lambda d: d["split"]["val"].pop("sha256"), "'split.val.sha256'"),
+        (lambda d: d.update(seconds="long"), "'seconds'"),
+        (lambda d: d.update(protocol="official"), "protocol 'official'"),
+        (lambda d: d["data"].update(kind="mine"), "data kind"),
+        (lambda d: d.update(folds=["1"]), "folds"),
+        (lambda d: d.update(conditions=["clean", "Noise 5"]), "conditions"),
+        (lambda d: d.update(epochs_run=3), "epochs_run"),
+        (lambda d: d["split"]["train"].update(n=1), "split counts"),
+        (lambda d: d["config"].update(seed=3), "seed against config"),
+        (lambda d: d.pop("metrics"), "metrics"),
+        (lambda d: d.update(id="other"), "'other'"),
+        (lambda d: d.update(id="../other"), "cannot name a file"),
+        (lambda d: d["metrics"]["clean"]["accuracy"].update(value=0.99), "accuracy under clean"),
+        (lambda d: d["metrics"]["clean"].update(tp=485), "tp under clean"),
+        (lambda d: d["metrics"]["noise:5"].pop("roc_auc"), "roc_auc under noise:5"),
+        (lambda d: d["split"]["test"].update(subjects=["1"]), "subjects"),
+        (lambda d: d["split"]["test"].update(n=717, n_all=484), "1436 rows"),
+        (lambda d: d["split"]["test"].update(n_all=484, n_hem=234), "484 ALL"),
+    ],
+)
+def test_a_spoilt_record_is_refused(written, change, named):
+    edit(written, change)
+    assert named in refused(records.load, written)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda t: t.assign(p_all=t["p_all"] + 1), "p_all"),
+        (lambda t: t.assign(p_all="high"), "p_all"),
+        (lambda t: t.assign(p_all=1 - t["p_all"]), "the CSV gives"),
+        (lambda t: t.iloc[1:], "rows"),
+        (lambda t: pd.concat([t.iloc[[1]], t.iloc[1:]]), "twice"),
+        (lambda t: t.assign(condition="clean"), "conditions"),
+        (lambda t: t.assign(label=t["label"].where(t.index > 0, 1 - t["label"])), "two labels"),
+        (lambda t: t.rename(columns={"p_all": "p"}), "columns"),
+    ],
+)
+def test_spoilt_predictions_are_refused(written, change, named):
+    table = written.with_suffix(".csv")
+    change(pd.read_csv(table, dtype={"subject": str})).to_csv(table, index=False)
+    assert named in refused(records.load, written)
+
+
+def test_missing_and_broken_files_are_refused(written):
+    assert "no such record" in refused(records.load, written.parent / "none.json")
+    refused(records.load, written.parent)
+    written.with_suffix(".csv").write_bytes(b"")
+    refused(records.load, written)
+    written.with_suffix(".csv").unlink()
+    assert "missing" in refused(records.load, written)
+    written.write_text("[1")
+    assert "not JSON" in refused(records.load, written)
+    written.write_text("[1]")
+    assert "not a run record" in refused(records.load, written)
+
+
+class TestStale:
+    @pytest.mark.parametrize(
+        ("protocol", "folds"),
+        [("paper", (0,)), ("paper", (2,)), ("patient-disjoint", (0, 1)), ("cross-fold", (1, 0))],
+    )
+    def test_a_fresh_record_is_not(self, protocol, folds):
+        assert records.stale(records.Record(*make_run(protocol, folds))) == []
+
+    @pytest.mark.parametrize(
+        ("change", "named"),
+        [
+            (lambda d: d["data"].update(fingerprint="0" * 64), "fingerprint"),
+            (lambda d: d["split"]["val"].update(sha256="0" * 64), "val part"),
+            (lambda d: d["parameters"].update(total=3_228_864), "3235010"),
+            (lambda d: d.update(model="other"), "has None"),
+            (lambda d: d.update(folds=[7]), "can no longer be made|other images"),
+        ],
+    )
+    def test_a_changed_one_is(self, run, change, named):
+        change(run[0])
+        reasons = records.stale(records.Record(*run))
+        assert len(reasons) >= 1
+        assert any(part in reason for reason in reasons for part in named.split("|"))
+
+    def test_another_seed_is_another_split(self, run):
+        run[0]["seed"] = 1
+        assert len(records.stale(records.Record(*run))) == 4  # three parts, and the predictions
+
+    def test_a_label_that_is_not_the_published_one(self, run):
+        record, predictions = run
+        first = predictions["file"] == predictions["file"].iloc[0]
+        predictions.loc[first, "label"] = 1 - predictions.loc[first, "label"]
+        assert records.stale(records.Record(record, predictions)) == [
+            "the predictions are of other test images, subjects or labels"
+        ]
+
+
+def test_parameter_counts_are_those_of_the_models():
+    from allm_utils import models
+
+    for (name, alpha), count in records.PARAMETERS.items():
+        model = getattr(models, name)(weights=None, alpha=alpha)
+        assert model.count_params() == count
+
+
+@pytest.mark.real
+def test_fingerprints_are_those_of_the_manifest(pytestconfig):
+    import gzip
+    import hashlib
+
+    manifest = pytestconfig.rootpath.parent / "shared" / "cnmc" / "manifest.tsv.gz"
+    if not manifest.exists():
+        pytest.skip("../shared/cnmc is not here")
+    fold_of = {}
+    with gzip.open(manifest, "rt") as lines:
+        for line in lines:
+            digest, _, path = line.rstrip("\n").split("\t")
+            if "/training_data/fold_" in path:
+                fold_of.setdefault(int(path.split("/fold_")[1][0]), []).append(digest)
+    for folds, expected in records.FINGERPRINTS.items():
+        digests = sorted(digest for fold in folds for digest in fold_of[fold])
+        assert hashlib.sha256("\n".join(digests).encode()).hexdigest() == expected
