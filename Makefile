@@ -1,0 +1,73 @@
+# make book   the book: _build/html/index.html, every chapter executed on this machine
+# make test   unit tests, every notebook, exercises, and the built book in a browser
+# make lint   style and spelling       make sync   notebooks/*.ipynb from notebooks/*.py
+# make colab  every chapter on the versions of Google Colab (constraints-colab.txt)
+#
+# With the real data and a GPU: make book ALLM_PROFILE=full ALLM_DATA=/path/to/C-NMC
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eo pipefail -c
+.DELETE_ON_ERROR:
+.PHONY: book test lint sync colab clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := install --quiet --disable-pip-version-check
+CHAPTERS := $(wildcard notebooks/*.ipynb)
+
+export ALLM_PROFILE ?= smoke
+export ALLM_WORK ?= $(CURDIR)/work
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+export PYDEVD_DISABLE_FILE_VALIDATION := 1
+export PYTHONHASHSEED := 0
+
+.venv/.%: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip $(PIP) -c constraints.txt -e '.[$(subst -,$(comma),$*)]'
+	@$(BIN)/python -c 'import cv2' || { echo 'OpenCV needs two system libraries: apt-get install libgl1 libglib2.0-0'; exit 1; }
+	@touch $@
+comma := ,
+
+# jupyter-cache looks at the code cells only. Here the cache also ends when the package, the records,
+# the versions or the profile change; and a failed build leaves no pages behind, because a second
+# one would skip the pages that it has and so turn green.
+book: .venv/.book
+	@key=$$( { cat $$(find allm_utils results constraints.txt _config.yml book/_ext -type f ! -name '*.pyc' | LC_ALL=C sort); \
+	  echo "$$ALLM_PROFILE $$ALLM_DATA $$ALLM_WEIGHTS $$KERAS_BACKEND"; } | cksum); \
+	  mkdir -p _build; \
+	  test "$$key" = "$$(cat _build/.key 2>/dev/null)" || rm -rf _build/.jupyter_cache _build/.doctrees _build/html; \
+	  echo "$$key" > _build/.key
+	@$(BIN)/jupyter-book build . --quiet -W -n --keep-going || { rm -rf _build/.doctrees _build/html; exit 1; }
+	@echo "The book is ready: open $(CURDIR)/_build/html/index.html"
+
+# Each notebook runs once: nbmake fills a copy, and the book under test is built from that copy.
+test: .venv/.book-test
+	rm -rf _build/executed
+	mkdir -p _build/executed
+	cp -r notebooks book _toc.yml _build/executed
+	sed 's/execute_notebooks: cache/execute_notebooks: "off"/' _config.yml > _build/executed/_config.yml
+	$(BIN)/python -m pytest tests --ignore=tests/book -n 2 --dist loadfile
+	$(if $(CHAPTERS),$(BIN)/python -m pytest --nbmake --overwrite --nbmake-timeout=600 _build/executed/notebooks)
+	$(BIN)/jupyter-book build _build/executed --quiet -W -n --keep-going
+	ALLM_REQUIRE=book,$$ALLM_REQUIRE $(BIN)/python -m pytest tests/book -n 2
+
+lint: .venv/.book-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+
+sync: .venv/.book
+	$(BIN)/python book/sync.py
+
+# Installed as on Colab: its own versions first, then what the chapters' first cell adds.
+colab:
+	rm -rf .venv-colab _build/colab
+	$(PYTHON) -m venv .venv-colab
+	.venv-colab/bin/python -m pip $(PIP) -r constraints-colab.txt
+	.venv-colab/bin/python -m pip $(PIP) --no-deps "$$(grep ^imaug== constraints.txt)" .
+	mkdir -p _build/colab
+	cp notebooks/*.ipynb _build/colab
+	.venv-colab/bin/python -m pytest --nbmake --nbmake-timeout=600 -c /dev/null --rootdir . _build/colab
+
+clean:
+	rm -rf _build

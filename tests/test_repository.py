@@ -1,0 +1,221 @@
+"""What holds for the repository as a whole: pairs, layout, names, and the lists of packages."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+TEXTS = sorted((ROOT / "notebooks").glob("*.py"))
+PAIRS = [text.with_suffix(".ipynb") for text in TEXTS]
+
+
+def load_sync():
+    spec = importlib.util.spec_from_file_location("sync", ROOT / "book" / "sync.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+sync = load_sync()
+
+
+def tracked():
+    """Return the text files that git tracks (or would)."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    texts = {".py", ".md", ".yml", ".toml", ".txt", ".ipynb", ".json", ".csv", ".cff", ".bib", ""}
+    files = [ROOT / name for name in listed.splitlines()]
+    return [file for file in files if file.is_file() and file.suffix in texts]
+
+
+def names(requirements):
+    """Return the bare package names of requirement strings."""
+    return {re.match(r"[A-Za-z0-9_.-]+", r).group().lower().replace("_", "-") for r in requirements}
+
+
+# Pairs
+
+
+def test_each_notebook_is_what_its_text_makes():
+    for path, content in sync.regenerate().items():
+        assert path.read_text(encoding="utf-8") == content, f"{path.name}: run `make sync`"
+
+
+def test_every_notebook_has_a_text():
+    assert sorted((ROOT / "notebooks").glob("*.ipynb")) == PAIRS
+
+
+@pytest.mark.parametrize("path", PAIRS, ids=lambda path: path.stem)
+def test_notebook_is_clean(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    assert notebook.metadata.kernelspec.name == "python3"
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            assert cell.outputs == [] and cell.execution_count is None
+
+
+@pytest.mark.parametrize("path", PAIRS, ids=lambda path: path.stem)
+def test_notebook_keeps_the_shape_of_a_chapter(path):
+    cells = nbformat.read(path, as_version=4).cells
+    title, colab = cells[:2]
+    assert title.source.startswith("# ") and "\n> **You will learn**" in title.source
+    assert "**Before you start:**" in title.source and "**Run time:**" in title.source
+    assert set(colab.metadata.tags) == {"colab", "remove-cell"}
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    assert "profile.banner()" in "".join(cell.source for cell in code[1:3])
+    for cell in code[1:]:
+        lines = cell.source.splitlines()
+        assert len(lines) <= 20 and max(map(len, lines)) <= 88, cell.source
+        assert not cell.source.lstrip().startswith(("%", "!"))
+        metadata = cell.metadata.get("mystnb", {})
+        if "figure" in metadata:
+            assert metadata["figure"]["name"].startswith("fig-") and metadata["figure"]["caption"]
+            assert len(metadata["image"]["alt"]) >= 10
+
+
+def test_the_book_lists_every_notebook():
+    toc = (ROOT / "_toc.yml").read_text()
+    for path in PAIRS:
+        assert f"notebooks/{path.name}" in toc
+
+
+# The Colab cell
+
+TEXT = """\
+# ---
+# jupyter: {}
+# ---
+
+# %% [markdown]
+# # Title
+
+# %%
+x = 1
+"""
+
+
+def test_colab_cell_is_added_once_and_follows_the_configuration(tmp_path):
+    (tmp_path / "constraints.txt").write_text("imageio==1\nimaug==9.8.7\n")
+    config = {"repository": {"url": "https://github.com/some/where", "branch": "v3"}}
+    (tmp_path / "_config.yml").write_text(yaml.safe_dump(config))
+    cell = sync.colab_cell(tmp_path)
+    assert "imaug==9.8.7" in cell and "git+https://github.com/some/where@v3" in cell
+    once = sync.with_colab_cell(TEXT, cell)
+    assert sync.with_colab_cell(once, cell) == once
+    assert sync.with_colab_cell(once, cell.replace("v3", "v4")).count("google.colab") == 1
+    pair = nbformat.reads(sync.notebook(once), as_version=4)
+    assert [c.cell_type for c in pair.cells] == ["markdown", "code", "code"]
+    assert "google.colab" in pair.cells[1].source
+
+
+def test_colab_cell_does_nothing_elsewhere():
+    pair = nbformat.reads(sync.notebook(sync.with_colab_cell(TEXT, sync.colab_cell())), 4)
+    exec(pair.cells[1].source, {})
+
+
+def test_colab_cell_installs_on_colab(monkeypatch):
+    calls = []
+
+    class Shell:
+        def run_line_magic(self, *words):
+            calls.append(words)
+
+    import IPython
+
+    monkeypatch.setitem(sys.modules, "google.colab", object())
+    monkeypatch.setattr(IPython, "get_ipython", Shell)
+    pair = nbformat.reads(sync.notebook(sync.with_colab_cell(TEXT, sync.colab_cell())), 4)
+    exec(pair.cells[1].source, {})
+    ((magic, line),) = calls
+    assert magic == "pip" and line.startswith("install -q --no-deps imaug==")
+    repository = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]
+    assert line.endswith(f" git+{repository['url']}@{repository['branch']}")
+
+
+def test_repository_address_stands_in_one_place():
+    """Beside _config.yml, only what is made from it, or cannot be, names the address."""
+    address = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
+    made = {"_config.yml", "CITATION.cff"} | {p.name for p in TEXTS + PAIRS}
+    for path in tracked():
+        if path.name not in made:
+            assert address not in path.read_text(encoding="utf-8"), path
+
+
+# Layout and lists
+
+
+@pytest.mark.parametrize(
+    "name",
+    "README.md LICENSE LICENSE-text CITATION.cff CONTRIBUTING.md Makefile pyproject.toml "
+    "constraints.txt environment.yml _config.yml _toc.yml .ci/run book notebooks allm_utils "
+    "results tests .github/workflows/ci.yml .github/workflows/pages.yml "
+    ".github/workflows/colab.yml".split(),
+)
+def test_layout(name):
+    assert (ROOT / name).exists()
+
+
+def test_no_machine_paths_and_no_index_hosts():
+    home = re.compile(r"/(?:work/(?:main|shared)|root|home/\w+|Users/\w+)/|/tmp/\w")
+    index = re.compile(r"(?:pypi|pythonhosted|npmjs|debian)\.org|index-url|find-links", re.I)
+    for path in tracked():
+        if path != Path(__file__):
+            text = path.read_text(encoding="utf-8")
+            assert not home.search(text), f"{path}: {home.search(text)}"
+            assert not index.search(text), f"{path}: {index.search(text)}"
+
+
+def test_conda_environment_agrees_with_pyproject():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    (pip,) = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
+    conda = [entry for entry in environment["dependencies"] if isinstance(entry, str)]
+    assert pip == ["-c constraints.txt", "-e .[book,test]"]
+    (python,) = [entry for entry in conda if entry.startswith("python ")]
+    assert python == "python " + PYPROJECT["project"]["requires-python"]
+
+
+def test_constraints_pin_every_requirement_inside_its_range():
+    from packaging.requirements import Requirement
+
+    lines = (ROOT / "constraints.txt").read_text().split()
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[0-9][0-9A-Za-z.]*", line) for line in lines)
+    pinned = {name.lower().replace("_", "-"): v for name, v in (x.split("==") for x in lines)}
+    extras = PYPROJECT["project"]["optional-dependencies"].values()
+    for line in [*PYPROJECT["project"]["dependencies"], *(r for extra in extras for r in extra)]:
+        requirement = Requirement(line)
+        assert requirement.specifier.contains(pinned[requirement.name.lower()]), line
+
+
+def test_colab_versions_suit_the_package():
+    from packaging.requirements import Requirement
+
+    lines = (ROOT / "constraints-colab.txt").read_text().splitlines()
+    colab = {
+        r.name.lower(): r for r in map(Requirement, (x for x in lines if x and x[0] != "#"))
+    }
+    for line in PYPROJECT["project"]["dependencies"]:
+        requirement = Requirement(line)
+        if requirement.name not in ("imaug",):  # what the install cell adds
+            version = next(iter(colab[requirement.name.lower()].specifier)).version
+            assert requirement.specifier.contains(version.replace(".*", ".0")), line
+
+
+def test_imgaug_is_not_asked_for_beside_its_fork():
+    wanted = names(PYPROJECT["project"]["dependencies"])
+    assert "imaug" in wanted and "imgaug" not in wanted
+    assert "\nimgaug==" not in (ROOT / "constraints.txt").read_text()
+
+
+def test_package_imports_keras_and_not_tensorflow():
+    for path in (ROOT / "allm_utils").glob("*.py"):
+        if path.name not in ("export.py", "training.py"):
+            assert not re.search(r"^\s*(?:import|from) tensorflow", path.read_text(), re.M), path
