@@ -21,10 +21,9 @@ from .errors import ConfigError, DataError
 from .evaluation import predict
 from .models import mobilenet_m, parameters, precision, resolve_weights, save
 from .noise import add_gaussian_noise
-from .records import SCHEMA_VERSION, write
+from .records import PROTOCOLS, SCHEMA_VERSION, check_free, write
 from .training import TrainingConfig, TrainingData, fit
 
-PROTOCOLS = ("paper", "patient-disjoint", "cross-fold")
 MODELS: dict[str, Callable] = {"mobilenet_m": mobilenet_m}
 TEST_SIGMAS = (2, 5, 8, 10)
 
@@ -162,6 +161,8 @@ def run(config: ExperimentConfig, resume: bool = False, progress: bool = True) -
         As the steps raise them; the record is written last, whole or not at all.
     """
     run_id, folder = config.run_id(), Path(config.work) / "runs" / config.run_id()
+    kind = "synthetic" if synthetic.is_synthetic(config.data) else "cnmc-2019"
+    check_free(Path(config.out) / config.experiment, run_id, kind)
     frame, split = select(config)
     pictures = images.load(
         frame, config.image_size, config.crop, Path(config.work) / "images", progress
@@ -195,7 +196,7 @@ def run(config: ExperimentConfig, resume: bool = False, progress: bool = True) -
         "config": config.values(),
         "seed": config.training.seed,
         "data": {
-            "kind": "synthetic" if synthetic.is_synthetic(config.data) else "cnmc-2019",
+            "kind": kind,
             "fingerprint": images.fingerprint(frame, Path(config.work) / "images"),
             "n_images": len(frame),
         },
