@@ -49,7 +49,6 @@ _GRAMMAR = re.compile(r"UID_(H?\d{1,9})_(\d{1,9})_(\d{1,9})_(all|hem)\.bmp", re.
 _FOLD = re.compile(r"fold_(\d+)", re.IGNORECASE)
 _TEST_SET = re.compile(r"test_(prelim|final)_phase", re.IGNORECASE)
 _LABELS = re.compile(r"[^.].*prelim.*labels.*\.csv", re.IGNORECASE)
-_MAX_DEPTH = 8
 _COLUMNS = ("path", "label", "fold", "subject", "smear", "cell", "split")
 _INTEGERS = {"label": "Int8", "fold": "Int8", "smear": "Int64", "cell": "Int64"}
 _MERGED = {subject: group for group, subjects in GROUPS.items() for subject in subjects}
@@ -385,14 +384,13 @@ def _walk(root):
     def refuse(error):
         raise DataError(f"{error.filename}: cannot be read ({error.strerror}); check its rights")
 
-    # Links are followed, for data kept on another disk; the depth bounds a loop of links.
+    seen = set()  # links are followed, for data kept on another disk; a loop of them is not
     for path, subfolders, names in os.walk(root, followlinks=True, onerror=refuse):
-        depth = len(Path(path).relative_to(root).parts)
-        subfolders[:] = [
-            name
-            for name in subfolders
-            if depth < _MAX_DEPTH and not name.startswith((".", "__MACOSX"))
-        ]
+        if (place := os.path.realpath(path)) in seen:
+            subfolders.clear()
+            continue
+        seen.add(place)
+        subfolders[:] = sorted(n for n in subfolders if not n.startswith((".", "__MACOSX")))
         images = [n for n in names if n.lower().endswith(".bmp") and not n.startswith(".")]
         yield Path(path), sorted(images)
 

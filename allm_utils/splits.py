@@ -233,7 +233,8 @@ def membership(frame):
     str
         64 hexadecimal digits.
     """
-    places = sorted(frame["split"] + frame["fold"].astype(str) + "/" + _file_names(frame))
+    folds = frame["fold"].astype("string").fillna("")
+    places = sorted(frame["split"] + folds + "/" + _file_names(frame))
     return hashlib.sha256("\n".join(places).encode()).hexdigest()
 
 

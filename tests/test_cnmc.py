@@ -1,0 +1,402 @@
+"""Trees in every published layout, made of files with a few bytes: indexing opens none of them."""
+
+import gzip
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from allm_utils import cnmc
+from allm_utils.errors import DataError
+
+TRAINING = {
+    "fold_0/all": ["UID_11_1_1_all.bmp", "UID_11_1_2_all.bmp", "UID_3_4_1_all.bmp"],
+    "fold_0/hem": ["UID_H11_2_1_hem.bmp"],
+    "fold_1/all": ["UID_2_10_3_all.bmp"],
+    "fold_1/hem": ["UID_h3_7_1_hem.bmp", "UID_H10_7_2_hem.bmp"],
+}
+LABELS = (
+    "Patient_ID,new_names,labels\r\n"
+    "UID_57_29_1_all.bmp,1.bmp,1\r\n"
+    "UID_H49_35_1_hem.bmp,2.bmp,0\r\n"
+    "UID_57_3_2_all.bmp,10.bmp,1\r\n"
+)
+LABEL_FILE = "C-NMC_test_prelim_phase_data_labels.csv"
+PRELIM = "C-NMC_test_prelim_phase_data"
+FINAL = "C-NMC_test_final_phase_data"
+LAYOUTS = {
+    # name: (folder of the folds, of the preliminary set, of its labels, of the final set)
+    "tcia": (
+        "PKG - C-NMC 2019/C-NMC_training_data",
+        f"PKG - C-NMC 2019/{PRELIM}",
+        f"PKG - C-NMC 2019/{PRELIM}",
+        f"PKG - C-NMC 2019/{FINAL}",
+    ),
+    "tcia re-upload": (
+        "C-NMC 2019 (PKG)/C-NMC_training_data",
+        f"C-NMC 2019 (PKG)/{PRELIM}",
+        f"C-NMC 2019 (PKG)/{PRELIM}",
+        f"C-NMC 2019 (PKG)/{FINAL}",
+    ),
+    "kaggle avk256": ("cnmc-leukemia", None, None, None),
+    "kaggle andrewmvd": (
+        "C-NMC_Leukemia/training_data",
+        f"C-NMC_Leukemia/validation_data/{PRELIM}",
+        "C-NMC_Leukemia/validation_data",
+        f"C-NMC_Leukemia/testing_data/{FINAL}",
+    ),
+}
+
+
+def put(path, content=None):
+    """A file of the given bytes, or of its own name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(path.name.encode() if content is None else content)
+
+
+def put_training(folder, doubled=False, upper=False):
+    for place, names in TRAINING.items():
+        fold = place.split("/")[0]
+        for name in names:
+            name = name.replace(".bmp", ".BMP") if upper else name
+            put(folder / (f"{fold}/{place}" if doubled else place) / name)
+
+
+def put_tests(root, prelim, labels, final):
+    for name in ("1.bmp", "2.bmp", "10.bmp"):
+        put(root / prelim / name)
+    put(root / labels / LABEL_FILE, LABELS.encode())
+    for name in ("1.bmp", "2.bmp"):
+        put(root / final / name)
+
+
+@pytest.fixture
+def tree(tmp_path):
+    put_training(tmp_path / "tree")
+    return tmp_path / "tree"
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_index_of_every_layout(tmp_path, layout):
+    training, *tests = LAYOUTS[layout]
+    put_training(tmp_path / training)
+    if tests[0]:
+        put_tests(tmp_path, *tests)
+    frame = cnmc.index(tmp_path)
+
+    train = frame[frame["split"] == "train"]
+    names = train["path"].map(lambda path: Path(path).name)
+    places = ("fold_0/hem", "fold_0/all", "fold_1/hem", "fold_1/all")
+    assert list(names) == [name for place in places for name in sorted(TRAINING[place])]
+    assert list(train["label"]) == [0, 1, 1, 1, 0, 0, 1]
+    assert list(train["fold"]) == [0, 0, 0, 0, 1, 1, 1]
+    assert list(train["subject"]) == ["H11", "11", "11", "3", "H10", "H3", "2"]
+    assert list(train["smear"]) == [2, 1, 1, 4, 7, 7, 10]
+    assert list(train["cell"]) == [1, 1, 2, 1, 2, 1, 3]
+    assert all(Path(path).is_absolute() and Path(path).is_file() for path in frame["path"])
+    assert list(frame.columns) == ["path", "label", "fold", "subject", "smear", "cell", "split"]
+    assert frame.dtypes["label"] == frame.dtypes["fold"] == "Int8"
+    assert list(frame.index) == list(range(len(frame)))
+
+    prelim = frame[frame["split"] == "prelim"]
+    final = frame[frame["split"] == "final"]
+    assert (len(prelim), len(final)) == ((3, 2) if tests[0] else (0, 0))
+    if tests[0]:
+        by_name = prelim.assign(name=prelim["path"].map(lambda path: Path(path).name))
+        row = by_name.set_index("name").loc["10.bmp"]
+        assert (row["subject"], row["smear"], row["cell"], row["label"]) == ("57", 3, 2, 1)
+        assert list(by_name["label"]) == [1, 1, 0]  # 1, 10, 2
+        assert prelim["fold"].isna().all()
+        assert final[["label", "fold", "subject", "smear", "cell"]].isna().all(axis=None)
+        assert list(frame["split"].unique()) == ["train", "prelim", "final"]
+
+
+def test_index_from_any_level(tmp_path):
+    put_training(tmp_path / "a" / "b" / "training_data")
+    for root in (tmp_path, tmp_path / "a" / "b", tmp_path / "a" / "b" / "training_data"):
+        assert len(cnmc.index(root)) == 7
+    fold = cnmc.index(tmp_path / "a" / "b" / "training_data" / "fold_1")
+    assert set(fold["fold"]) == {1} and len(fold) == 3
+
+
+def test_index_of_a_relative_root(tree, monkeypatch):
+    monkeypatch.chdir(tree / "fold_0")
+    frame = cnmc.index(".")
+    assert len(frame) == 4 and Path(frame["path"][0]).is_absolute()
+
+
+@pytest.mark.parametrize("change", [{"doubled": True}, {"upper": True}])
+def test_doubled_folder_and_upper_case_suffix(tmp_path, change):
+    put_training(tmp_path, **change)
+    frame = cnmc.index(tmp_path)
+    assert len(frame) == 7
+    assert set(frame["subject"]) == {"11", "3", "H11", "2", "H3", "H10"}
+
+
+def test_stray_files_are_ignored(tree):
+    put(tree / "__MACOSX" / "fold_0" / "all" / "._UID_11_1_1_all.bmp")
+    put(tree / ".cache" / "fold_0" / "all" / "UID_11_1_1_all.bmp")
+    put(tree / "fold_0" / "all" / "._UID_11_1_1_all.bmp")
+    put(tree / "fold_0" / "all" / ".DS_Store")
+    put(tree / "fold_0" / "all" / "Thumbs.db")
+    put(tree / "CNMC_readme.pdf")
+    assert len(cnmc.index(tree)) == 7
+
+
+def test_a_linked_folder_and_a_loop_of_links(tree, tmp_path):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "data").symlink_to(tree)
+    (tree / "fold_0" / "up").symlink_to(tree)
+    assert len(cnmc.index(tmp_path / "home")) == 7
+
+
+@pytest.mark.parametrize(
+    ("break_it", "named", "cure"),
+    [
+        (lambda t: shutil.rmtree(t), "tree", "give the folder"),
+        (lambda t: (shutil.rmtree(t), t.write_text("")), "not a folder", "give the folder"),
+        (lambda t: (shutil.rmtree(t), t.mkdir()), "no C-NMC images", "allm data make"),
+        (lambda t: [p.unlink() for p in (t / "fold_0/hem").iterdir()], "fold_0/hem", "unpack"),
+        (lambda t: shutil.rmtree(t / "fold_1/hem"), "no 'hem' folder", "fold again"),
+        (
+            lambda t: (shutil.rmtree(t / "fold_1"), put(t / "fold_1/UID_2_1_1_all.bmp")),
+            "neither an 'all' nor a 'hem'",
+            "give the folder",
+        ),
+        (lambda t: put(t / "fold_0/all/cell 7.bmp"), "'cell 7.bmp'", "UID_<n>_<smear>_<cell>"),
+        (lambda t: put(t / "fold_0/all/UID_H9_1_1_all.bmp"), "UID_H9_1_1_all.bmp", "rename"),
+        (lambda t: put(t / "fold_0/hem/UID_9_1_1_all.bmp"), "in a folder of HEM", "move it"),
+        (lambda t: put_training(t / "copy"), "second copy", "one tree only"),
+    ],
+)
+def test_what_is_wrong_with_a_tree_is_one_line(tree, break_it, named, cure):
+    break_it(tree)
+    with pytest.raises(DataError) as error:
+        cnmc.index(tree)
+    message = str(error.value)
+    assert named in message.replace("\\", "/") and cure in message and "\n" not in message
+
+
+@pytest.fixture
+def prelim(tmp_path):
+    put_tests(tmp_path, PRELIM, PRELIM, FINAL)
+    return tmp_path / PRELIM
+
+
+@pytest.mark.parametrize(
+    ("labels", "named"),
+    [
+        (LABELS.replace("UID_57_3_2_all.bmp,10.bmp,1\r\n", ""), "no row for image 10.bmp"),
+        (LABELS + "UID_57_4_2_all.bmp,11.bmp,1\r\n", "no image 11.bmp"),
+        (LABELS + "UID_57_4_2_all.bmp,10.bmp,1\r\n", "two rows for image 10.bmp"),
+        (LABELS.replace("2.bmp,0", "2.bmp,1"), "2.bmp has label 1 but is UID_H49_35_1_hem.bmp"),
+        (LABELS.replace("UID_57_29_1_all.bmp", "57"), "'57' is not named"),
+        (LABELS.replace("new_names", "name"), "lacks the columns"),
+        ("", "cannot be read"),
+        (None, f"no {LABEL_FILE}"),
+    ],
+)
+def test_what_is_wrong_with_the_labels_is_one_line(prelim, labels, named):
+    (prelim / LABEL_FILE).unlink()
+    if labels is not None:
+        (prelim / LABEL_FILE).write_bytes(labels.encode())
+    with pytest.raises(DataError) as error:
+        cnmc.index(prelim.parent)
+    assert named in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_test_set_alone_can_be_indexed(prelim):
+    assert list(cnmc.index(prelim)["split"].unique()) == ["prelim"]
+
+
+def test_shipped_index_has_the_published_counts():
+    frame = cnmc.shipped_index()
+    table = cnmc.summary(frame)
+    assert table.to_numpy().tolist() == [
+        [2397, 1130, 3527, 19, 9, 28],
+        [2418, 1163, 3581, 11, 3, 14],
+        [2457, 1096, 3553, 17, 14, 31],
+        [7272, 3389, 10661, 47, 26, 73],
+    ]
+    assert list(table.index) == ["fold 0", "fold 1", "fold 2", "training"]
+    assert frame["path"].str.fullmatch(r"fold_[012]/(all|hem)/UID_[Hh]?[\d_]+_(all|hem)\.bmp").all()
+    assert frame["digest"].str.fullmatch("[0-9a-f]{12}").all()
+    assert frame["path"].str.contains("UID_h3_").sum() == 36
+    subjects = frame.groupby("fold")["subject"].unique()
+    assert not set(subjects[0]) & set(subjects[1]) and not set(subjects[1]) & set(subjects[2])
+    pairs = frame[frame.duplicated("digest", keep=False)].groupby("digest").size()
+    assert len(pairs) == 104 and set(pairs) == {2}
+
+
+def test_shipped_index_and_index_have_one_order(tmp_path):
+    shipped = cnmc.shipped_index()[::20].reset_index(drop=True)
+    for path in shipped["path"]:
+        put(tmp_path / path)
+    frame = cnmc.index(tmp_path)
+    relative = frame["path"].map(lambda path: Path(path).relative_to(tmp_path).as_posix())
+    pd.testing.assert_frame_equal(
+        frame.assign(path=relative), shipped.drop(columns="digest"), check_dtype=False
+    )
+
+
+def test_summary_of_the_test_sets(tmp_path):
+    training, *tests = LAYOUTS["tcia"]
+    put_training(tmp_path / training)
+    put_tests(tmp_path, *tests)
+    table = cnmc.summary(cnmc.index(tmp_path))
+    assert list(table.loc["training"]) == [4, 3, 7, 3, 3, 6]
+    assert list(table.loc["prelim"]) == [2, 1, 3, 1, 1, 2]
+    assert table.loc["final", "images"] == 2
+    assert table.loc["final"].drop("images").isna().all()
+
+
+def test_groups_are_those_of_the_shared_files():
+    frame = cnmc.shipped_index()
+    groups = cnmc.groups_from_digests(frame)
+    assert set(groups[groups.str.contains("+", regex=False)]) == set(cnmc.GROUPS)
+    assert (groups == cnmc.merged_subject(frame["subject"])).all()
+    assert groups.groupby(frame["label"]).nunique().to_dict() == {0: 22, 1: 44}
+
+
+def test_merged_subject():
+    assert cnmc.merged_subject("21") == cnmc.merged_subject("20") == "20+21"
+    assert cnmc.merged_subject("H21") == "H21"
+    assert list(cnmc.merged_subject(pd.Series(["H4", "7"]))) == ["H2+H4+H5+H6", "7"]
+    assert cnmc.merged_subject(pd.Series([None, "7"])).isna().tolist() == [True, False]
+
+
+@pytest.fixture
+def published(tree, monkeypatch):
+    """The tree as published: two subjects of fold 0 share a file; fold 2 is not on this disk."""
+    put(
+        tree / "fold_0/all/UID_11_1_2_all.bmp", (tree / "fold_0/all/UID_3_4_1_all.bmp").read_bytes()
+    )
+    frame = cnmc.index(tree)
+    frame["digest"] = [cnmc._digest(path) for path in frame["path"]]
+    frame["path"] = [Path(path).relative_to(tree).as_posix() for path in frame["path"]]
+    elsewhere = frame.iloc[-1:].assign(path="fold_2/all/UID_9_1_1_all.bmp", fold=2, digest="0" * 12)
+    index = pd.concat([frame, elsewhere], ignore_index=True)
+    monkeypatch.setattr(cnmc, "shipped_index", lambda: index.copy())
+    return tree
+
+
+def test_verify_the_published_tree(published):
+    result = cnmc.verify(published, progress=False)
+    assert result.ok and result.n_checked == 7
+    assert result.absent_folds == (2,)
+    pair = ("fold_0/all/UID_11_1_2_all.bmp", "fold_0/all/UID_3_4_1_all.bmp")
+    assert result.known_duplicates == (pair,) and result.duplicated == ()
+    assert str(result).splitlines() == [
+        "absent: fold_2 (not checked)",
+        "7 files checked: 0 missing, 0 altered, 0 unknown, 0 duplicated (1 more as published)",
+    ]
+
+
+def test_verify_one_fold(published):
+    result = cnmc.verify(published / "fold_1", progress=False)
+    assert result.ok and result.n_checked == 3 and result.absent_folds == (0, 2)
+
+
+def test_verify_demands_the_folds_asked_for(published):
+    result = cnmc.verify(published, folds=(0, 1, 2), progress=False)
+    assert not result.ok and result.missing == ("fold_2/all/UID_9_1_1_all.bmp",)
+    assert result.absent_folds == ()
+
+
+def test_verify_does_not_mind_the_case_of_names(published):
+    path = published / "fold_0/hem/UID_H11_2_1_hem.bmp"
+    path.rename(path.with_name("uid_h11_2_1_hem.BMP"))
+    assert cnmc.verify(published, progress=False).ok
+
+
+def test_verify_names_what_is_missing_altered_unknown_and_duplicated(published):
+    (published / "fold_1/all/UID_2_10_3_all.bmp").unlink()
+    put(published / "fold_0/hem/UID_H11_2_1_hem.bmp", b"")
+    original = published / "fold_1/hem/UID_H10_7_2_hem.bmp"
+    shutil.copy(original, published / "fold_1/hem/copy of UID_H10_7_2_hem.bmp")
+    result = cnmc.verify(published, progress=False)
+    assert not result.ok
+    assert result.missing == ("fold_1/all/UID_2_10_3_all.bmp",)
+    assert result.altered == ("fold_0/hem/UID_H11_2_1_hem.bmp",)
+    assert result.unknown == ("fold_1/hem/copy of UID_H10_7_2_hem.bmp",)
+    (twins,) = result.duplicated
+    assert set(twins) == {*result.unknown, "fold_1/hem/UID_H10_7_2_hem.bmp"}
+    for word in ("missing: fold_1", "altered: fold_0", "unknown: fold_1", "duplicated: fold_1"):
+        assert word in str(result)
+
+
+def test_verify_finds_a_second_copy_of_the_tree(published):
+    shutil.copytree(published / "fold_1", published / "backup" / "fold_1")
+    result = cnmc.verify(published, progress=False)
+    assert not result.ok and len(result.duplicated) == 3
+
+
+def test_verify_needs_a_training_fold(prelim):
+    with pytest.raises(DataError, match="no training fold"):
+        cnmc.verify(prelim, progress=False)
+
+
+class Kaggle:
+    """Stands for kagglehub."""
+
+    def __init__(self, outcome):
+        self.outcome = outcome
+
+    def dataset_download(self, handle, output_dir):
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        assert handle == "andrewmvd/leukemia-classification"
+        return output_dir
+
+
+def test_download_returns_the_root(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "kagglehub", Kaggle(None))
+    assert cnmc.download(tmp_path / "new") == tmp_path / "new"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "cure"),
+    [
+        (ConnectionError("no route\nto host"), "check the connection"),
+        (OSError(28, "No space left on device"), "No space left"),
+        (FileExistsError("not empty"), "empty it"),
+    ],
+)
+def test_download_fails_in_one_line(tmp_path, monkeypatch, outcome, cure):
+    monkeypatch.setitem(sys.modules, "kagglehub", Kaggle(outcome))
+    with pytest.raises(DataError) as error:
+        cnmc.download(tmp_path)
+    assert str(tmp_path) in str(error.value) and cure in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_download_without_kagglehub(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "kagglehub", None)
+    with pytest.raises(DataError, match="pip install kagglehub"):
+        cnmc.download(tmp_path)
+
+
+@pytest.mark.real
+def test_shipped_index_is_the_manifest(shared):
+    expected = {}
+    with gzip.open(shared / "cnmc" / "manifest.tsv.gz", "rt") as manifest:
+        for line in manifest:
+            digest, _, path = line.rstrip("\n").split("\t")[:3]
+            match = re.search(r"training_data/(fold_\d/.+)", path)
+            if match:
+                expected[match[1]] = digest[:12]
+    frame = cnmc.shipped_index()
+    assert dict(zip(frame["path"], frame["digest"], strict=True)) == expected
+
+
+@pytest.mark.real
+def test_preliminary_labels(shared, tmp_path):
+    folder = tmp_path / "validation_data" / PRELIM
+    for number in range(1, 1868):
+        put(folder / f"{number}.bmp", b"")
+    shutil.copy(shared / "cnmc" / LABEL_FILE, folder.parent)
+    table = cnmc.summary(cnmc.index(tmp_path))
+    assert list(table.loc["prelim"]) == [1219, 648, 1867, 13, 15, 28]

@@ -1,0 +1,74 @@
+"""The paper's numbers hang together where they should, and stand as printed where they do not."""
+
+import pytest
+
+from allm_utils import paper
+
+
+def test_table_1_adds_up_to_the_data_set():
+    for classes in paper.TABLE_1.values():
+        for cells in classes.values():
+            assert cells["train"] + cells["val"] + cells["test"] == cells["total"]
+    for name in ("ALL", "HEM"):
+        total = sum(classes[name]["total"] for classes in paper.TABLE_1.values())
+        assert total == paper.DATASET["training"][name]["images"]
+    assert paper.DATASET["training"]["images"] == 7272 + 3389
+
+
+def test_table_2_doubles_the_hem_training_images():
+    for fold, counts in paper.TABLE_2.items():
+        assert counts["before"] == paper.TABLE_1[fold]["HEM"]["train"]
+        assert counts["after"] == 2 * counts["before"]
+
+
+@pytest.mark.parametrize("note", [paper.TABLE_3_NOTE, paper.TABLE_4_NOTE])
+def test_parameters_are_trainable_or_not(note):
+    assert note["trainable"] + note["non_trainable"] == note["parameters"]
+
+
+def test_table_4_adds_up():
+    assert sum(row["parameters"] for row in paper.TABLE_4) == paper.TABLE_4_NOTE["parameters"]
+
+
+@pytest.mark.parametrize("table", [paper.TABLE_6, paper.TABLE_7, paper.TABLE_8])
+def test_recall_is_the_column_auc_rounded(table):
+    assert tuple(table) == paper.TEST_SIGMAS
+    for row in table.values():
+        assert abs(row["recall"] - row["auc"]) <= 0.005 + 1e-9
+
+
+def test_table_9_repeats_the_clean_rows():
+    for fold, table in enumerate((paper.TABLE_6, paper.TABLE_7, paper.TABLE_8)):
+        after = paper.TABLE_9[fold]["MAC"]
+        assert (after["accuracy"], after["auc"]) == (table[0]["accuracy"], table[0]["auc"])
+        assert round(100 * table[0]["accuracy"]) == paper.TABLE_10[fold]["MobileNet_M"]
+
+
+def test_table_10_averages():
+    for model, digits in (("MobileNet_M", 2), ("ALNett", 2)):
+        mean = sum(paper.TABLE_10[fold][model] for fold in range(3)) / 3
+        assert round(mean, digits) == paper.TABLE_10["average"][model]
+    assert paper.TABLE_10["average"]["MobileNet_M"] == paper.HEADLINE["accuracy_percent"]
+
+
+def test_misprints_stand_as_printed():
+    assert [row["filter"] for row in paper.TABLE_3].count("1×1×32×128") == 2
+    assert paper.TABLE_3[-2]["filter"] == "11024×1000"
+    assert paper.TABLE_11[0]["authors"].startswith("Mathury")
+    assert paper.ALNETT_TEXT["accuracy_percent"] != paper.TABLE_10["average"]["ALNett"]
+
+
+def test_training_settings_are_table_5():
+    training = pytest.importorskip("allm_utils.training")
+    config = training.TrainingConfig()
+    for name in ("epochs", "early_stop", "lr_patience", "lr_factor", "batch_size",
+                 "learning_rate", "min_learning_rate"):  # fmt: skip
+        assert getattr(config, name) == paper.HYPERPARAMETERS[name]
+        assert f"{paper.HYPERPARAMETERS['epochs']}" == paper.TABLE_5["Epochs"]
+
+
+def test_errata_say_where_what_and_how_it_is_read():
+    assert all(set(erratum) == {"where", "finding", "reading"} for erratum in paper.ERRATA)
+    assert all(all(erratum.values()) for erratum in paper.ERRATA)
+    findings = [erratum["finding"] for erratum in paper.ERRATA]
+    assert len(set(findings)) == len(findings)
