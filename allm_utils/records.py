@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from . import cnmc, evaluation, splits
+from . import balance, cnmc, evaluation, paper, splits
 from .errors import AllmError, RecordError
 
 SCHEMA_VERSION = 1
@@ -27,12 +27,12 @@ PARTS = ("train", "val", "test")
 KINDS = ("cnmc-2019", "synthetic")
 
 PARAMETERS = {
-    ("mobilenet_m", 1.0): 3_235_010,
-    ("mobilenet_m", 0.75): 1_837_586,
-    ("mobilenet_m", 0.5): 832_610,
-    ("mobilenet_m", 0.25): 220_082,
+    ("mobilenet_m", 1.0): {"total": 3_235_010, "trainable": 3_211_074},
+    ("mobilenet_m", 0.75): {"total": 1_837_586, "trainable": 1_819_634},
+    ("mobilenet_m", 0.5): {"total": 832_610, "trainable": 820_642},
+    ("mobilenet_m", 0.25): {"total": 220_082, "trainable": 214_098},
 }
-"""Parameters in all, by model and width: a record with another count is of another network."""
+"""Parameters by model and width: a record with other counts is of another network."""
 
 FINGERPRINTS = {
     (0,): "2af62e8fe1ecf4c5ba53be5b8ebf5f6ac5177f519b57d52492539d0e1fd3500d",
@@ -344,12 +344,15 @@ def stale(record):
     """
     data = record.data
     reasons = []
-    expected = PARAMETERS.get((data["model"], data["config"].get("alpha")))
-    if data["parameters"]["total"] != expected:
-        reasons.append(
-            f"{data['parameters']['total']} parameters, where {data['model']} of width "
-            f"{data['config'].get('alpha')} has {expected}"
-        )
+    alpha = data["config"].get("alpha")
+    expected = PARAMETERS.get((data["model"], alpha), {})
+    for name in ("total", "trainable"):
+        count = data["parameters"][name]
+        if count != expected.get(name):
+            reasons.append(
+                f"{count} parameters ({name}), where {data['model']} of width {alpha} has "
+                f"{expected.get(name)}"
+            )
     if data["data"]["kind"] == "synthetic":
         return reasons
     folds = data["folds"]
@@ -371,6 +374,170 @@ def stale(record):
     if known != set(record.predictions[columns].itertuples(index=False, name=None)):
         reasons.append("the predictions are of other test images, subjects or labels")
     return reasons
+
+
+def scorecard(records):
+    """Compare the paper's numbers with ours, one row each.
+
+    So far: Tables 1 and 2 (from the shipped index), 4 (parameters), 6-8, the balanced and
+    augmented column of 9, and our model's column of 10. A fold is represented by its run of
+    MobileNet_M in the paper's protocol at full size; of several, by the one with the paper's split
+    (seed 1337), else the lowest seed, whatever their scores.
+
+    Parameters
+    ----------
+    records : list of Record
+        Of real data, as `load_all` gives.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``table, item, paper, ours, low, high, digits, verdict, record``. `low` and `high`
+        are the 95 % bootstrap interval of ours, by image; `digits` counts the paper's decimals.
+        Verdicts: ``reproduced`` (ours rounds to the paper's value), ``within interval`` (the
+        paper's value lies in ours), ``differs``, ``not run yet``.
+    """
+    runs = {fold: _paper_run(records, fold) for fold in range(3)}
+    rows = [*_counted_rows(), *_tested_rows(runs)]
+    card = pd.DataFrame(rows, columns=["table", "item", "paper", "digits", *_FOUND])
+    card["verdict"] = [_verdict(row) for row in card.itertuples()]
+    return card[["table", "item", "paper", "ours", "low", "high", "digits", "verdict", "record"]]
+
+
+def as_printed(card):
+    """The scorecard as text: the paper's digits, one more for what we measured.
+
+    Parameters
+    ----------
+    card : DataFrame
+        As `scorecard` gives.
+
+    Returns
+    -------
+    DataFrame of str
+        Columns ``Table, Item, Paper, Ours, 95 % interval, Verdict, Record``.
+    """
+
+    def text(value, digits):
+        return "" if pd.isna(value) else f"{value:,.{digits}f}"
+
+    rows = []
+    for row in card.itertuples():
+        finer = row.digits if pd.isna(row.low) else row.digits + 1
+        interval = "" if pd.isna(row.low) else f"{text(row.low, finer)} to {text(row.high, finer)}"
+        numbers = text(row.paper, row.digits), text(row.ours, finer), interval
+        rows.append((row.table, row.item, *numbers, row.verdict, row.record))
+    names = ["Table", "Item", "Paper", "Ours", "95 % interval", "Verdict", "Record"]
+    return pd.DataFrame(rows, columns=names)
+
+
+_FOUND = ("ours", "low", "high", "record")
+_NOT_RUN = (np.nan, np.nan, np.nan, "")
+_PRINTED = {
+    "precision": ("precision_macro", "macro precision", 2),
+    "recall": ("recall_macro", "macro recall", 2),
+    "f1": ("f1_macro", "macro F1", 2),
+    "precision_all": ("precision_all", "precision of ALL", 2),
+    "precision_hem": ("precision_hem", "precision of HEM", 2),
+    "precision_weighted": ("precision_weighted", "weighted precision", 2),
+    "accuracy": ("accuracy", "accuracy", 2),
+    "auc": ("balanced_accuracy", "balanced accuracy (the paper's AUC)", 3),
+}
+"""The paper's columns: our metric, its name, and the decimals printed."""
+
+
+def _paper_run(records, fold):
+    """The run that stands for a fold, or None."""
+    wanted = {"experiment": "mobilenet_m", "protocol": "paper", "folds": [fold]}
+    full_size = {"alpha": 1.0, "image_size": paper.IMAGE_SIZE}
+    runs = [
+        record
+        for record in records
+        if all(record.data[key] == value for key, value in wanted.items())
+        and all(record.data["config"].get(key) == value for key, value in full_size.items())
+    ]
+    return min(runs, key=lambda r: (r.data["seed"] != 1337, r.data["seed"]), default=None)
+
+
+def _counted_rows():
+    """Rows of Tables 1, 2 and 4: no run is needed."""
+    frame = cnmc.shipped_index()
+    split = splits.paper_split(frame)
+    sizes = frame.groupby(["fold", "label", split]).size()
+    for fold, table in paper.TABLE_1.items():
+        for name, counts in table.items():
+            found = sizes[fold, cnmc.CLASSES.index(name)]
+            found = {**found, "total": found.sum()}
+            for part, value in counts.items():
+                yield ("Table 1", f"fold {fold}, {name}, {part}", value, 0, *_counted(found[part]))
+    for fold, counts in paper.TABLE_2.items():
+        train = frame[(split == "train") & (frame["fold"] == fold)]
+        hem = train["label"].to_numpy(int) == 0
+        source, _ = balance.balanced_rows(train["label"].to_numpy(int), grey="hem")
+        found = {"before": hem.sum(), "after": hem[source].sum()}
+        for when, value in counts.items():
+            item = f"fold {fold}, HEM images in training, {when} balancing"
+            yield ("Table 2", item, value, 0, *_counted(found[when]))
+    found = dict(PARAMETERS["mobilenet_m", 1.0])
+    found["non-trainable"] = found["total"] - found["trainable"]
+    note = paper.TABLE_4_NOTE
+    printed = (note["parameters"], note["trainable"], note["non_trainable"])
+    for name, value in zip(("total", "trainable", "non-trainable"), printed, strict=True):
+        yield ("Table 4", f"parameters, {name}", value, 0, *_counted(found[name]))
+    size = found["total"] * 4 / 2**20
+    yield ("Table 4", "size of the weights, MiB", note["size_mb"], 4, *_counted(size))
+
+
+def _tested_rows(runs):
+    """Rows of Tables 6-10: from the predictions of the fold's run."""
+    tables = {0: paper.TABLE_6, 1: paper.TABLE_7, 2: paper.TABLE_8}
+    measured = {}
+
+    def row(table, where, fold, condition, column, value):
+        key, name, digits = _PRINTED[column]
+        if (fold, condition) not in measured:
+            measured[fold, condition] = _measured(runs[fold], condition)
+        found = measured[fold, condition].get(key, _NOT_RUN)
+        return (table, f"fold {fold}, {where}{name}", value, digits, *found)
+
+    for fold, table in tables.items():
+        for sigma, printed in table.items():
+            condition = f"noise:{sigma}" if sigma else "clean"
+            for column, value in printed.items():
+                name, where = f"Table {6 + fold}", f"sigma {sigma}, "
+                yield row(name, where, fold, condition, column, value)
+    for fold, printed in paper.TABLE_9.items():
+        for column, value in printed["MAC"].items():
+            yield row("Table 9", "balanced and augmented, ", fold, "clean", column, value)
+    for fold, printed in paper.TABLE_10.items():
+        if fold == "average":
+            mean = [measured[k, "clean"].get("accuracy", _NOT_RUN)[0] for k in runs]
+            found = (100 * np.mean(mean), np.nan, np.nan, "")
+            yield ("Table 10", "average accuracy, %", printed["MobileNet_M"], 2, *found)
+        else:
+            *values, run = measured[fold, "clean"].get("accuracy", _NOT_RUN)
+            found = (*(100 * value for value in values), run)
+            yield ("Table 10", f"fold {fold}, accuracy, %", printed["MobileNet_M"], 0, *found)
+
+
+def _counted(value):
+    return (float(value), np.nan, np.nan, "")
+
+
+def _measured(run, condition):
+    """By metric: value, low, high, record; empty if it was not run."""
+    if run is None or condition not in run.data["conditions"]:
+        return {}
+    values, limits = run.metrics(condition), run.intervals(condition)
+    return {name: (values[name], *limits[name], run.id) for name in limits}
+
+
+def _verdict(row):
+    if pd.isna(row.ours):
+        return "not run yet"
+    if abs(row.ours - row.paper) <= 0.5 * 10.0**-row.digits + 1e-9:
+        return "reproduced"
+    return "within interval" if row.low <= row.paper <= row.high else "differs"
 
 
 def _split(frame, data):

@@ -326,12 +326,96 @@ class TestStale:
         ]
 
 
+class TestScorecard:
+    def test_without_records_the_counts_are_reproduced_and_the_rest_is_not_run(self):
+        card = records.scorecard([])
+        counted = card["table"].isin(["Table 1", "Table 2", "Table 4"])
+        assert counted.sum() == 24 + 6 + 4
+        assert set(card[counted]["verdict"]) == {"reproduced"}
+        assert set(card[~counted]["verdict"]) == {"not run yet"}
+        assert card[~counted].groupby("table").size().to_dict() == {
+            "Table 10": 4,
+            "Table 6": 25,
+            "Table 7": 25,
+            "Table 8": 25,
+            "Table 9": 15,
+        }
+        assert not card.duplicated(["table", "item"]).any()
+
+    def test_verdicts_follow_the_predictions(self, run):
+        """19 of 20 right in fold 1: the paper's 0.96 lies in the interval."""
+        record = records.Record(*with_accuracy(run, 0.95))
+        card = records.scorecard([record]).set_index(["table", "item"])
+        row = card.loc[("Table 7", "fold 1, sigma 0, accuracy")]
+        assert row["ours"] == record.metrics()["accuracy"] == pytest.approx(0.95, abs=1e-3)
+        assert (row["low"], row["high"]) == record.intervals()["accuracy"]
+        assert row["verdict"] == "within interval"
+        assert row["record"] == record.id
+        auc = card.loc[("Table 7", "fold 1, sigma 5, balanced accuracy (the paper's AUC)")]
+        assert auc["ours"] == record.metrics("noise:5")["balanced_accuracy"]
+        tenth = card.loc[("Table 10", "fold 1, accuracy, %")]
+        assert tenth["ours"] == pytest.approx(100 * row["ours"])
+        assert tenth["verdict"] == "within interval"
+        for item in (("Table 7", "fold 1, sigma 2, accuracy"), ("Table 10", "average accuracy, %")):
+            assert card.loc[item]["verdict"] == "not run yet"
+
+    @pytest.mark.parametrize(
+        ("accuracy", "verdict"), [(0.955, "reproduced"), (0.9, "differs"), (1, "differs")]
+    )
+    def test_verdict_of_accuracy(self, run, accuracy, verdict):
+        card = records.scorecard([records.Record(*with_accuracy(run, accuracy))])
+        row = card[card["item"].eq("fold 1, sigma 0, accuracy")].iloc[0]
+        assert row["verdict"] == verdict
+
+    def test_the_run_of_a_fold_is_not_chosen_by_its_score(self, run):
+        others = []
+        for seed, experiment, protocol, image_size in (
+            (2, "mobilenet_m", "paper", 224),
+            (1337, "mobilenet_m", "paper", 224),
+            (1, "mobilenet_m", "paper", 224),
+            (1337, "ablation", "paper", 224),
+            (1337, "mobilenet_m", "cross-fold", 224),
+            (1337, "mobilenet_m", "paper", 64),
+        ):
+            record = copy.deepcopy(run[0])
+            record |= {"seed": seed, "experiment": experiment, "protocol": protocol}
+            record["config"]["image_size"] = image_size
+            record["id"] = f"{experiment}-{protocol}-{seed}-{image_size}"
+            others.append(records.Record(record, run[1]))
+        card = records.scorecard(others)
+        assert set(card["record"]) == {"", "mobilenet_m-paper-1337-224"}
+        card = records.scorecard([other for other in others if other.data["seed"] != 1337])
+        assert set(card["record"]) == {"", "mobilenet_m-paper-1-224"}
+
+    def test_as_printed_keeps_the_papers_digits(self, run):
+        text = records.as_printed(records.scorecard([records.Record(*with_accuracy(run, 0.95))]))
+        text = text.set_index(["Table", "Item"])
+        row = text.loc[("Table 6", "fold 0, sigma 5, balanced accuracy (the paper's AUC)")]
+        assert row.tolist() == ["0.950", "", "", "not run yet", ""]
+        row = text.loc[("Table 7", "fold 1, sigma 0, accuracy")]
+        assert row["Paper"] == "0.96"
+        assert row["Ours"] == "0.950"
+        assert row["95 % interval"].split(" to ")[0] < "0.950" < row["95 % interval"].split()[-1]
+        assert text.loc[("Table 4", "parameters, total")]["Ours"] == "3,235,010"
+
+
+def with_accuracy(run, accuracy):
+    """The run with this share of its images right, the same in each class and condition."""
+    record, predictions = copy.deepcopy(run[0]), run[1].copy()
+    record["config"]["image_size"] = 224
+    place = predictions.groupby(["condition", "label"]).cumcount()
+    size = predictions.groupby(["condition", "label"])["file"].transform("size")
+    right = place < (accuracy * size).round()
+    predictions["p_all"] = np.where(right == predictions["label"], 0.9, 0.1)
+    return record, predictions
+
+
 def test_parameter_counts_are_those_of_the_models():
     from allm_utils import models
 
-    for (name, alpha), count in records.PARAMETERS.items():
-        model = getattr(models, name)(weights=None, alpha=alpha)
-        assert model.count_params() == count
+    for (name, alpha), counts in records.PARAMETERS.items():
+        found = models.parameters(getattr(models, name)(weights=None, alpha=alpha))
+        assert counts == {key: found[key] for key in counts}
 
 
 @pytest.mark.real
