@@ -4,13 +4,23 @@ The two classes keep their colours throughout, from the colour-blind-safe palett
 Figures are made without pyplot, so nothing is shown twice and nothing piles up in memory.
 """
 
+import io
 from collections.abc import Sequence
 
+import matplotlib.figure
 import numpy as np
-from matplotlib.figure import Figure
 
 COLOURS = {"HEM": "#0072B2", "ALL": "#D55E00"}
 """Blue for healthy, vermilion for leukemic."""
+
+
+class Figure(matplotlib.figure.Figure):
+    """A figure that a notebook shows by itself; without pyplot nothing else would."""
+
+    def _repr_png_(self):
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=144)
+        return buffer.getvalue()
 
 
 def cells(images: np.ndarray, titles: Sequence[str], columns: int = 4, brighten: float = 1.0):
