@@ -1,9 +1,8 @@
-"""The paper's augmentation (section 3.3): once as it reads, in imgaug, and once fast, for training."""
+"""The paper's augmentation (section 3.3): as it reads, in imgaug, and fast, for training."""
 
 from dataclasses import dataclass
 
 import cv2
-import imgaug as ia
 import imgaug.augmenters as iaa
 import imgaug.parameters as iap
 import numpy as np
@@ -56,7 +55,9 @@ def reference(seed: int | None = None, recipe: Recipe | None = None) -> iaa.Augm
     """Write section 3.3 down in imgaug, the library the authors used.
 
     The area that a warp uncovers is filled with black, the background of every picture. (The
-    paper does not say; Keras' default smears the edge pixels instead.)
+    paper does not say; Keras' default smears the edge pixels instead.) Keras shifts before it
+    zooms, imgaug after; so that both mean the same, the shift is zoomed here too. imgaug, like
+    Keras, cuts fractions of a grey level off when it darkens; `Augmenter` rounds.
 
     Returns
     -------
@@ -64,24 +65,27 @@ def reference(seed: int | None = None, recipe: Recipe | None = None) -> iaa.Augm
         Call it with ``images=`` and a ``uint8 (N, H, W, 3)`` batch.
     """
     recipe = recipe or Recipe()
-    zoom = {axis: iap.Divide(1.0, iap.Uniform(*recipe.zoom), elementwise=True) for axis in "xy"}
+    zoom = iap.Uniform(*recipe.zoom)
+    shift = iap.Divide(iap.Uniform(-recipe.shift, recipe.shift), zoom, elementwise=True)
     noise = iaa.OneOf([iaa.AdditiveGaussianNoise(scale=s, per_channel=True) for s in recipe.sigmas])
-    return iaa.Sequential(
+    augmenter = iaa.Sequential(
         [
-            iaa.Sometimes(1 - recipe.clean_share, noise),
+            iaa.Sometimes(1 - recipe.clean_share, [noise]),  # in a list, or seed_ passes OneOf over
             iaa.Affine(
                 rotate=(-recipe.rotation, recipe.rotation),
-                translate_percent={axis: (-recipe.shift, recipe.shift) for axis in "xy"},
-                shear=(-recipe.shear, recipe.shear),
-                scale=zoom,
+                translate_percent={axis: shift for axis in "xy"},
+                shear={"x": (-recipe.shear, recipe.shear)},  # for a plain tuple imgaug only turns
+                scale={axis: iap.Divide(1.0, zoom, elementwise=True) for axis in "xy"},
                 mode="constant",
                 cval=0,
             ),
             iaa.Fliplr(recipe.flip),
             iaa.Multiply(recipe.brightness),
-        ],
-        seed=None if seed is None else ia.random.RNG(seed),
+        ]
     )
+    if seed is not None:
+        augmenter.seed_(seed)  # the argument `seed` would not reach the steps
+    return augmenter
 
 
 def affine(recipe: Recipe, size: int, rng: np.random.Generator) -> np.ndarray:
