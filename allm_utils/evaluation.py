@@ -14,7 +14,7 @@ COUNTS = ("n", "tp", "fp", "fn", "tn")
 AVERAGES = ("macro", "weighted", "all")
 
 
-def predict(model, images, batch_size=64, progress=False):
+def predict(model, images, batch_size=64, progress=False, tta=False):
     """Probability of ALL for each image, in bounded memory.
 
     Parameters
@@ -27,6 +27,9 @@ def predict(model, images, batch_size=64, progress=False):
         Images per step.
     progress : bool
         Show a progress bar.
+    tta : bool
+        Test-time augmentation: the mean over the four rotations of the picture and of its mirror
+        image. None of them changes what the picture shows.
 
     Returns
     -------
@@ -43,10 +46,14 @@ def predict(model, images, batch_size=64, progress=False):
             "HEM and ALL; use a model that ends in a softmax over two classes"
         )
     starts = range(0, len(images), batch_size)
-    parts = [
-        model.predict_on_batch(np.asarray(images[start : start + batch_size]))[:, 1]
-        for start in tqdm(starts, desc="predict", unit="batch", disable=not progress)
-    ]
+    parts = []
+    for start in tqdm(starts, desc="predict", unit="batch", disable=not progress):
+        batch = np.asarray(images[start : start + batch_size])
+        views = [batch]
+        if tta:
+            mirrored = batch[:, :, ::-1]
+            views = [np.rot90(b, k, axes=(1, 2)) for b in (batch, mirrored) for k in range(4)]
+        parts.append(np.mean([model.predict_on_batch(view)[:, 1] for view in views], axis=0))
     return np.concatenate([np.empty(0), *parts]).astype(np.float32)
 
 

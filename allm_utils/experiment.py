@@ -212,7 +212,7 @@ def run(config: ExperimentConfig, resume: bool = False, progress: bool = True) -
         "epochs_run": len(history),
         "best_epoch": history.best_epoch,
         "history": history.epochs,
-        "conditions": sorted(predictions["condition"].unique()),
+        "conditions": list(predictions["condition"].unique()),
         "note": config.note,
     }
     path = write(Path(config.out) / config.experiment, record, predictions)
@@ -262,28 +262,24 @@ def _begin(config: ExperimentConfig, folder: Path, resume: bool) -> dict:
 
 
 def _test(model, frame: pd.DataFrame, pictures: np.ndarray, config) -> pd.DataFrame:
-    """Predict the test part: clean, under noise, and in grey."""
+    """Predict the test part: clean, under noise, in grey, and averaged over eight views."""
     seed = config.training.seed
-    conditions = {"clean": pictures}
-    conditions |= {f"noise:{sigma}": sigma for sigma in TEST_SIGMAS}
-    conditions["grey"] = None
-    parts = []
-    for condition, value in conditions.items():
-        if condition.startswith("noise"):
-            value = add_gaussian_noise(pictures, value, seed)
-        elif condition == "grey":
-            value = desaturate(pictures)
-        parts.append(
-            pd.DataFrame(
-                {
-                    "file": [Path(p).name for p in frame["path"]],
-                    "subject": frame["subject"].to_numpy(),
-                    "label": frame["label"].to_numpy(int),
-                    "condition": condition,
-                    "p_all": predict(model, value),
-                }
-            )
-        )
+    p_all = {"clean": predict(model, pictures)}
+    for sigma in TEST_SIGMAS:
+        p_all[f"noise:{sigma}"] = predict(model, add_gaussian_noise(pictures, sigma, seed))
+    for sigma in TEST_SIGMAS:
+        noisy = add_gaussian_noise(pictures, sigma, seed, cell_only=True)
+        p_all[f"cell-noise:{sigma}"] = predict(model, noisy)
+    p_all["grey"] = predict(model, desaturate(pictures))
+    p_all["tta"] = predict(model, pictures, tta=True)
+    cells = pd.DataFrame(
+        {
+            "file": [Path(path).name for path in frame["path"]],
+            "subject": frame["subject"].to_numpy(),
+            "label": frame["label"].to_numpy(int),
+        }
+    )
+    parts = [cells.assign(condition=name, p_all=values) for name, values in p_all.items()]
     return pd.concat(parts, ignore_index=True)
 
 
