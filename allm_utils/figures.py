@@ -71,6 +71,7 @@ def pipeline():
     matplotlib.figure.Figure
     """
     both, train, test = "#ECECEC", "#FBE3D3", "#D6E8F4"
+    network = "MobileNet_M, ImageNet weights:\nfit to train, stop by val"
     boxes = (
         (5, 14.2, 5.8, both, "one fold of C-NMC 2019:\nsingle cells, 450 × 450", "chapter 1"),
         (5, 12.2, 5.8, both, "centre crop, resize to 224 × 224", "chapter 2"),
@@ -79,14 +80,7 @@ def pipeline():
         (2.6, 6.4, 4.8, train, "Gaussian noise, σ 3 or 9", "chapter 3"),
         (2.6, 4.4, 4.8, train, "rotate, flip, shift, zoom,\nshear, darken", "chapter 3"),
         (8.2, 6.4, 3.2, test, "Gaussian noise,\nσ 0, 2, 5, 8, 10", ""),
-        (
-            5,
-            2.0,
-            6.6,
-            both,
-            "MobileNet_M, ImageNet weights:\nfit to train, stop by val",
-            "chapters 4 and 5",
-        ),
+        (5, 2.0, 6.6, both, network, "chapters 4 and 5"),
         (5, 0.3, 6.6, both, "ALL or HEM: scored on test", ""),
     )
     arrows = (
