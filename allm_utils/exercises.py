@@ -1,5 +1,10 @@
 """The checks of the exercises: each answers a reader's attempt with a tick or a hint."""
 
+import numpy as np
+import pandas as pd
+
+from . import paper
+
 
 class Hint(AssertionError):
     """What is still missing, in one line."""
@@ -21,3 +26,81 @@ def check(check, *answers):
         print(f"✗ Not yet: {hint}")
     else:
         print("✓ Correct")
+
+
+def _call(function, *arguments):
+    """What the reader's function returns; a hint if there is nothing yet."""
+    if not callable(function):
+        raise Hint("the answer is a function: keep its def line")
+    answer = function(*arguments)
+    if answer is ... or answer is None:
+        raise Hint(f"{function.__name__} returns nothing yet: replace the three dots")
+    return answer
+
+
+def _number(function, *arguments):
+    """The single number that the reader's function returns."""
+    answer = _call(function, *arguments)
+    if isinstance(answer, bool) or not np.isscalar(answer) or isinstance(answer, str):
+        raise Hint(f"{function.__name__} is to return one number, not {type(answer).__name__}")
+    return float(answer)
+
+
+def check_parse(parse):
+    """Chapter 1: subject, smear, cell and label from a file name."""
+    cases = {
+        "UID_11_3_5_all.bmp": ("11", 3, 5, 1),
+        "UID_H11_30_2_hem.bmp": ("H11", 30, 2, 0),
+        "UID_h3_10_2_hem.bmp": ("H3", 10, 2, 0),
+    }
+    for name, expected in cases.items():
+        answer = _call(parse, name)
+        if not isinstance(answer, tuple) or len(answer) != 4:
+            raise Hint("return four things: subject, smear, cell, label")
+        subject, smear, cell, label = answer
+        if subject in ("3", "h3"):
+            raise Hint("36 files write H3 as h3: make the subject upper case, and keep its H")
+        if subject == "11" and name.startswith("UID_H"):
+            raise Hint("keep the H: subjects 11 and H11 are two people")
+        if subject != expected[0]:
+            raise Hint(f"{name}: the subject is {expected[0]!r}, not {subject!r}")
+        if isinstance(smear, str) or isinstance(cell, str):
+            raise Hint("smear and cell are numbers: turn them into int")
+        if label != expected[3]:
+            raise Hint(f"{name}: the label is {expected[3]}, not {label!r}; 0 is HEM, 1 is ALL")
+        if answer != expected:
+            raise Hint(f"{name}: that is {expected}, not {answer}")
+    return True
+
+
+def check_sizes(sizes):
+    """Chapter 1: the rule of Table 1."""
+    for fold in paper.TABLE_1.values():
+        for counts in fold.values():
+            n = counts["total"]
+            answer = _call(sizes, n)
+            if not isinstance(answer, tuple) or len(answer) != 3:
+                raise Hint("return three numbers: train, val, test")
+            if any(size != int(size) for size in answer):
+                raise Hint(f"{n} images: there is no part of an image; cut with int()")
+            if sum(answer) != n:
+                raise Hint(f"{n} images: the three parts hold {sum(answer)}; test gets the rest")
+            if answer != tuple(counts[part] for part in ("train", "val", "test")):
+                raise Hint(f"{n} images: {answer} is not in Table 1; cut off, do not round")
+    return True
+
+
+def check_smear_leak(smear_leak):
+    """Chapter 1: the share of test cells whose smear is also in training."""
+    train = pd.DataFrame({"subject": ["11", "11", "H11", "H2"], "smear": [1, 2, 3, 4]})
+    test = pd.DataFrame({"subject": ["11", "11", "H11", "H2"], "smear": [1, 1, 1, 5]})
+    share = _number(smear_leak, train, test)
+    if share in (2, 50):
+        raise Hint(f"{share:g} is not a share: a share lies between 0 and 1")
+    if share == 0.75:
+        raise Hint("smear 1 of subject 11 is not smear 1 of subject H11: compare both columns")
+    if share == 1:
+        raise Hint("the same subject is not enough: the smear has to be the same too")
+    if share != 0.5:
+        raise Hint(f"2 of these 4 test cells have their smear in training, not {share:g} of all")
+    return True
