@@ -127,13 +127,12 @@ def select(config: ExperimentConfig) -> tuple[pd.DataFrame, pd.Series]:
     if absent:
         raise DataError(f"{config.data}: no fold {sorted(absent)} there; check `allm data index`")
     frame = frame[frame["fold"].isin(config.folds).fillna(False)].reset_index(drop=True)
-    seed = config.training.seed
     if config.protocol == "paper":
-        return frame, splits.paper_split(frame, seed)
+        return frame, splits.paper_split(frame, config.training.seed)
     if config.protocol == "patient-disjoint":
         split = splits.patient_disjoint_split(frame)[0]
     else:
-        split = splits.cross_fold_split(frame, *config.folds, seed=seed)
+        split = splits.cross_fold_split(frame, *config.folds)
     splits.assert_patient_disjoint(frame, split)
     return frame, split
 

@@ -546,7 +546,7 @@ def _split(frame, data):
         return splits.paper_split(frame, data["seed"])
     if data["protocol"] == "patient-disjoint":
         return splits.patient_disjoint_split(frame)[0]
-    return splits.cross_fold_split(frame, *data["folds"], seed=data["seed"])
+    return splits.cross_fold_split(frame, *data["folds"])
 
 
 def _check_header(data, where):
