@@ -1,5 +1,6 @@
-"""Serve MathJax from the book itself, so that its equations show without a network."""
+"""Finish the pages: equations that show without a network, and what screen readers need."""
 
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -8,17 +9,45 @@ from sphinx.util.fileutil import copy_asset
 MATHJAX = "mathjax/tex-chtml.js"
 FONTS = "mathjax/output/chtml/fonts/woff-v2"
 
+# The theme's sidebar is no landmark, pandas heads its index with an empty cell, docutils gives
+# bibliography entries a role that is deprecated, a hidden cell's button hides its own words, and
+# Thebe (not used here) declares its constants twice, which is an error in the console.
+REPAIRS = (
+    (
+        r'<div id="pst-primary-sidebar" class=',
+        '<div id="pst-primary-sidebar" role="complementary" aria-label="Book" class=',
+    ),
+    (r"<th></th>", "<td></td>"),
+    (r' role="doc-biblioentry"', ' role="listitem"'),
+    (r'<summary aria-label="Toggle hidden content">', "<summary>"),
+    (r"<script>const THEBE_JS_URL.*?</script>", ""),
+    (r'<script[^>]* src="[^"]*sphinx-thebe\.js[^"]*"></script>', ""),
+)
 
-def copy_mathjax(app, exception):
-    """Copy the one script and its fonts out of the package that carries all of MathJax."""
+
+def finish(app, exception):
     if exception is None and app.builder.format == "html":
-        source = Path(find_spec("sphinx-mathjax-offline").origin).parent / "static"
-        static = Path(app.outdir) / "_static"
-        copy_asset(source / MATHJAX, (static / MATHJAX).parent)
-        copy_asset(source / FONTS, static / FONTS)
+        copy_mathjax(Path(app.outdir) / "_static")
+        for page in Path(app.outdir).rglob("*.html"):
+            repair(page)
+
+
+def copy_mathjax(static):
+    """Copy the one script and its fonts out of the package that carries all of MathJax."""
+    source = Path(find_spec("sphinx-mathjax-offline").origin).parent / "static"
+    copy_asset(source / MATHJAX, (static / MATHJAX).parent)
+    copy_asset(source / FONTS, static / FONTS)
+
+
+def repair(page):
+    before = text = page.read_text(encoding="utf-8")
+    for wrong, right in REPAIRS:
+        text = re.sub(wrong, right, text)
+    if text != before:
+        page.write_text(text, encoding="utf-8")
 
 
 def setup(app):
     app.config.mathjax_path = MATHJAX
-    app.connect("build-finished", copy_mathjax)
+    app.connect("build-finished", finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
