@@ -1,0 +1,432 @@
+import errno
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from allm_utils import images
+from allm_utils.errors import AllmError, ConfigError, DataError, ImageError
+
+SIDE = 120  # of the pictures made here; the real ones have 450
+
+
+def draw(seed=0, side=SIDE):
+    """A bright blob on black, with the colours of a stain: uint8 (side, side, 3)."""
+    rng = np.random.default_rng(seed)
+    rows, cols = np.ogrid[:side, :side]
+    inside = (rows - side / 2) ** 2 + (cols - side / 2) ** 2 < (side / 3) ** 2
+    picture = rng.integers(30, 110, (side, side, 3), dtype=np.uint8)
+    picture[..., 2] += 20
+    return picture * inside[..., None]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "cells"
+    folder.mkdir()
+    for i in range(6):
+        Image.fromarray(draw(i)).save(folder / f"{i}.bmp")
+    return folder
+
+
+@pytest.fixture
+def paths(folder):
+    return sorted(folder.iterdir())
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return tmp_path / "cache"
+
+
+def load(paths, cache, **settings):
+    return images.load(
+        paths, **({"size": 24, "crop": 80, "cache": cache, "progress": False} | settings)
+    )
+
+
+def arrays(cache):
+    return sorted(cache.glob("images-*.npy"))
+
+
+def one_line(caught, path):
+    message = str(caught.value)
+    assert str(path) in message
+    assert "\n" not in message
+    assert ";" in message or "," in message  # what is wrong, and then the cure
+
+
+# -- reading ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["bmp", "png", "webp", "BMP"])
+def test_read_gives_the_pixels(tmp_path, suffix):
+    path = tmp_path / f"cell.{suffix}"
+    Image.fromarray(draw()).save(path, **({"lossless": True} if suffix == "webp" else {}))
+    pixels = images.read(path)
+    assert pixels.dtype == np.uint8
+    assert np.array_equal(pixels, draw())
+
+
+def test_read_takes_jpeg(tmp_path):
+    path = tmp_path / "cell.jpg"
+    Image.fromarray(draw()).save(path, quality=95)
+    assert images.read(path).shape == (SIDE, SIDE, 3)
+
+
+def pillow(mode):
+    return Image.fromarray(draw()).convert(mode)
+
+
+def grey_as_rgb():
+    return Image.fromarray(draw().max(axis=2)).convert("RGB")
+
+
+def truncated(path):
+    Image.fromarray(draw()).save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def sixteen_bit_rgb(path):
+    import cv2
+
+    cv2.imwrite(str(path), draw().astype(np.uint16) * 256)
+
+
+BAD = {
+    "truncated.bmp": (truncated, "cannot be decoded"),
+    "truncated.png": (truncated, "cannot be decoded"),
+    "truncated.jpg": (truncated, "cannot be decoded"),
+    "empty.bmp": (lambda path: path.touch(), "empty"),
+    "text.bmp": (lambda path: path.write_text("not a picture"), "not a BMP"),
+    "header.bmp": (lambda path: path.write_bytes(b"BM" + bytes(20)), "BMP"),
+    "other.gif": (lambda path: pillow("RGB").save(path), "not a BMP"),
+    "grey.bmp": (lambda path: pillow("L").save(path), "L image"),
+    "grey.png": (lambda path: pillow("L").save(path), "L image"),
+    "grey-rgb.png": (lambda path: grey_as_rgb().save(path), "grey image"),
+    "cmyk.jpg": (lambda path: pillow("CMYK").save(path), "CMYK image"),
+    "rgba.png": (lambda path: pillow("RGBA").save(path), "RGBA image"),
+    "palette.png": (lambda path: pillow("P").save(path), "P image"),
+    "grey16.png": (
+        lambda path: Image.fromarray(draw()[..., 0].astype(np.uint16) * 256).save(path),
+        "16-bit",
+    ),
+    "rgb16.png": (sixteen_bit_rgb, "16-bit"),
+    "one.png": (lambda path: Image.new("RGB", (1, 1), (1, 2, 3)).save(path), "smaller than"),
+    "small.png": (lambda path: Image.fromarray(draw(side=79)).save(path), "79x79"),
+    "folder.bmp": (lambda path: path.mkdir(), "folder"),
+    "absent.bmp": (lambda path: None, "no such file"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_pictures_are_refused_in_one_line(tmp_path, name):
+    make, reason = BAD[name]
+    path = tmp_path / name
+    make(path)
+    with pytest.raises(ImageError, match=reason) as caught:
+        images.prepare(path, 24, 80)
+    one_line(caught, path)
+
+
+@pytest.mark.parametrize("name", [n for n in BAD if n not in ("one.png", "small.png")])
+def test_read_refuses_the_same(tmp_path, name):
+    make, reason = BAD[name]
+    make(tmp_path / name)
+    with pytest.raises(ImageError, match=reason) as caught:
+        images.read(tmp_path / name)
+    one_line(caught, tmp_path / name)
+
+
+def test_one_bad_picture_stops_the_load_and_leaves_nothing(folder, paths, cache):
+    truncated(folder / "3.bmp")
+    with pytest.raises(ImageError, match=r"3\.bmp"):
+        load(paths, cache)
+    assert not [p for p in cache.iterdir() if not p.name.startswith("digests-")]
+
+
+# -- crop and resize --------------------------------------------------------------------------
+
+
+def test_crop_is_central():
+    image = np.zeros((9, 7, 3), np.uint8)
+    image[4, 3] = 1
+    cut = images.centre_crop(image, 3)
+    assert cut.shape == (3, 3, 3)
+    assert cut[1, 1].tolist() == [1, 1, 1]
+    assert np.shares_memory(cut, image)
+
+
+def test_crop_larger_than_the_image():
+    with pytest.raises(ImageError, match="7x9 is smaller than the crop of 8"):
+        images.centre_crop(np.zeros((9, 7, 3), np.uint8), 8)
+
+
+def test_prepare_crops_and_resizes(paths):
+    cut = Image.fromarray(images.centre_crop(images.read(paths[0]), 60))
+    expected = np.asarray(cut.resize((24, 24), Image.Resampling.BILINEAR), int)
+    found = images.prepare(paths[0], 24, 60)
+    # the outermost row of pixels is averaged with what lies just outside the crop
+    assert np.array_equal(found[1:-1, 1:-1], expected[1:-1, 1:-1])
+    assert np.abs(found - expected).max() < 40
+
+
+def test_crop_without_resize_keeps_the_pixels(paths):
+    cut = images.centre_crop(images.read(paths[0]), 80)
+    assert np.array_equal(images.prepare(paths[0], 80, 80), cut)
+
+
+def test_a_cell_keeps_its_size_in_a_larger_frame(tmp_path):
+    small, large = draw(), np.zeros((SIDE + 40, SIDE + 40, 3), np.uint8)
+    large[20:-20, 20:-20] = small
+    for name, picture in (("small.png", small), ("large.png", large)):
+        Image.fromarray(picture).save(tmp_path / name)
+    assert np.array_equal(
+        images.prepare(tmp_path / "small.png", 24, 80),
+        images.prepare(tmp_path / "large.png", 24, 80),
+    )
+
+
+@pytest.mark.parametrize("settings", [{"size": 0}, {"crop": 0}, {"size": -1}])
+def test_sizes_out_of_range(paths, cache, settings):
+    with pytest.raises(ConfigError):
+        load(paths, cache, **settings)
+
+
+# -- the cache --------------------------------------------------------------------------------
+
+
+def test_load_gives_prepared_pictures_in_order(paths, cache):
+    loaded = load(paths[::-1], cache)
+    assert isinstance(loaded, np.memmap)
+    assert not loaded.flags.writeable
+    assert loaded.dtype == np.uint8
+    for row, path in zip(loaded, paths[::-1], strict=True):
+        assert np.array_equal(row, images.prepare(path, 24, 80))
+
+
+def test_load_takes_a_frame(paths, cache):
+    frame = pd.DataFrame({"path": [str(p) for p in paths], "label": 0})
+    assert np.array_equal(load(frame, cache), load(paths, cache))
+    assert len(arrays(cache)) == 1
+
+
+def test_load_of_nothing(cache):
+    with pytest.raises(DataError, match="no images"):
+        load([], cache)
+
+
+@pytest.fixture
+def built(monkeypatch):
+    """List of the paths that were decoded since."""
+    decoded, prepare = [], images.prepare
+
+    def watched(path, *settings):
+        decoded.append(Path(path).name)
+        return prepare(path, *settings)
+
+    monkeypatch.setattr(images, "prepare", watched)
+    return decoded
+
+
+def test_nothing_is_decoded_twice(paths, cache, built):
+    load(paths, cache)
+    assert len(built) == len(paths)
+    load(paths, cache)
+    load([str(p) for p in paths], cache)
+    assert len(built) == len(paths)
+
+
+def test_a_touched_file_is_no_change(paths, cache, built):
+    load(paths, cache)
+    os.utime(paths[2], (1, 1))
+    load(paths, cache)
+    assert len(built) == len(paths)
+    assert len(arrays(cache)) == 1
+
+
+@pytest.mark.parametrize("change", ["content", "order", "fewer", "size", "crop"])
+def test_a_change_is_noticed(paths, cache, built, change):
+    before = load(paths, cache)
+    settings = {}
+    if change == "content":
+        Image.fromarray(draw(99)).save(paths[2])  # as long as the file before
+    if change == "order":
+        paths[0], paths[1] = paths[1], paths[0]
+    if change == "fewer":
+        paths.pop()
+    if change in ("size", "crop"):
+        settings = {change: 40}
+    after = load(paths, cache, **settings)
+    assert len(built) == len(paths) + len(before)
+    size, crop = settings.get("size", 24), settings.get("crop", 80)
+    for row, path in zip(after, paths, strict=True):
+        assert np.array_equal(row, images.prepare(path, size, crop))
+
+
+def test_the_same_pictures_elsewhere_are_known(folder, paths, cache, built):
+    load(paths, cache)
+    moved = folder.rename(folder.with_name("moved"))
+    load(sorted(moved.iterdir()), cache)
+    assert len(built) == len(paths)
+
+
+def test_a_damaged_cache_is_named(paths, cache):
+    load(paths, cache)
+    (array,) = arrays(cache)
+    array.write_bytes(array.read_bytes()[:50])
+    with pytest.raises(AllmError, match="delete it") as caught:
+        load(paths, cache)
+    one_line(caught, array)
+
+
+def test_a_damaged_memory_of_hashes_is_made_anew(paths, cache, built):
+    load(paths, cache)
+    (memory,) = cache.glob("digests-*.json")
+    memory.write_text("{")
+    load(paths, cache)
+    assert len(built) == len(paths)
+    assert len(json.loads(memory.read_text())) == len(paths)
+
+
+def refuse(monkeypatch, where, error):
+    """Let the operating system refuse one step. (Root may write anywhere, so chmod will not.)"""
+
+    def refused(*args, **kwargs):
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(where[0], where[1], refused)
+
+
+def test_a_read_only_cache(paths, cache, monkeypatch):
+    cache.mkdir()
+    refuse(monkeypatch, (images.tempfile, "mkstemp"), errno.EROFS)
+    with pytest.raises(DataError, match=r"Read-only.*another cache folder") as caught:
+        load(paths, cache)
+    one_line(caught, cache)
+
+
+def test_a_cache_folder_that_is_a_file(paths, cache):
+    cache.write_text("here")
+    with pytest.raises(DataError) as caught:
+        load(paths, cache)
+    one_line(caught, cache)
+
+
+@pytest.mark.parametrize("where", ["posix_fallocate", "replace"])
+def test_a_full_disk_leaves_nothing(paths, cache, monkeypatch, where):
+    images.digests(paths, cache)  # the disk fills up afterwards
+    before = sorted(cache.iterdir())
+    refuse(monkeypatch, (images.os, where), errno.ENOSPC)
+    with pytest.raises(DataError, match="No space left") as caught:
+        load(paths, cache)
+    one_line(caught, cache)
+    assert sorted(cache.iterdir()) == before
+
+
+BUILD = textwrap.dedent("""
+    import os, signal, sys, time
+    from pathlib import Path
+    from allm_utils import images
+
+    folder, cache, signals, slow = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), sys.argv[4]
+    prepare = images.prepare
+
+    def watched(path, *settings):
+        if slow == "kill" and path.name == "4.bmp":
+            os.kill(os.getpid(), signal.SIGKILL)
+        (signals / slow).touch()  # building has begun ...
+        other = signals / {"one": "two", "two": "one"}.get(slow, slow)
+        while not other.exists():  # ... and waits until the other has begun too
+            time.sleep(0.01)
+        return prepare(path, *settings)
+
+    images.prepare = watched
+    loaded = images.load(sorted(folder.iterdir()), 24, 80, cache, progress=False)
+    print(int(loaded.astype(int).sum()))
+""")
+
+
+def build(*arguments):
+    command = [sys.executable, "-c", BUILD, *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_two_processes_at_once(folder, paths, cache, tmp_path):
+    workers = [build(folder, cache, tmp_path, name) for name in ("one", "two")]
+    found = [worker.communicate(timeout=120) for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], found
+    expected = int(load(paths, tmp_path / "mine").astype(int).sum())
+    assert [int(out) for out, _ in found] == [expected, expected]
+    assert len(arrays(cache)) == 1
+    assert not list(cache.glob("*.part"))
+    assert not list(cache.glob(".*"))
+
+
+def test_a_killed_build_is_never_taken_for_a_cache(folder, paths, cache, tmp_path, built):
+    worker = build(folder, cache, tmp_path, "kill")
+    worker.communicate(timeout=120)
+    assert worker.returncode < 0
+    assert arrays(cache) == []
+    assert np.array_equal(load(paths, cache)[4], images.prepare(paths[4], 24, 80))
+    assert len(built) == len(paths) + 1
+
+
+# -- fingerprints -----------------------------------------------------------------------------
+
+
+def test_digests_are_sha256_in_order(paths, cache):
+    import hashlib
+
+    expected = [hashlib.sha256(p.read_bytes()).hexdigest() for p in paths]
+    assert images.digests(paths, cache) == expected
+    assert images.digests(paths[::-1], cache) == expected[::-1]
+
+
+def test_hashes_are_remembered(paths, cache, monkeypatch):
+    expected, hashed = images.digests(paths, cache), []
+    sha256 = images.sha256
+    monkeypatch.setattr(images, "sha256", lambda path: hashed.append(path) or sha256(path))
+    assert images.digests(paths, cache) == expected
+    assert hashed == []
+    Image.fromarray(draw(50)).save(paths[1])
+    assert images.digests(paths, cache) != expected
+    assert hashed == [paths[1]]
+
+
+def test_fingerprint_is_of_the_set_not_of_its_order_or_place(folder, paths, cache):
+    before = images.fingerprint(paths, cache)
+    assert images.fingerprint(paths[::-1], cache) == before
+    assert images.fingerprint(paths[1:], cache) != before
+    moved = folder.rename(folder.with_name("moved"))
+    assert images.fingerprint(moved.iterdir(), cache) == before
+
+
+def test_a_missing_file_is_named(paths, cache):
+    paths[3].unlink()
+    with pytest.raises(ImageError, match=r"3\.bmp"):
+        images.digests(paths, cache)
+
+
+# -- the real pictures ------------------------------------------------------------------------
+
+
+@pytest.mark.real
+def test_real_cells_are_dark_on_exact_black(shared, tmp_path):
+    import tarfile
+
+    with tarfile.open(shared / "cnmc" / "fold_1.tar") as archive:
+        members = [m for m in archive if m.name.endswith(".webp")][::20]
+        archive.extractall(tmp_path, members, filter="data")
+    paths = sorted(tmp_path.rglob("*.webp"))
+    loaded = images.load(paths, cache=tmp_path / "cache", progress=False)
+    assert loaded.shape == (len(members), 224, 224, 3)
+    assert (loaded == 0).all(axis=3).mean() > 0.5  # the background is exact black
+    assert 100 < loaded.max() < 200  # C-NMC is dark
