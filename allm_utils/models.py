@@ -5,6 +5,7 @@ import io
 import json
 import os
 import tempfile
+import textwrap
 import zipfile
 from pathlib import Path
 
@@ -22,6 +23,11 @@ BACKBONE_END = "conv_pw_13_relu"
 _WEIGHTS_URL = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet/"
 _ALPHAS = {1.0: "1_0", 0.75: "7_5", 0.5: "5_0", 0.25: "2_5"}
 _SCALINGS = {"unit": (1 / 255, 0.0), "imagenet": (1 / 127.5, -1.0)}
+
+
+def _reason(error: Exception) -> str:
+    """Say in a few words why a library failed; their messages may be long, or empty."""
+    return textwrap.shorten(str(error) or type(error).__name__, 160, placeholder=" …")
 
 
 def resolve_weights(weights: str | os.PathLike | None, alpha: float = 1.0) -> Path | None:
@@ -64,7 +70,7 @@ def resolve_weights(weights: str | os.PathLike | None, alpha: float = 1.0) -> Pa
         return Path(keras.utils.get_file(name, _WEIGHTS_URL + name, cache_subdir="models"))
     except Exception as error:  # urllib, socket and Keras raise many kinds
         raise WeightsError(
-            f"{name}: not in Keras' cache and not to be downloaded ({str(error).splitlines()[0]}); "
+            f"{name}: not in Keras' cache and not to be downloaded ({_reason(error)}); "
             "fetch it on another machine and give its path as weights"
         ) from None
 
@@ -137,7 +143,7 @@ def mobilenet_m(
         except (OSError, ValueError, KeyError) as error:
             raise WeightsError(
                 f"{path}: not weights of MobileNet x{alpha} without top "
-                f"({str(error).splitlines()[0]}); give the right file"
+                f"({_reason(error)}); give the right file"
             ) from None
     x = layers.GlobalAveragePooling2D(name="average_pooling")(mobilenet.output)
     x = layers.Flatten(name="flatten")(x)  # changes nothing after the pooling; it is in Table 4
@@ -282,8 +288,8 @@ def load(path: str | os.PathLike) -> tuple[keras.Model, dict]:
     if path.suffix != ".keras" or not zipfile.is_zipfile(path):
         raise ModelError(f"{path}: not a Keras model; give a .keras file made by `allm train`")
     try:
-        card = json.loads(_card_path(path).read_text())
-    except (OSError, ValueError):
+        card = dict(json.loads(_card_path(path).read_text()))
+    except (OSError, TypeError, ValueError):
         raise ModelError(
             f"{path}: its card {_card_path(path).name} is missing or broken, so crop, size and "
             "class order are unknown; keep the two files together"
@@ -296,8 +302,9 @@ def load(path: str | os.PathLike) -> tuple[keras.Model, dict]:
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many kinds for a broken archive
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"{path}: cannot be loaded ({reason}); train or copy it again") from None
+        raise ModelError(
+            f"{path}: cannot be loaded ({_reason(error)}); train or copy it again"
+        ) from None
     return model, card
 
 

@@ -123,7 +123,22 @@ def test_pictures_get_independent_noise():
         assert between.std() == pytest.approx(1 / np.sqrt(noise[0].size), rel=0.2)
 
 
-def test_training_noise_changes_sign_and_keeps_no_offset():
+class Dice:
+    """A generator that always draws the first window of the bank, and the given sign."""
+
+    def __init__(self, sign):
+        self.integers = lambda *_: 0
+        self.random = lambda: 0.25 if sign > 0 else 0.75
+
+
+def test_a_window_of_the_bank_comes_with_either_sign():
+    bank, grey = NoiseBank((9,)), np.full((32, 32, 3), 128, np.uint8)
+    plus, minus = (bank.add(grey, 9, Dice(sign)).astype(int) - 128 for sign in (1, -1))
+    np.testing.assert_array_equal(plus, -minus)
+    assert plus.any()
+
+
+def test_training_noise_keeps_no_offset():
     means = bank_noise(9, 400, seed=8).mean(axis=(1, 2, 3))
     assert abs(means.mean()) < 4 * 9 / np.sqrt(64 * 64 * 3 * 400) + 0.005
     assert means.std() == pytest.approx(9 / np.sqrt(64 * 64 * 3), rel=0.25)
