@@ -81,8 +81,8 @@ def check_sizes(sizes):
             answer = _call(sizes, n)
             if not isinstance(answer, tuple) or len(answer) != 3:
                 raise Hint("return three numbers: train, val, test")
-            if any(size != int(size) for size in answer):
-                raise Hint(f"{n} images: there is no part of an image; cut with int()")
+            if not all(isinstance(size, int) for size in answer):
+                raise Hint(f"{n} images: the parts are whole numbers; cut with int()")
             if sum(answer) != n:
                 raise Hint(f"{n} images: the three parts hold {sum(answer)}; test gets the rest")
             if answer != tuple(counts[part] for part in ("train", "val", "test")):

@@ -46,7 +46,7 @@ def cells(images, titles, columns=4, brighten=1.0, rows=(), source=None):
     """
     n_rows = -(-len(images) // columns)
     side = min(2.1, 6.4 / columns)
-    height = (side + 0.25) * n_rows + (0.3 if source else 0)
+    height = (side + 0.2) * n_rows + (0.3 if source else 0)
     figure = Figure(figsize=(side * columns, height), layout="constrained")
     axes = figure.subplots(n_rows, columns, squeeze=False)
     for axis in axes.flat:
