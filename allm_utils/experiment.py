@@ -1,11 +1,10 @@
-"""One run, from configuration to record: what the command line, chapter 05 and a cluster all call."""
+"""One run, from configuration to record: what the command line, a chapter and a cluster call."""
 
 import importlib.metadata
 import json
 import os
 import platform
 import subprocess
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -183,8 +182,8 @@ def run(config: ExperimentConfig, resume: bool = False, progress: bool = True) -
     if policy != "float32":
         trained, model = model, _build(config, "float32")
         model.set_weights(trained.get_weights())
-    seconds = start["seconds"] + time.time() - start["now"]
     predictions = _test(model, frame.iloc[rows["test"]], pictures[rows["test"]], config)
+    finished = datetime.now(UTC).replace(microsecond=0)
     record = {
         "schema": SCHEMA_VERSION,
         "id": run_id,
@@ -206,8 +205,8 @@ def run(config: ExperimentConfig, resume: bool = False, progress: bool = True) -
         "weights": _weights(config),
         "parameters": parameters(model),
         "started": start["started"],
-        "finished": _now(),
-        "seconds": round(seconds, 1),
+        "finished": finished.isoformat(timespec="seconds"),
+        "seconds": (finished - datetime.fromisoformat(start["started"])).total_seconds(),
         "epochs_run": len(history),
         "best_epoch": history.best_epoch,
         "history": history.epochs,
@@ -240,7 +239,7 @@ def _begin(config: ExperimentConfig, folder: Path, resume: bool) -> dict:
     note = folder / "run.json"
     fresh = {
         "config": json.loads(json.dumps(config.values())),
-        "started": _now(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "package": {"version": __version__, "commit": _commit()},
     }
     if resume and note.exists():
@@ -253,11 +252,10 @@ def _begin(config: ExperimentConfig, folder: Path, resume: bool) -> dict:
                 f"{folder}: holds a run with other settings ({', '.join(changed)}); "
                 "use those to resume, or start without --resume"
             )
-        began = datetime.fromisoformat(before["started"])
-        return before | {"now": time.time(), "seconds": (datetime.now(UTC) - began).total_seconds()}
+        return before
     folder.mkdir(parents=True, exist_ok=True)
     note.write_text(json.dumps(fresh))
-    return fresh | {"now": time.time(), "seconds": 0.0}
+    return fresh
 
 
 def _test(model, frame: pd.DataFrame, pictures: np.ndarray, config) -> pd.DataFrame:
@@ -325,7 +323,3 @@ def _commit() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
