@@ -1,7 +1,8 @@
-"""Write each chapter's notebook from its text, and its Colab cell from ``_config.yml``.
+"""Write what is made from something else; run it as ``make sync``.
 
-``notebooks/NN_name.py`` is the source. Its pair ``NN_name.ipynb`` has the same cells, no outputs,
-and the kernel ``python3``. Run it as ``make sync``.
+- ``notebooks/NN_name.ipynb`` from ``NN_name.py``: the same cells, no outputs, kernel ``python3``.
+- The Colab cell of each chapter from ``_config.yml``.
+- The table of the headline results, in README.md and on the landing page, from ``results/``.
 """
 
 import re
@@ -10,6 +11,8 @@ from pathlib import Path
 import jupytext
 import nbformat
 import yaml
+
+from allm_utils import records
 
 ROOT = Path(__file__).resolve().parents[1]
 CELL = re.compile(r"^(?=# %%)", re.MULTILINE)
@@ -57,13 +60,44 @@ def notebook(text):
     return nbformat.writes(pair, version=4) + "\n"
 
 
+HEADLINE = re.compile(r"(<!-- headline.*?-->\n).*?(<!-- end)", re.DOTALL)
+ROWS = {
+    "sigma 0, accuracy": "Accuracy, clean images",
+    "sigma 0, balanced accuracy (the paper's AUC)": "Balanced accuracy, clean images",
+    "sigma 10, accuracy": "Accuracy, noise σ = 10",
+    "sigma 10, balanced accuracy (the paper's AUC)": "Balanced accuracy, noise σ = 10",
+}
+
+
+def headline(runs):
+    """Return the paper's numbers beside those of ``runs`` as a Markdown table."""
+    card = records.as_printed(records.scorecard(runs))
+    card = card[card["Record"] != ""]
+    lines = [
+        "| Real cells, MobileNet_M, the paper's protocol | Paper | Ours | 95 % interval | Record |",
+        "|---|---|---|---|---|",
+    ]
+    for _, row in card[card["Table"].isin(["Table 6", "Table 7", "Table 8"])].iterrows():
+        fold, item = row["Item"].split(", ", 1)
+        if item in ROWS:
+            what = f"{fold.capitalize()}: {ROWS[item].lower()}"
+            values = row["Paper"], row["Ours"], row["95 % interval"], f"`{row['Record']}`"
+            lines.append(f"| {' | '.join((what, *values))} |")
+    if len(lines) == 2:
+        lines = ["No run on the real cells is recorded yet."]
+    return "\n".join(["", *lines, "", ""])
+
+
 def regenerate(root=ROOT):
-    """Return what every text and every notebook of ``root`` should hold, by path."""
+    """Return what every file that is made, or partly made, should hold, by path."""
     files = {}
     for path in sorted((root / "notebooks").glob("*.py")):
         text = with_colab_cell(path.read_text(encoding="utf-8"), colab_cell(root))
         files[path] = text
         files[path.with_suffix(".ipynb")] = notebook(text)
+    table = headline(records.load_all(root / "results"))
+    for path in (root / "README.md", root / "book" / "index.md"):
+        files[path] = HEADLINE.sub(rf"\g<1>{table}\2", path.read_text(encoding="utf-8"))
     return files
 
 

@@ -92,7 +92,9 @@ def test_the_book_lists_every_notebook():
 
 TEXT = """\
 # ---
-# jupyter: {}
+# jupyter:
+#   kernelspec:
+#     name: python3
 # ---
 
 # %% [markdown]
@@ -148,6 +150,12 @@ def test_repository_address_stands_in_one_place():
     for path in tracked():
         if path.name not in made:
             assert address not in path.read_text(encoding="utf-8"), path
+
+
+def test_headline_shows_recorded_runs_only():
+    assert "No run on the real cells is recorded yet." in sync.headline([])
+    for run in (runs := sync.records.load_all(ROOT / "results")):
+        assert run.id in sync.headline(runs) or run.data["experiment"] != "mobilenet_m"
 
 
 # Layout and lists
