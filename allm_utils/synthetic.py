@@ -37,11 +37,16 @@ SUBJECTS = (
 TWINS = {"21": "20", "78": "51", "H2": "H6", "H3": "H10"}
 """The second name of a person and the first: the same stain, and a few of the same files."""
 
-TRAITS = ("density", "tint", "haze", "contrast", "grain", "spots", "rim", "size")
-CLASS_SHIFT = np.array([[0.25, 0.0, 0.0, 0.4, 0.6, 0.2, 0.4, 0.0]], np.float32)
+TRAITS = ("paleness", "pinkness", "haze", "contrast", "grain", "spots", "rim", "size")
+"""What differs from person to person, and less from smear to smear and from cell to cell."""
+
+CLASS_SHIFT = np.array([0.9, 0.0, 0.0, 0.6, 1.2, 0.0, 0.6, 0.0])
+"""ALL minus HEM, per trait: what a model may learn, beside the area and the nucleoli."""
 
 
 class _Cell(NamedTuple):
+    """What is decided of an image before it is drawn; `twin` is the path it is a copy of."""
+
     index: int
     path: str
     label: int
@@ -99,8 +104,12 @@ def make(dest, n_images=120, seed=0, progress=False):
         tree = building / "tree"
         _draw(tree, n_images, seed, progress)
         (tree / MARKER).write_text(json.dumps(settings) + "\n")
-        _swap(tree, dest, building / "old", settings)
+        if dest.exists():
+            dest.rename(building / "old")
+        tree.rename(dest)
     except OSError as error:
+        if _settings(dest) == settings:  # another process was faster
+            return dest
         raise DataError(
             f"{dest}: cannot be written ({error.strerror}); free some space or choose another"
         ) from None
@@ -157,14 +166,6 @@ def _refuse_foreign(dest):
         raise DataError(f"{dest}: is a file; choose a folder")
 
 
-def _swap(tree, dest, old, settings):
-    if _settings(dest) == settings:  # another process was faster
-        return
-    if dest.exists():
-        dest.rename(old)
-    tree.rename(dest)
-
-
 def _draw(tree, n_images, seed, progress):
     cells = _plan(n_images, seed)
     for cell in cells:
@@ -210,9 +211,9 @@ def _plan(n_images, seed):
         for i, smear in enumerate(smears):
             traits = (
                 person[TWINS.get(subject, subject)]
-                + 0.3 * shift[smear]
-                + 0.3 * rng.standard_normal(len(TRAITS))
-                + (label - 0.5) * CLASS_SHIFT[0]
+                + 0.35 * shift[smear]
+                + 0.45 * rng.standard_normal(len(TRAITS))
+                + (label - 0.5) * CLASS_SHIFT
             )
             nth = 1 + int((smears[:i] == smear).sum())
             path = (
@@ -259,36 +260,39 @@ def _areas(size, label):
 
 # -- the picture ------------------------------------------------------------------------------
 
-# Optical density of the stain where it is thickest, and its two ways to vary: more or less of it,
-# and pinker or bluer (the first two principal components inside real cells).
+# Beer-Lambert: light times exp(-optical density), per R, G, B. The density is that of the stain,
+# more or less of it, plus a shift to pink or blue: the two large principal components that fold 1
+# shows inside its cells. A bluish haze varies between stainings.
 LIGHT = 150.0
-STAIN = np.array([0.80, 1.72, 0.66], np.float32)
-TINT = np.array([-0.82, 0.30, 0.48], np.float32)
-HAZE = np.array([0.15, -0.25, 0.60], np.float32)
+STAIN = np.array([0.80, 1.78, 0.68], np.float32)
+PINK = np.array([-0.82, 0.30, 0.48], np.float32)
+HAZE = np.array([0.4, 0.0, 1.0], np.float32)
 
 
 def _render(cell, rng):
     """Draw one cell: uint8 (450, 450, 3) RGB, exact black around it."""
-    density, tint, haze, contrast, grain, spots, rim, _ = cell.traits
+    paleness, pinkness, haze, contrast, grain, spots, rim, _ = cell.traits
     outline = _outline(rng, cell.area)
     low = np.floor(outline.min(0)).astype(int) - 2
     width, height = np.ceil(outline.max(0)).astype(int) + 3 - low
+    outline = outline - low
     mask = np.zeros((height, width), np.uint8)
-    cv2.fillPoly(mask, [np.round((outline - low) * 16).astype(np.int32)], 1, shift=4)
+    cv2.fillPoly(mask, [np.round(outline * 16).astype(np.int32)], 1, shift=4)
     depth = cv2.distanceTransform(mask, cv2.DIST_L2, 5)
 
     scale = np.exp(0.25 * grain)
     texture = _texture(rng, mask.shape, scale)
     texture = 0.07 * np.exp(0.25 * contrast) * 2 * np.tanh(texture / 2)
-    texture += _spots(rng, mask, rng.poisson(7 * np.exp(0.5 * spots)), (3, 6), 0.22)
+    texture += _spots(rng, mask, rng.poisson(7 * np.exp(0.5 * spots)))
     ring = np.exp(-depth / (5.5 * np.exp(0.3 * rim)))
     nucleoli = _nucleoli(rng, depth, cell.label)
     slope = _slope(rng, mask.shape)
 
-    stain = 1 - 0.12 * density + slope - texture - 0.60 * ring - 0.16 * nucleoli
+    stain = 1 - 0.10 * paleness + slope - texture - 0.52 * ring - 0.16 * nucleoli
     blue = 0.09 * np.exp(-((depth - 12) ** 2) / 60) + 0.03 * nucleoli
-    pink = 0.055 * tint + 0.35 * texture - blue
-    optical = stain[..., None] * STAIN + pink[..., None] * TINT + 0.05 * haze * HAZE
+    pink = 0.04 * pinkness + 0.35 * texture - blue
+    optical = stain[..., None] * STAIN + pink[..., None] * PINK + 0.04 * haze * HAZE
+    optical *= 1 - 0.75 * _debris(rng, mask.shape, outline)[..., None]
     image = LIGHT * np.exp(-np.maximum(optical, 0.05))
     noise = rng.standard_normal((*mask.shape, 3), dtype=np.float32)
     image += 0.8 * noise + 1.2 * cv2.GaussianBlur(noise, (0, 0), 0.9)
@@ -306,7 +310,7 @@ def _outline(rng, area):
     size = 0.1 * rng.standard_normal(len(order)) / (order - 0.8) ** 1.35
     phase = rng.uniform(0, 2 * np.pi, len(order))
     radius = np.exp(size @ np.cos(order[:, None] * angle + phase[:, None]))
-    for chance, low, high, width in ((0.3, -0.25, -0.05, 0.3), (0.25, 0.05, 0.18, 0.09)):
+    for chance, low, high, width in ((0.25, -0.35, -0.05, 0.2), (0.25, 0.05, 0.2, 0.09)):
         if rng.random() < chance:  # a notch, a bleb
             away = np.angle(np.exp(1j * (angle - rng.uniform(0, 2 * np.pi))))
             radius *= 1 + rng.uniform(low, high) * np.exp(-0.5 * (away / width) ** 2)
@@ -336,14 +340,14 @@ def _texture(rng, shape, scale):
     return field
 
 
-def _spots(rng, mask, count, widths, height):
-    """Draw `count` soft round spots inside `mask`: float32, 0 to about `height`."""
+def _spots(rng, mask, count):
+    """Draw `count` pale round spots inside `mask`: float32, 0 to about 0.3."""
     field = np.zeros(mask.shape, np.float32)
-    for width in widths:
-        points = np.argwhere(mask)[rng.integers(0, int(mask.sum()), (count + 1) // 2)]
+    inside = np.argwhere(mask)
+    for width, n in ((3, count // 2), (6, count - count // 2)):
+        rows, cols = inside[rng.integers(0, len(inside), n)].T
         dots = np.zeros(mask.shape, np.float32)
-        peak = height * rng.uniform(0.4, 1.2, len(points)) * 2 * np.pi * width**2
-        dots[points[:, 0], points[:, 1]] = peak
+        dots[rows, cols] = rng.uniform(0.1, 0.25, n) * 2 * np.pi * width**2
         field += cv2.GaussianBlur(dots, (0, 0), width)
     return field
 
@@ -352,11 +356,22 @@ def _nucleoli(rng, depth, label):
     """Draw pale round nucleoli with a darker border, more of them in ALL."""
     field = np.zeros(depth.shape, np.float32)
     inside = np.argwhere(depth > 24)
-    for y, x in inside[rng.integers(0, len(inside), rng.poisson(1.6 if label else 0.4))]:
+    for y, x in inside[rng.integers(0, len(inside), rng.poisson(2.0 if label else 0.5))]:
         size = rng.uniform(8, 13)
         rows, cols = np.ogrid[: depth.shape[0], : depth.shape[1]]
         away = np.hypot(rows - y, (cols - x) * rng.uniform(0.8, 1.25)).astype(np.float32) / size
         field += np.exp(-(away**2)) - 0.45 * np.exp(-((away - 1.6) ** 2) * 4)
+    return field
+
+
+def _debris(rng, shape, outline):
+    """Draw, on one cell in eight, pale background that was segmented with it: float32, 0 to 1."""
+    field = np.zeros(shape, np.float32)
+    if rng.random() < 0.12:
+        centre = rng.choice(outline).astype(int).tolist()
+        axes = rng.integers(10, 30, 2).tolist()
+        cv2.ellipse(field, centre, axes, rng.uniform(0, 180), 0, 360, 1.0, -1)
+        field = cv2.GaussianBlur(field, (0, 0), 2.5)
     return field
 
 
