@@ -379,10 +379,11 @@ def stale(record):
 def scorecard(records):
     """Compare the paper's numbers with ours, one row each.
 
-    So far: Tables 1 and 2 (from the shipped index), 4 (parameters), 6-8, the balanced and
-    augmented column of 9, and our model's column of 10. A fold is represented by its run of
-    MobileNet_M in the paper's protocol at full size; of several, by the one with the paper's split
-    (seed 1337), else the lowest seed, whatever their scores.
+    Every number of Tables 1-11, and of the text: the averages of the abstract, the sizes of the
+    data set, training and prediction times, the counts of section 4.4. The settings of section 3
+    are inputs, not results, and are left out. A fold is represented by its run of MobileNet_M in
+    the paper's protocol at full size; of several, by the one with the paper's split (seed 1337),
+    else the lowest seed, whatever their scores.
 
     Parameters
     ----------
@@ -392,16 +393,28 @@ def scorecard(records):
     Returns
     -------
     DataFrame
-        Columns ``table, item, paper, ours, low, high, digits, verdict, record``. `low` and `high`
-        are the 95 % bootstrap interval of ours, by image; `digits` counts the paper's decimals.
-        Verdicts: ``reproduced`` (ours rounds to the paper's value), ``within interval`` (the
-        paper's value lies in ours), ``differs``, ``not run yet``.
+        Columns ``table, item, paper, ours, low, high, digits, verdict, note, record``. `paper` and
+        `ours` are numbers, or text for the rows of Table 3 and the shapes of Table 4. `low` and
+        `high` are the 95 % bootstrap interval of ours, by image; `digits` counts the paper's
+        decimals. Verdicts: ``reproduced`` (ours rounds to the paper's value), ``within interval``
+        (the paper's value lies in ours), ``differs``, ``not comparable`` (`note` says why),
+        ``not run yet`` (`note` says what it needs).
     """
     runs = {fold: _paper_run(records, fold) for fold in range(3)}
-    rows = [*_counted_rows(), *_tested_rows(runs)]
-    card = pd.DataFrame(rows, columns=["table", "item", "paper", "digits", *_FOUND])
-    card["verdict"] = [_verdict(row) for row in card.itertuples()]
-    return card[["table", "item", "paper", "ours", "low", "high", "digits", "verdict", "record"]]
+    bare = {fold: _bare_run(records, fold) for fold in range(3)}
+    rows = [
+        *_counted_rows(),
+        *_architecture_rows(),
+        *_setting_rows(runs),
+        *_tested_rows(runs, bare),
+        *_text_rows(runs),
+    ]
+    card = pd.DataFrame(rows)
+    card["verdict"] = [row.verdict or _verdict(row) for row in card.itertuples()]
+    order = card["table"].str.extract(r"(\d+)")[0].astype(float)
+    card = card.loc[order.sort_values(kind="stable").index].reset_index(drop=True)
+    names = ["table", "item", "paper", "ours", "low", "high", "digits", "verdict", "note", "record"]
+    return card[names]
 
 
 def as_printed(card):
@@ -419,6 +432,8 @@ def as_printed(card):
     """
 
     def text(value, digits):
+        if isinstance(value, str):
+            return value
         return "" if pd.isna(value) else f"{value:,.{digits}f}"
 
     rows = []
@@ -426,13 +441,12 @@ def as_printed(card):
         finer = row.digits if pd.isna(row.low) else row.digits + 1
         interval = "" if pd.isna(row.low) else f"{text(row.low, finer)} to {text(row.high, finer)}"
         numbers = text(row.paper, row.digits), text(row.ours, finer), interval
-        rows.append((row.table, row.item, *numbers, row.verdict, row.record))
+        verdict = f"{row.verdict}: {row.note}" if row.note else row.verdict
+        rows.append((row.table, row.item, *numbers, verdict, row.record))
     names = ["Table", "Item", "Paper", "Ours", "95 % interval", "Verdict", "Record"]
     return pd.DataFrame(rows, columns=names)
 
 
-_FOUND = ("ours", "low", "high", "record")
-_NOT_RUN = (np.nan, np.nan, np.nan, "")
 _PRINTED = {
     "precision": ("precision_macro", "macro precision", 2),
     "recall": ("recall_macro", "macro recall", 2),
@@ -445,22 +459,61 @@ _PRINTED = {
 }
 """The paper's columns: our metric, its name, and the decimals printed."""
 
+_BLOCKS = (
+    *((1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512)),
+    *[(1, 512)] * 5,
+    *((2, 1024), (1, 1024)),
+)
+"""MobileNet's depthwise separable blocks: stride, channels out (Howard et al., 2017)."""
+
+
+def _row(table, item, printed, digits, ours=np.nan, **more):
+    """One row of the scorecard; `more` holds low, high, record, and a verdict with its note."""
+    empty = {"low": np.nan, "high": np.nan, "record": "", "verdict": "", "note": ""}
+    found = {"table": table, "item": item, "paper": printed, "digits": digits, "ours": ours}
+    return {**found, **empty, **more}
+
+
+def _apart(table, item, printed, digits, note, **more):
+    """One row that nothing of ours can be set beside fairly."""
+    return _row(table, item, printed, digits, verdict="not comparable", note=note, **more)
+
 
 def _paper_run(records, fold):
     """The run that stands for a fold, or None."""
-    wanted = {"experiment": "mobilenet_m", "protocol": "paper", "folds": [fold]}
-    full_size = {"alpha": 1.0, "image_size": paper.IMAGE_SIZE}
+    runs = [r for r in _full_size(records, fold) if r.data["experiment"] == "mobilenet_m"]
+    return min(runs, key=_seed, default=None)
+
+
+def _bare_run(records, fold):
+    """The fold's run without balancing and augmentation (MCN of Table 9), or None."""
+    bare = {"balance": "none", "augment": False, "l1": 0.015, "scaling": "unit"}
     runs = [
+        record
+        for record in _full_size(records, fold)
+        if all(record.data["config"].get(key) == value for key, value in bare.items())
+    ]
+    return min(runs, key=_seed, default=None)
+
+
+def _full_size(records, fold):
+    """Runs of MobileNet_M on one fold in the paper's protocol, at the paper's size."""
+    wanted = {"model": "mobilenet_m", "protocol": "paper", "folds": [fold]}
+    size = {"alpha": 1.0, "image_size": paper.IMAGE_SIZE}
+    return [
         record
         for record in records
         if all(record.data[key] == value for key, value in wanted.items())
-        and all(record.data["config"].get(key) == value for key, value in full_size.items())
+        and all(record.data["config"].get(key) == value for key, value in size.items())
     ]
-    return min(runs, key=lambda r: (r.data["seed"] != 1337, r.data["seed"]), default=None)
+
+
+def _seed(record):
+    return record.data["seed"] != 1337, record.data["seed"]
 
 
 def _counted_rows():
-    """Rows of Tables 1, 2 and 4: no run is needed."""
+    """Tables 1 and 2, and the training set of section 3.1: from the shipped index."""
     frame = cnmc.shipped_index()
     split = splits.paper_split(frame)
     sizes = frame.groupby(["fold", "label", split]).size()
@@ -469,7 +522,7 @@ def _counted_rows():
             found = sizes[fold, cnmc.CLASSES.index(name)]
             found = {**found, "total": found.sum()}
             for part, value in counts.items():
-                yield ("Table 1", f"fold {fold}, {name}, {part}", value, 0, *_counted(found[part]))
+                yield _row("Table 1", f"fold {fold}, {name}, {part}", value, 0, float(found[part]))
     for fold, counts in paper.TABLE_2.items():
         train = frame[(split == "train") & (frame["fold"] == fold)]
         hem = train["label"].to_numpy(int) == 0
@@ -477,62 +530,209 @@ def _counted_rows():
         found = {"before": hem.sum(), "after": hem[source].sum()}
         for when, value in counts.items():
             item = f"fold {fold}, HEM images in training, {when} balancing"
-            yield ("Table 2", item, value, 0, *_counted(found[when]))
-    found = dict(PARAMETERS["mobilenet_m", 1.0])
-    found["non-trainable"] = found["total"] - found["trainable"]
+            yield _row("Table 2", item, value, 0, float(found[when]))
+    training = paper.DATASET["training"]
+    yield _row("Text", "section 3.1, training images", training["images"], 0, float(len(frame)))
+    for label, name in enumerate(cnmc.CLASSES):
+        part = frame[frame["label"] == label]
+        found = {"images": len(part), "subjects": part["subject"].nunique()}
+        for what, value in training[name].items():
+            item = f"section 3.1, training, {name} {what}"
+            yield _row("Text", item, value, 0, float(found[what]))
+    note = "the shipped index holds the training set only"
+    for part in ("preliminary", "final"):
+        counts = paper.DATASET[part]
+        if "images" in counts:
+            yield _apart("Text", f"section 3.1, {part} test images", counts["images"], 0, note)
+        for name in ("ALL", "HEM"):
+            for what, value in counts[name].items():
+                yield _apart("Text", f"section 3.1, {part} test, {name} {what}", value, 0, note)
+
+
+def _mobilenet():
+    """MobileNet at 224 px: (rows as Table 3 prints them, parameters, of these not trainable)."""
+    side, channels = paper.IMAGE_SIZE // 2, 32
+    rows = [("Conv/s2", "3×3×3×32", "224×224×3")]
+    weights, moving = 27 * channels + 4 * channels, 2 * channels
+    for stride, out in _BLOCKS:
+        rows.append((f"Conv dw/s{stride}", f"3×3×{channels} dw", f"{side}×{side}×{channels}"))
+        side //= stride
+        rows.append(("Conv/s1", f"1×1×{channels}×{out}", f"{side}×{side}×{channels}"))
+        weights += (9 + 4) * channels + (channels + 4) * out
+        moving += 2 * channels + 2 * out
+        channels = out
+    printed_once = [*rows[:15], *rows[23:]]  # the paper shows one of the five blocks of 512
+    top = (
+        ("Avrg pool/s1", f"Pool {side}×{side}", f"{side}×{side}×{channels}"),
+        ("FC/s1", f"{channels}×1000", f"1×1×{channels}"),
+        ("Softmax/s1", "Classifier", "1×1×1000"),
+    )
+    return [*printed_once, *top], weights + (channels + 1) * 1000, moving
+
+
+def _architecture_rows():
+    """Tables 3 and 4: from the definition of the networks."""
+    rows, total, moving = _mobilenet()
+    for number, (printed, found) in enumerate(zip(paper.TABLE_3, rows, strict=True), start=1):
+        text, ours = ", ".join(printed.values()), ", ".join(found)
+        note = "" if text == ours else "a misprint"
+        yield _row("Table 3", f"row {number}: type, filter, input", text, 0, ours, note=note)
+    note = paper.TABLE_3_NOTE
+    for name, value in (("total", total), ("trainable", total - moving), ("non-trainable", moving)):
+        printed = note["parameters" if name == "total" else name.replace("-", "_")]
+        yield _row("Table 3", f"MobileNet, parameters, {name}", printed, 0, float(value))
+    size = total * 4 / 2**20
+    yield _row("Table 3", "MobileNet, size of the weights, MiB", note["size_mb"], 0, size)
+
+    classes, channels = len(cnmc.CLASSES), _BLOCKS[-1][1]
+    backbone, whole = total - (channels + 1) * 1000, PARAMETERS["mobilenet_m", 1.0]
+    layers = {"MobileNet": backbone, "Batch normalization": 4 * channels}
+    layers["Dense"] = (channels + 1) * classes
+    shapes = {"MobileNet": (7, 7, channels), "Dense": (classes,)}
+    for layer in paper.TABLE_4:
+        name = layer["layer"]
+        shape = ["×".join(map(str, s)) for s in (layer["output_shape"], shapes.get(name, (1024,)))]
+        yield _row("Table 4", f"{name}, output shape", shape[0], 0, shape[1])
+        count = float(layers.get(name, 0))
+        yield _row("Table 4", f"{name}, parameters", layer["parameters"], 0, count)
+    found = {**whole, "non-trainable": whole["total"] - whole["trainable"]}
     note = paper.TABLE_4_NOTE
     printed = (note["parameters"], note["trainable"], note["non_trainable"])
     for name, value in zip(("total", "trainable", "non-trainable"), printed, strict=True):
-        yield ("Table 4", f"parameters, {name}", value, 0, *_counted(found[name]))
-    size = found["total"] * 4 / 2**20
-    yield ("Table 4", "size of the weights, MiB", note["size_mb"], 4, *_counted(size))
+        yield _row("Table 4", f"parameters, {name}", value, 0, float(found[name]))
+    half = whole["total"] * 2 / 2**20
+    why = "ours is the size of the weights in half precision"
+    yield _apart("Table 4", "GPU memory, MB", note["gpu_memory_mb"], 1, why, ours=half)
+    yield _row("Table 4", "size of the weights, MiB", note["size_mb"], 4, 2 * half)
 
 
-def _tested_rows(runs):
-    """Rows of Tables 6-10: from the predictions of the fold's run."""
+def _setting_rows(runs):
+    """Table 5: against the settings of the first fold that was run."""
+    run = next((run for run in runs.values() if run), None)
+    settings = (
+        ("epochs", "epochs", 0),
+        ("patience of early stopping", "early_stop", 0),
+        ("patience of the learning rate", "lr_patience", 0),
+        ("batch size", "batch_size", 0),
+        ("learning rate, first", "learning_rate", 3),
+        ("learning rate, last", "min_learning_rate", 6),
+        ("L1 regularization", "l1", 3),
+    )
+    for item, key, digits in settings:
+        value = run.data["config"].get(key, np.nan) if run else np.nan
+        more = {"record": run.id} if run else {"note": "needs any fold"}
+        yield _row("Table 5", item, paper.HYPERPARAMETERS[key], digits, value, **more)
+
+
+def _tested_rows(runs, bare):
+    """Tables 6-11 and the counts and averages of the text: from the predictions of the runs."""
     tables = {0: paper.TABLE_6, 1: paper.TABLE_7, 2: paper.TABLE_8}
-    measured = {}
+    clean = {}
 
-    def row(table, where, fold, condition, column, value):
+    def row(table, item, found, fold, column, value):
         key, name, digits = _PRINTED[column]
-        if (fold, condition) not in measured:
-            measured[fold, condition] = _measured(runs[fold], condition)
-        found = measured[fold, condition].get(key, _NOT_RUN)
-        return (table, f"fold {fold}, {where}{name}", value, digits, *found)
+        more = found.get(key) or {"note": f"needs fold {fold}"}
+        return _row(table, f"fold {fold}, {item}, {name}", value, digits, **more)
 
     for fold, table in tables.items():
         for sigma, printed in table.items():
-            condition = f"noise:{sigma}" if sigma else "clean"
+            found = _measured(runs[fold], f"noise:{sigma}" if sigma else "clean")
+            clean.setdefault(fold, found)
             for column, value in printed.items():
-                name, where = f"Table {6 + fold}", f"sigma {sigma}, "
-                yield row(name, where, fold, condition, column, value)
+                yield row(f"Table {6 + fold}", f"sigma {sigma}", found, fold, column, value)
     for fold, printed in paper.TABLE_9.items():
         for column, value in printed["MAC"].items():
-            yield row("Table 9", "balanced and augmented, ", fold, "clean", column, value)
+            yield row("Table 9", "balanced and augmented", clean[fold], fold, column, value)
+        found = _measured(bare[fold], "clean")
+        for column, value in printed["MCN"].items():
+            yield row("Table 9", "neither", found, fold, column, value)
+
+    quoted = "quoted from its authors, on another split"
     for fold, printed in paper.TABLE_10.items():
         if fold == "average":
-            mean = [measured[k, "clean"].get("accuracy", _NOT_RUN)[0] for k in runs]
-            found = (100 * np.mean(mean), np.nan, np.nan, "")
-            yield ("Table 10", "average accuracy, %", printed["MobileNet_M"], 2, *found)
+            more = _average(clean, "accuracy", 100)
+            where = "average"
         else:
-            *values, run = measured[fold, "clean"].get("accuracy", _NOT_RUN)
-            found = (*(100 * value for value in values), run)
-            yield ("Table 10", f"fold {fold}, accuracy, %", printed["MobileNet_M"], 0, *found)
+            more, where = _times(clean[fold], "accuracy", 100, fold), f"fold {fold}"
+        digits = 2 if fold == "average" else 0
+        yield _row("Table 10", f"{where}, accuracy, %", printed["MobileNet_M"], digits, **more)
+        digits = 0 if float(printed["ALNett"]).is_integer() else 2
+        yield _apart("Table 10", f"{where}, ALNett, accuracy, %", printed["ALNett"], digits, quoted)
+    for printed in paper.TABLE_11:
+        item = f"{printed['model']}, F1, %"
+        if printed["model"] == "MobileNet_M":
+            yield _row(
+                "Table 11", item, printed["f1_percent"], 0, **_average(clean, "f1_macro", 100)
+            )
+        else:
+            yield _apart("Table 11", item, printed["f1_percent"], 0, "other data and splits")
+
+    item = "abstract, average accuracy, %"
+    value = paper.HEADLINE["accuracy_percent"]
+    yield _row("Text", item, value, 2, **_average(clean, "accuracy", 100))
+    value = paper.HEADLINE["f1"]
+    yield _row("Text", "abstract, average F1", value, 2, **_average(clean, "f1_macro"))
+    n_test = sum(classes["test"] for classes in paper.TABLE_1[0].values())
+    more = _times(clean[0], "accuracy", n_test, 0)
+    item = f"section 4.4, fold 0, right of {n_test}"
+    yield _row("Text", item, paper.FOLD_0_CORRECT["MobileNet_M"], 0, **more)
+    yield _apart("Text", f"{item}, ALNett", paper.FOLD_0_CORRECT["ALNett"], 0, quoted)
+    cited = paper.ALNETT_TEXT
+    item = "section 2.2, ALNett, accuracy, %"
+    yield _apart("Text", item, cited["accuracy_percent"], 2, quoted)
+    yield _apart("Text", "section 2.2, ALNett, F1", cited["f1"], 2, quoted)
+    item = "section 4.4, ALNett, fold 0, accuracy, %"
+    yield _apart("Text", item, cited["fold_0_accuracy_percent"], 2, quoted)
 
 
-def _counted(value):
-    return (float(value), np.nan, np.nan, "")
+def _text_rows(runs):
+    """Section 4.2 on training and section 4.3 on time: nothing fair can be set beside them."""
+    for fold, printed in paper.TRAINING.items():
+        run = runs[fold]
+        ours = {"ours": float(run.data["epochs_run"]), "record": run.id} if run else {}
+        for key, item, digits, note, more in (
+            ("converged_epoch", "epoch of convergence", 0, "read off a curve", {}),
+            ("stopped_epoch", "epochs run", 0, "depends on seed and schedule", ours),
+            ("accuracy_percent", "training accuracy, %", 2, "average over what is not said", {}),
+        ):
+            item = f"section 4.2, fold {fold}, {item}"
+            yield _apart("Text", item, printed[key], digits, note, **more)
+    for machine, value in paper.TIME_PER_IMAGE_MS.items():
+        note = "no hardware, batch or warm-up is given"
+        yield _apart("Text", f"section 4.3, ms per image, {machine}", value, 2, note)
 
 
 def _measured(run, condition):
-    """By metric: value, low, high, record; empty if it was not run."""
+    """By metric: ours, low, high, record; empty if it was not run."""
     if run is None or condition not in run.data["conditions"]:
         return {}
     values, limits = run.metrics(condition), run.intervals(condition)
-    return {name: (values[name], *limits[name], run.id) for name in limits}
+    return {
+        name: {"ours": values[name], "low": low, "high": high, "record": run.id}
+        for name, (low, high) in limits.items()
+    }
+
+
+def _times(found, key, factor, fold):
+    """A metric in another unit, or what it needs."""
+    if key not in found:
+        return {"note": f"needs fold {fold}"}
+    return {
+        name: value if name == "record" else factor * value for name, value in found[key].items()
+    }
+
+
+def _average(clean, key, factor=1):
+    """A metric's mean over the three folds, or what it needs."""
+    lacking = [str(fold) for fold, found in clean.items() if key not in found]
+    if lacking:
+        return {"note": f"needs fold{'s' * (len(lacking) > 1)} {', '.join(lacking)}"}
+    return {"ours": factor * float(np.mean([found[key]["ours"] for found in clean.values()]))}
 
 
 def _verdict(row):
+    if isinstance(row.ours, str):
+        return "reproduced" if row.ours == row.paper else "differs"
     if pd.isna(row.ours):
         return "not run yet"
     if abs(row.ours - row.paper) <= 0.5 * 10.0**-row.digits + 1e-9:
