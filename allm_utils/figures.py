@@ -8,6 +8,7 @@ import io
 
 import matplotlib.figure
 import numpy as np
+from matplotlib.colors import rgb_to_hsv
 from matplotlib.patches import FancyBboxPatch
 
 COLOURS = {"HEM": "#0072B2", "ALL": "#D55E00"}
@@ -226,4 +227,147 @@ def areas(area, labels, source):
     axis.set_ylabel("% of the class")
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(title=source, fontsize=9, title_fontsize=9, frameon=False)
+    return figure
+
+
+def whole_cells(sides, labels, source):
+    """Draw the share of cells that a centre crop keeps whole, by its side and the class.
+
+    Parameters
+    ----------
+    sides : array of int, shape (N,)
+        Side of the smallest centre crop that holds the cell, in pixels.
+    labels : array of int, shape (N,)
+    source : str
+        Whose cells they are.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    sides, labels = np.asarray(sides), np.asarray(labels, int)
+    crops = np.arange(150, 451, 2)
+    figure = Figure(figsize=(6.4, 3.4), layout="constrained")
+    axis = figure.subplots()
+    for label, (name, dash) in enumerate((("HEM", "--"), ("ALL", "-"))):
+        whole = (sides[labels == label][:, None] <= crops).mean(axis=0)
+        axis.plot(crops, 100 * whole, dash, color=COLOURS[name], linewidth=2, label=name)
+    for crop in (224, 300, 350):
+        axis.axvline(crop, color="#777777", linewidth=1, zorder=0)
+        axis.text(crop - 3, 2, crop, rotation=90, ha="right", va="bottom", fontsize=10)
+    axis.set(xlabel="side of the centre crop, pixels", ylabel="cells kept whole, %", ylim=(0, 103))
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(title=source, fontsize=10, title_fontsize=9, loc="lower right")
+    return figure
+
+
+def hsv(picture, source):
+    """Show a picture and its hue, saturation and value.
+
+    Parameters
+    ----------
+    picture : numpy.ndarray
+        ``uint8 (H, W, 3)`` RGB.
+    source : str
+        Whose cell it is.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    hue, saturation, value = np.moveaxis(rgb_to_hsv(picture / 255), -1, 0)
+    inside = picture.any(axis=2)
+    panels = {
+        "picture, ×2": (np.clip(picture * 2.0, 0, 255).astype(np.uint8), {}),
+        "hue H": (np.ma.masked_array(hue, ~inside), {"cmap": "hsv", "vmin": 0, "vmax": 1}),
+        "saturation S": (saturation, {"cmap": "gray", "vmin": 0, "vmax": 1}),
+        "value V, ×2": (value, {"cmap": "gray", "vmin": 0, "vmax": 0.5}),
+    }
+    figure = Figure(figsize=(6.4, 2.2), layout="constrained")
+    for axis, (title, (panel, style)) in zip(figure.subplots(1, 4), panels.items(), strict=True):
+        axis.set_facecolor("black")
+        axis.imshow(panel, **style)
+        axis.set_title(title, fontsize=10)
+        axis.set(xticks=[], yticks=[])
+    figure.supxlabel(source, fontsize=9)
+    return figure
+
+
+def preprocessing(pictures, crop, size, source):
+    """Draw what happens to a training picture of each class before augmentation (Fig. 2).
+
+    Parameters
+    ----------
+    pictures : dict of str to list of numpy.ndarray
+        By class: the original, the crop, the resized picture and, for HEM, the grey copy;
+        ``uint8 (H, W, 3)`` each. They are drawn to one scale, and twice as bright as they are.
+    crop, size : int
+        In pixels.
+    source : str
+        Whose cells they are.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    titles = ("original, 450", f"centre crop, {crop}", f"resized, {size}", "grey copy")
+    figure = Figure(figsize=(6.4, 3.9), layout="constrained")
+    axes = figure.subplots(len(pictures), 4)
+    for row, (name, stages) in zip(axes, pictures.items(), strict=True):
+        for axis, picture in zip(row, stages, strict=False):
+            half = picture.shape[0] / 2
+            bright = np.clip(picture * 2.0, 0, 255).astype(np.uint8)
+            axis.imshow(bright, extent=(-half, half, -half, half))
+        for axis in row:
+            axis.set(xlim=(-225, 225), ylim=(-225, 225), aspect="equal")
+            axis.axis("off")
+        for axis, to in zip(row[: len(stages) - 1], row[1:], strict=False):
+            axis.annotate(
+                "", (0.03, 0.5), (-0.13, 0.5), xycoords=to.transAxes, textcoords=to.transAxes,
+                arrowprops={"arrowstyle": "-|>", "color": "#333333"}, annotation_clip=False,
+            )  # fmt: skip
+        if len(stages) < 4:
+            row[3].text(0, 0, "no copy", ha="center", va="center", fontsize=10)
+        row[0].text(-240, 0, name, rotation=90, ha="right", va="center", fontsize=11,
+                    color=COLOURS[name])  # fmt: skip
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title, fontsize=10)
+    figure.supxlabel(source, fontsize=9)
+    return figure
+
+
+def thresholds(area, labels, cuts, source):
+    """Draw the numbers of cells by area and class, and where classifiers on the area cut.
+
+    Parameters
+    ----------
+    area : array of float, shape (N,)
+        In thousand pixels.
+    labels : array of int, shape (N,)
+    cuts : dict of str to float
+        Name and threshold: ALL is answered above it.
+    source : str
+        Whose cells they are.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    area, labels = np.asarray(area), np.asarray(labels, int)
+    figure = Figure(figsize=(6.4, 3.4), layout="constrained")
+    axis = figure.subplots()
+    bins = np.linspace(area.min(), area.max(), 22)
+    counts = [np.histogram(area[labels == label], bins)[0] for label in (0, 1)]
+    axis.stairs(counts[1], bins, color=COLOURS["ALL"], linewidth=2, label="ALL")
+    axis.stairs(counts[0], bins, color=COLOURS["HEM"], linewidth=2, linestyle="--", label="HEM")
+    axis.stairs(
+        2 * counts[0], bins, color=COLOURS["HEM"], linewidth=1.5, linestyle=":", label="HEM doubled"
+    )
+    top = 1.35 * max(counts[1].max(), 2 * counts[0].max())
+    for height, (name, cut) in zip((0.98, 0.86), cuts.items(), strict=False):
+        axis.axvline(cut, color="black", linewidth=1.2)
+        axis.text(cut + 0.4, height * top, name, va="top", fontsize=10)
+    axis.set(xlabel="area of the cell, thousand pixels", ylabel="training cells", ylim=(0, top))
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(title=source, fontsize=9, title_fontsize=9, loc="center right", frameon=False)
     return figure

@@ -1,0 +1,54 @@
+"""What a reader can drag in the plain page, without a kernel: HTML and a few lines of script."""
+
+import base64
+import io
+import json
+from importlib import resources
+from string import Template
+
+import numpy as np
+from IPython.display import HTML
+from PIL import Image
+
+
+def crop_slider(pictures, sides, all_sides, labels, source):
+    """Let the reader drag the side of the centre crop, and see what is left of a cell.
+
+    Parameters
+    ----------
+    pictures : dict of str to numpy.ndarray
+        Name and picture, ``uint8 (450, 450, 3)``; shown twice as bright as they are.
+    sides : sequence of int
+        For each picture, the side of the smallest centre crop that holds its cell, in pixels.
+    all_sides : array of int, shape (N,)
+        The same for every cell of the run: the share of whole cells is written below the picture.
+    labels : array of int, shape (N,)
+        Their labels.
+    source : str
+        Whose cells they are.
+
+    Returns
+    -------
+    IPython.display.HTML
+        Shown by a notebook, in the book and on Colab; loads nothing.
+    """
+    all_sides, labels = np.asarray(all_sides), np.asarray(labels, int)
+    shares = {
+        side: [round(100 * float((all_sides[labels == k] <= side).mean())) for k in (0, 1)]
+        for side in range(150, 451, 2)
+    }
+    cells = [
+        {"name": name, "side": int(side), "picture": _address(picture)}
+        for (name, picture), side in zip(pictures.items(), sides, strict=True)
+    ]
+    payload = json.dumps({"cells": cells, "shares": shares, "source": source})
+    page = resources.files("allm_utils").joinpath("data/crop_slider.html").read_text("utf-8")
+    return HTML(Template(page).substitute(payload=payload.replace("</", "<\\/")))
+
+
+def _address(picture):
+    """The picture, twice as bright, as an address that holds it whole."""
+    bright = np.clip(picture * 2.0, 0, 255).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(bright).save(buffer, "WEBP", quality=85)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
