@@ -94,6 +94,8 @@ TEXT = """\
 # ---
 # jupyter:
 #   kernelspec:
+#     display_name: Python 3
+#     language: python
 #     name: python3
 # ---
 
