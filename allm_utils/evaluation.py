@@ -45,16 +45,17 @@ def predict(model, images, batch_size=64, progress=False, tta=False):
             f"model {model.name!r} gives {model.output_shape}, not one probability for each of "
             "HEM and ALL; use a model that ends in a softmax over two classes"
         )
+    parts = [np.empty(0)]
     starts = range(0, len(images), batch_size)
-    parts = []
-    for start in tqdm(starts, desc="predict", unit="batch", disable=not progress):
-        batch = np.asarray(images[start : start + batch_size])
-        views = [batch]
-        if tta:
-            mirrored = batch[:, :, ::-1]
-            views = [np.rot90(b, k, axes=(1, 2)) for b in (batch, mirrored) for k in range(4)]
-        parts.append(np.mean([model.predict_on_batch(view)[:, 1] for view in views], axis=0))
-    return np.concatenate([np.empty(0), *parts]).astype(np.float32)
+    with tqdm(starts, desc="predict", unit="batch", disable=not progress) as bar:
+        for start in bar:
+            batch = np.asarray(images[start : start + batch_size])
+            views = [batch]
+            if tta:
+                mirrored = batch[:, :, ::-1]
+                views = [np.rot90(b, k, axes=(1, 2)) for b in (batch, mirrored) for k in range(4)]
+            parts.append(np.mean([model.predict_on_batch(view)[:, 1] for view in views], axis=0))
+    return np.concatenate(parts).astype(np.float32)
 
 
 def metrics(labels, p_all, threshold=0.5):

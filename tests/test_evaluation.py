@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from allm_utils import evaluation
+from allm_utils import evaluation, paper
 from allm_utils.errors import ConfigError, DataError, ModelError
 
 
@@ -174,6 +174,19 @@ def test_table_6_clean_row_is_not_weighted_nor_of_all_alone(average):
     assert evaluation.confusion_from_printed(**row, n_all=481, n_hem=226, average=average).empty
 
 
+@pytest.mark.parametrize(
+    ("average", "n_rows"), [("macro", 15), ("weighted", 0), ("all", 0)], ids=str
+)
+def test_tables_6_to_8_are_macro_averages(average, n_rows):
+    """How many of the 15 rows some confusion matrix fits (the paper's errata)."""
+    fitted = 0
+    for fold, table in enumerate((paper.TABLE_6, paper.TABLE_7, paper.TABLE_8)):
+        sizes = {f"n_{name.lower()}": paper.TABLE_1[fold][name]["test"] for name in ("ALL", "HEM")}
+        for row in table.values():
+            fitted += not evaluation.confusion_from_printed(**row, **sizes, average=average).empty
+    assert fitted == n_rows
+
+
 def test_unknown_average_is_refused():
     with pytest.raises(ConfigError, match="micro"):
         evaluation.confusion_from_printed(1, 1, 1, 1, 1, 5, 5, average="micro")
@@ -222,6 +235,20 @@ class TestPredict:
         watched = Watched()
         evaluation.predict(model, watched, 2)
         assert watched.most == 2
+
+    def test_eight_views_make_orientation_irrelevant(self):
+        import keras
+
+        inputs = keras.Input((8, 8, 3))
+        flat = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))
+        model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(flat))
+        image = np.random.default_rng(0).integers(0, 256, (8, 8, 3)).astype(np.uint8)
+        views = [np.rot90(image, k) for k in range(4)]
+        views = np.stack([*views, *(view[:, ::-1] for view in views)])
+        one_by_one = evaluation.predict(model, views)
+        assert np.ptp(one_by_one) > 0.01
+        averaged = evaluation.predict(model, views, tta=True)
+        assert averaged == pytest.approx(np.full(8, one_by_one.mean()), abs=1e-5)
 
     def test_no_images_give_no_probabilities(self, model):
         assert evaluation.predict(model, np.empty((0, 8, 8, 3), np.uint8)).shape == (0,)
