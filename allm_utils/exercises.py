@@ -104,3 +104,58 @@ def check_smear_leak(smear_leak):
     if share != 0.5:
         raise Hint(f"2 of these 4 test cells have their smear in training, not {share:g} of all")
     return True
+
+
+def check_desaturate(desaturate):
+    """Chapter 2: saturation removed by hand."""
+    image = np.random.default_rng(0).integers(0, 256, (6, 5, 3), dtype=np.uint8)
+    image[0] = 0
+    answer = _call(desaturate, image.copy())
+    if not isinstance(answer, np.ndarray):
+        raise Hint(f"return an array, not {type(answer).__name__}")
+    if answer.shape == image.shape[:2]:
+        raise Hint("that is one channel: write it into all three")
+    if answer.shape != image.shape:
+        raise Hint(f"the shape is {answer.shape}; keep {image.shape}")
+    if answer.dtype != np.uint8:
+        raise Hint(f"the type is {answer.dtype}; keep uint8")
+    if np.array_equal(answer, np.repeat(image.max(axis=2, keepdims=True), 3, axis=2)):
+        return True
+    if not (answer == answer[..., :1]).all():
+        raise Hint("without saturation the three channels are equal; yours differ")
+    if np.abs(answer[..., 0] - image.mean(axis=2)).max() <= 1:
+        raise Hint("that is the mean of the channels; HSV keeps the value V, their largest")
+    if np.array_equal(answer[..., 0], image.min(axis=2)):
+        raise Hint("that is the smallest channel; V is the largest")
+    raise Hint("grey, but not the value V: V is the largest of the three channels")
+
+
+def check_balanced_accuracy(balanced_accuracy):
+    """Chapter 2: the mean of the two recalls."""
+    labels = np.array([1, 1, 1, 1, 1, 1, 0, 0])
+    always = _number(balanced_accuracy, labels, np.ones(8, int))
+    if np.isclose(always, 0.75):
+        raise Hint("always ALL gives 0.75 here: that is the accuracy; average the two recalls")
+    if not np.isclose(always, 0.5):
+        raise Hint(f"always ALL finds all of ALL and none of HEM: 0.5, not {always:.3g}")
+    answers = np.array([1, 1, 1, 0, 0, 0, 0, 0])
+    found = _number(balanced_accuracy, labels, answers)
+    if not np.isclose(found, 0.75):
+        raise Hint(f"half of ALL and all of HEM found: 0.75, not {found:.3g}")
+    return True
+
+
+def check_class_weights(class_weights):
+    """Chapter 2: weights that make the classes count the same."""
+    labels = np.repeat([0, 1], [814, 1692])
+    answer = _call(class_weights, labels)
+    if not isinstance(answer, tuple | list | np.ndarray) or len(answer) != 2:
+        raise Hint("return two numbers: the weight of HEM, then that of ALL")
+    hem, all_ = (float(weight) for weight in answer)
+    if np.isclose(814 * all_, 1692 * hem):
+        raise Hint("the other way round: the rarer class, HEM, gets the larger weight, and first")
+    if not np.isclose(814 * hem, 1692 * all_):
+        raise Hint(f"HEM now counts {814 * hem:.0f} and ALL {1692 * all_:.0f}: make them equal")
+    if not np.isclose(814 * hem + 1692 * all_, 2506):
+        raise Hint("equal, but the weights of all 2,506 images together should still be 2,506")
+    return True

@@ -321,9 +321,9 @@ def preprocessing(pictures, crop, size, source):
         for axis in row:
             axis.set(xlim=(-225, 225), ylim=(-225, 225), aspect="equal")
             axis.axis("off")
-        for axis, to in zip(row[: len(stages) - 1], row[1:], strict=False):
+        for axis in row[1 : len(stages)]:
             axis.annotate(
-                "", (0.03, 0.5), (-0.13, 0.5), xycoords=to.transAxes, textcoords=to.transAxes,
+                "", (0.03, 0.5), (-0.13, 0.5), xycoords="axes fraction",
                 arrowprops={"arrowstyle": "-|>", "color": "#333333"}, annotation_clip=False,
             )  # fmt: skip
         if len(stages) < 4:
