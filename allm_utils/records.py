@@ -177,7 +177,7 @@ def write(directory, record, predictions):
     directory : path-like
         Folder of the experiment, below the results folder; made if absent.
     record : dict
-        As described in the contributors' guide, without ``metrics``: they are computed here.
+        The run, with every key that `validate` asks for but ``metrics``, computed here.
     predictions : DataFrame
         Columns ``file, subject, label, condition, p_all``. Six decimals of `p_all` are kept.
 
