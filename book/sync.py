@@ -16,7 +16,7 @@ from allm_utils import records
 
 ROOT = Path(__file__).resolve().parents[1]
 CELL = re.compile(r"^(?=# %%)", re.MULTILINE)
-COLAB_CELL = '''\
+COLAB_CELL = """\
 # %% tags=["colab", "remove-cell"]
 import sys
 
@@ -29,7 +29,7 @@ if "google.colab" in sys.modules:  # installs the package, and nothing that Cola
         "git+{url}@{branch}",
     )
 
-'''
+"""
 
 
 def colab_cell(root=ROOT):

@@ -163,13 +163,20 @@ def test_headline_shows_recorded_runs_only():
 # Layout and lists
 
 
-@pytest.mark.parametrize(
-    "name",
-    "README.md LICENSE LICENSE-text CITATION.cff CONTRIBUTING.md Makefile pyproject.toml "
-    "constraints.txt environment.yml _config.yml _toc.yml .ci/run book notebooks allm_utils "
-    "results tests .github/workflows/ci.yml .github/workflows/pages.yml "
-    ".github/workflows/colab.yml".split(),
-)
+def test_every_module_is_described():
+    described = (ROOT / "book" / "api.md").read_text()
+    for path in (ROOT / "allm_utils").glob("[!_]*.py"):
+        assert path.stem == "cli" or f"automodule:: allm_utils.{path.stem}\n" in described, path
+
+
+LAYOUT = """
+README.md LICENSE LICENSE-text CITATION.cff CONTRIBUTING.md Makefile pyproject.toml constraints.txt
+environment.yml _config.yml _toc.yml .ci/run book notebooks allm_utils results tests
+.github/workflows/ci.yml .github/workflows/pages.yml .github/workflows/colab.yml
+"""
+
+
+@pytest.mark.parametrize("name", LAYOUT.split())
 def test_layout(name):
     assert (ROOT / name).exists()
 
@@ -209,9 +216,7 @@ def test_colab_versions_suit_the_package():
     from packaging.requirements import Requirement
 
     lines = (ROOT / "constraints-colab.txt").read_text().splitlines()
-    colab = {
-        r.name.lower(): r for r in map(Requirement, (x for x in lines if x and x[0] != "#"))
-    }
+    colab = {r.name.lower(): r for r in map(Requirement, (x for x in lines if x and x[0] != "#"))}
     for line in PYPROJECT["project"]["dependencies"]:
         requirement = Requirement(line)
         if requirement.name not in ("imaug",):  # what the install cell adds
