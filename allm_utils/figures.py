@@ -9,7 +9,10 @@ import io
 import matplotlib.figure
 import numpy as np
 from matplotlib.colors import rgb_to_hsv
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.patches import FancyBboxPatch, Patch
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from .evaluation import metrics
 
 COLOURS = {"HEM": "#0072B2", "ALL": "#D55E00"}
 """Blue for healthy, vermilion for leukemic."""
@@ -283,7 +286,7 @@ def hsv(picture, source):
         "saturation S": (saturation, {"cmap": "gray", "vmin": 0, "vmax": 1}),
         "value V, ×2": (value, {"cmap": "gray", "vmin": 0, "vmax": 0.5}),
     }
-    figure = Figure(figsize=(6.4, 2.2), layout="constrained")
+    figure = Figure(figsize=(6.4, 2.05), layout="constrained")
     for axis, (title, (panel, style)) in zip(figure.subplots(1, 4), panels.items(), strict=True):
         axis.set_facecolor("black")
         axis.imshow(panel, **style)
@@ -311,7 +314,7 @@ def preprocessing(pictures, crop, size, source):
     matplotlib.figure.Figure
     """
     titles = ("original, 450", f"centre crop, {crop}", f"resized, {size}", "grey copy")
-    figure = Figure(figsize=(6.4, 3.9), layout="constrained")
+    figure = Figure(figsize=(6.4, 3.7), layout="constrained")
     axes = figure.subplots(len(pictures), 4)
     for row, (name, stages) in zip(axes, pictures.items(), strict=True):
         for axis, picture in zip(row, stages, strict=False):
@@ -323,7 +326,7 @@ def preprocessing(pictures, crop, size, source):
             axis.axis("off")
         for axis in row[1 : len(stages)]:
             axis.annotate(
-                "", (0.03, 0.5), (-0.13, 0.5), xycoords="axes fraction",
+                "", (0.13, 0.5), (-0.02, 0.5), xycoords="axes fraction",
                 arrowprops={"arrowstyle": "-|>", "color": "#333333"}, annotation_clip=False,
             )  # fmt: skip
         if len(stages) < 4:
@@ -345,7 +348,7 @@ def thresholds(area, labels, cuts, source):
         In thousand pixels.
     labels : array of int, shape (N,)
     cuts : dict of str to float
-        Name and threshold: ALL is answered above it.
+        Names and thresholds of two classifiers: ALL is answered above it.
     source : str
         Whose cells they are.
 
@@ -363,11 +366,346 @@ def thresholds(area, labels, cuts, source):
     axis.stairs(
         2 * counts[0], bins, color=COLOURS["HEM"], linewidth=1.5, linestyle=":", label="HEM doubled"
     )
-    top = 1.35 * max(counts[1].max(), 2 * counts[0].max())
-    for height, (name, cut) in zip((0.98, 0.86), cuts.items(), strict=False):
+    top = 1.2 * max(counts[1].max(), 2 * counts[0].max())
+    lower, _ = sorted(cuts.values())
+    for name, cut in cuts.items():
+        side, gap = ("right", -0.4) if cut == lower else ("left", 0.4)
         axis.axvline(cut, color="black", linewidth=1.2)
-        axis.text(cut + 0.4, height * top, name, va="top", fontsize=10)
+        axis.text(cut + gap, 0.97 * top, f"cut, {name}", ha=side, va="top", fontsize=10)
     axis.set(xlabel="area of the cell, thousand pixels", ylabel="training cells", ylim=(0, top))
     axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(title=source, fontsize=9, title_fontsize=9, loc="center right", frameon=False)
+    axis.legend(title=source, fontsize=9, title_fontsize=9, loc="upper right", frameon=False)
+    return figure
+
+
+def confusion(matrices):
+    """Draw confusion matrices side by side: truth in the rows, answers in the columns.
+
+    Parameters
+    ----------
+    matrices : dict of str to dict
+        By title: counts ``tp, fn, fp, tn``, as `allm_utils.evaluation.metrics` gives.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A field is the darker, the larger its share of the row; that share stands below the count.
+    """
+    figure = Figure(figsize=(max(3.2 * len(matrices), 3.6), 3.1), layout="constrained")
+    axes = figure.subplots(1, len(matrices), squeeze=False)[0]
+    for axis, (title, counts) in zip(axes, matrices.items(), strict=True):
+        rows = ((counts["tp"], counts["fn"]), (counts["fp"], counts["tn"]))
+        for row, (name, pair) in enumerate(zip(("ALL", "HEM"), rows, strict=True)):
+            for column, count in enumerate(pair):
+                share = count / max(sum(pair), 1)
+                box = {"color": COLOURS[name], "alpha": 0.1 + 0.8 * share, "linewidth": 0}
+                axis.fill_between((column, column + 1), row, row + 1, **box)
+                colour = "white" if share > 0.6 else "black"
+                place = {"ha": "center", "va": "center", "color": colour}
+                axis.text(column + 0.5, row + 0.42, f"{count:,}", fontsize=15, **place)
+                axis.text(column + 0.5, row + 0.68, f"{share:.1%} of {name}", fontsize=9, **place)
+        axis.axhline(1, color="white", linewidth=2)
+        axis.axvline(1, color="white", linewidth=2)
+        axis.set(xlim=(0, 2), ylim=(2, 0))
+        axis.set_xticks((0.5, 1.5), ("called ALL", "called HEM"))
+        axis.set_yticks((0.5, 1.5), ("is ALL", "is HEM"), rotation=90, va="center")
+        axis.tick_params(length=0, labelsize=10)
+        axis.spines[:].set_visible(False)
+        axis.set_title(title, fontsize=10)
+    return figure
+
+
+_LINES = (("#000000", "-"), ("#009E73", "--"), ("#CC79A7", ":"))
+"""Colour and style of curves that belong to no class."""
+
+
+def roc(answers):
+    """Draw the ROC curve of each classifier, and the one of its hard answers at 0.5.
+
+    Parameters
+    ----------
+    answers : dict of str to (labels, p_all)
+        By title. Labels 0 HEM, 1 ALL; probabilities of ALL.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One panel each. The hard answers give one point, and so two straight lines.
+    """
+    figure = Figure(figsize=(max(3.2 * len(answers), 3.6), 3.6), layout="constrained")
+    axes = figure.subplots(1, len(answers), squeeze=False)[0]
+    for axis, (title, (labels, p_all)) in zip(axes, answers.items(), strict=True):
+        rates = metrics(labels, p_all)
+        false, true, _ = roc_curve(labels, p_all)
+        name = f"probabilities: {rates['roc_auc']:.3f}"
+        axis.plot(false, true, color="black", linewidth=1.8, label=name)
+        corner = 1 - rates["specificity"], rates["sensitivity"]
+        axis.plot(
+            *((0, corner[0], 1), (0, corner[1], 1)), "s--", color="#CC79A7", markevery=[1],
+            label=f"hard answers: {rates['balanced_accuracy']:.3f}",
+        )  # fmt: skip
+        axis.plot((0, 1), (0, 1), ":", color="#767676", linewidth=1)
+        axis.set(xlim=(-0.02, 1), ylim=(0, 1.02), aspect="equal")
+        axis.set_xlabel("1 − specificity", fontsize=10)
+        axis.set_ylabel("sensitivity", fontsize=10)
+        axis.set_title(title, fontsize=10)
+        axis.legend(title="area under", fontsize=9, title_fontsize=9, loc="lower right")
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def precision_recall(answers):
+    """Draw precision against recall of ALL, with the precision of always answering ALL.
+
+    Parameters
+    ----------
+    answers : dict of str to (labels, p_all)
+        As `roc`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure = Figure(figsize=(6.4, 3.4), layout="constrained")
+    axis = figure.subplots()
+    for (title, (labels, p_all)), (colour, style) in zip(answers.items(), _LINES, strict=False):
+        precision, recall, _ = precision_recall_curve(labels, p_all)
+        axis.plot(recall, precision, style, color=colour, linewidth=1.8, label=title)
+        share = np.mean(labels)
+        axis.axhline(share, color=colour, linewidth=0.8, linestyle=(0, (1, 3)))
+        axis.text(0.01, share + 0.01, f"always ALL: {share:.2f}", color=colour, fontsize=9)
+    axis.set(xlim=(0, 1.01), ylim=(0.4, 1.02))
+    axis.set_xlabel("recall of ALL (sensitivity)")
+    axis.set_ylabel("precision of ALL")
+    axis.legend(fontsize=9, loc="lower right", bbox_to_anchor=(1, 0.2))
+    axis.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def right_by_subject(rows, title):
+    """Draw, for each subject of the test part, the share of its cells that was called rightly.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        Columns ``subject, label, p_all``, one row per test image.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One bar per subject, as thick as its number of images.
+    """
+    rows = rows.assign(right=(rows["p_all"] >= 0.5) == (rows["label"] == 1))
+    found = rows.groupby(["label", "subject"])["right"].agg(["mean", "size"]).reset_index()
+    found = found.sort_values(["label", "size"], ascending=[False, False])
+    thick = 0.25 + 0.65 * found["size"] / found["size"].max()
+    figure = Figure(figsize=(6.4, 1.3 + 0.24 * len(found)), layout="constrained")
+    axis = figure.subplots()
+    for place, (row, height) in enumerate(zip(found.itertuples(), thick, strict=True)):
+        name, hatch = ("ALL", None) if row.label else ("HEM", "///")
+        style = {"color": COLOURS[name], "hatch": hatch, "edgecolor": "white"}
+        axis.barh(place, 100 * row.mean, height, **style)
+        axis.text(100 * row.mean + 0.5, place, f"n = {row.size}", va="center", fontsize=9)
+    axis.set_yticks(range(len(found)), found["subject"], fontsize=9)
+    axis.invert_yaxis()
+    axis.set(xlim=(0, 112), xticks=range(0, 101, 20))
+    axis.set_xlabel("% of the subject's test cells called rightly")
+    axis.set_title(title, fontsize=10)
+    axis.spines[["top", "right"]].set_visible(False)
+    hem = Patch(fc=COLOURS["HEM"], hatch="///", ec="white", label="HEM")
+    names = [Patch(fc=COLOURS["ALL"], label="ALL"), hem]
+    figure.legend(handles=names, loc="outside lower right", ncols=2, fontsize=9, frameon=False)
+    return figure
+
+
+def two_intervals(values, by_image, by_subject, title):
+    """Draw metrics with their intervals, once by image and once by subject.
+
+    Parameters
+    ----------
+    values : dict of str to float
+        The metrics to draw, in [0, 1].
+    by_image, by_subject : dict of str to (float, float)
+        Low and high of at least these metrics.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure = Figure(figsize=(6.4, 1.2 + 0.62 * len(values)), layout="constrained")
+    axis = figure.subplots()
+    kinds = (("images resampled", by_image, -0.14, "o", "#000000", "-"),
+             ("subjects resampled", by_subject, 0.14, "s", "#CC79A7", "--"))  # fmt: skip
+    for label, limits, shift, mark, colour, style in kinds:
+        for place, (name, value) in enumerate(values.items()):
+            low, high = limits[name]
+            axis.plot((low, high), (place + shift,) * 2, style, color=colour, linewidth=2)
+            named = label if place == 0 else None
+            axis.plot(value, place + shift, mark, color=colour, markersize=7, label=named)
+            if np.isnan(low):
+                axis.text(value + 0.004, place + shift, "unknown: one subject", fontsize=9)
+    axis.set_yticks(range(len(values)), [name.replace("_", " ") for name in values], fontsize=10)
+    axis.set_ylim(len(values) - 0.5, -0.5)
+    axis.set_title(title, fontsize=10)
+    axis.grid(axis="x", color="#DDDDDD")
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=9, frameon=False)
+    return figure
+
+
+def clipping(parts, sigma):
+    """Draw pixel values under noise, before and after they are cut to 0-255.
+
+    Parameters
+    ----------
+    parts : dict of str to (array, array)
+        By title: the sums of pixel and noise, and what is stored of them.
+    sigma : float
+        Of the noise; for the axis.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure = Figure(figsize=(6.4, 3.2), layout="constrained")
+    axes = figure.subplots(1, len(parts))
+    for axis, (title, (before, after)) in zip(axes, parts.items(), strict=True):
+        low, high = np.floor(np.min(before)), np.ceil(np.max(before))
+        bins = np.arange(low, high + 2) - 0.5
+        share = np.full(np.size(before), 100 / np.size(before))
+        axis.hist(after, bins, weights=share, color="#56B4E9", label="stored")
+        style = {"histtype": "step", "color": "black", "linewidth": 1.2}
+        axis.hist(before, bins, weights=share, label="before clipping", **style)
+        for values, colour, style in ((before, "black", "--"), (after, "#0072B2", "-")):
+            axis.axvline(np.mean(values), color=colour, linestyle=style, linewidth=1.5)
+        means = f"mean {np.mean(before):.2f} → {np.mean(after):.2f}"
+        axis.set_title(f"{title}\n{means}", fontsize=10)
+        axis.set_xlabel(f"pixel value, σ = {sigma}")
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylabel("% of the pixels")
+    axes[0].legend(fontsize=9, frameon=False, loc="upper right")
+    return figure
+
+
+_MEASURES = {
+    "sensitivity": (COLOURS["ALL"], "o", "-"),
+    "specificity": (COLOURS["HEM"], "s", "--"),
+    "accuracy": ("#000000", "^", ":"),
+    "ROC-AUC": ("#CC79A7", "D", "-."),
+}
+"""Colour, mark and line of a metric wherever it is drawn against sigma."""
+
+
+def against_sigma(panels, ylim, source=None):
+    """Draw metrics against the sigma of the test noise.
+
+    Parameters
+    ----------
+    panels : dict of str to dict of str to dict
+        By title, then by metric ("sensitivity", "specificity", "accuracy", "ROC-AUC"): sigma to
+        a value, or to (low, value, high).
+    ylim : (float, float)
+    source : str, optional
+        Whose cells they are; written into the picture.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One panel per title; an interval is a shaded band.
+    """
+    columns = min(len(panels), 2)
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(6.4, 0.6 + 2.7 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
+    for axis in axes[len(panels) :]:
+        axis.set_visible(False)
+    named = {}
+    for axis, (title, lines) in zip(axes, panels.items(), strict=False):
+        for name, points in lines.items():
+            colour, mark, style = _MEASURES[name]
+            sigmas = list(points)
+            values = np.array([np.broadcast_to(point, 3) for point in points.values()])
+            drawn = axis.plot(sigmas, values[:, 1], style, marker=mark, color=colour)
+            named.setdefault(name, drawn[0])
+            axis.fill_between(sigmas, values[:, 0], values[:, 2], color=colour, alpha=0.18, lw=0)
+        axis.set_title(title, fontsize=10)
+        axis.set(ylim=ylim, xticks=sigmas)
+        axis.grid(axis="y", color="#DDDDDD")
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.set_xlabel("σ of the test noise, grey levels", fontsize=10)
+    figure.legend(
+        named.values(), named, loc="outside upper center", ncols=4, fontsize=9, frameon=False
+    )
+    if source:
+        figure.supxlabel(source, fontsize=9)
+    return figure
+
+
+def brightness(means, source):
+    """Draw how bright the cells of several sets of pictures are, one histogram each.
+
+    Parameters
+    ----------
+    means : dict of str to array, shape (N,)
+        Name of the set, and the mean value of each of its cells, in grey levels.
+    source : str
+        Whose cells they are; written into the picture.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure = Figure(figsize=(6.4, 3.4), layout="constrained")
+    axis = figure.subplots()
+    bins = np.linspace(0, max(map(np.max, means.values())), 40)
+    looks = (("#000000", "-"), ("#0072B2", "--"), ("#D55E00", ":"))
+    for (name, values), (colour, line) in zip(means.items(), looks, strict=True):
+        share = np.full(len(values), 100 / len(values))
+        axis.hist(values, bins, weights=share, color=colour, alpha=0.15)
+        axis.hist(
+            values, bins, weights=share, color=colour, linestyle=line,
+            histtype="step", linewidth=1.8, label=name,
+        )  # fmt: skip
+    axis.set_xlabel(f"mean value of the cell, grey levels ({source})")
+    axis.set_ylabel("% of the pictures")
+    axis.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside upper center", fontsize=9, frameon=False)
+    return figure
+
+
+def corners(by_imgaug, by_matrix, size):
+    """Draw where the corners of a picture land under two ways to augment it.
+
+    Parameters
+    ----------
+    by_imgaug, by_matrix : array of float, shape (N, 4, 2)
+        Positions (x, y) in pixels.
+    size : int
+        Side of the picture.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    axes = figure.subplots(1, 2, sharex=True, sharey=True)
+    names = ("upper left", "upper right", "lower right", "lower left")
+    looks = (("o", "#0072B2"), ("x", "#D55E00"), ("^", "#009E73"), ("+", "#000000"))
+    square = np.array([(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)]) * (size - 1)
+    for axis, title, landed in zip(
+        axes, ("imgaug", "one matrix"), (by_imgaug, by_matrix), strict=True
+    ):
+        for i, (name, (mark, colour)) in enumerate(zip(names, looks, strict=True)):
+            axis.scatter(*landed[:, i].T, 12, colour, mark, alpha=0.5, linewidth=0.8, label=name)
+        axis.plot(*square.T, color="#555555", linewidth=1.2)
+        axis.set_title(title, fontsize=10)
+        axis.set_aspect("equal")
+        axis.set_xlabel("x, pixels")
+    axes[0].set_ylabel("y, pixels")
+    axes[0].invert_yaxis()
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=4, fontsize=9, frameon=False)
     return figure
