@@ -22,6 +22,7 @@ from .errors import ConfigError, DataError
 from .profile import has_gpu
 
 CHECKPOINT = "checkpoint.npz"
+PRECISIONS = ("auto", "float32", "mixed_float16", "mixed_bfloat16")
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ class TrainingConfig:
         Noise, warp and brightness of section 3.3.
     clean_share : float
         Share of training pictures without noise. Not in the paper; 0.
-    precision : {"auto", "float32", "mixed_float16", "mixed_bfloat16"}
-        "auto" is mixed_float16 on a GPU and float32 on a CPU.
+    precision : str
+        One of `PRECISIONS`; "auto" is mixed_float16 on a GPU and float32 on a CPU.
     seed : int
     """
 
@@ -67,15 +68,25 @@ class TrainingConfig:
         for name in ("epochs", "batch_size", "lr_patience", "early_stop"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} {getattr(self, name)}: give a whole number from 1")
-        if not 0 < self.min_learning_rate <= self.learning_rate:
+        if self.min_learning_rate <= 0:
+            raise ConfigError(f"min_learning_rate {self.min_learning_rate}: give a number above 0")
+        if self.learning_rate < self.min_learning_rate:
             raise ConfigError(
                 f"learning_rate {self.learning_rate}: give a number from the minimum "
                 f"{self.min_learning_rate} upwards"
             )
+        if not 0 < self.lr_factor < 1:
+            raise ConfigError(f"lr_factor {self.lr_factor}: give a number between 0 and 1")
         if not 0 <= self.clean_share <= 1:
             raise ConfigError(f"clean_share {self.clean_share}: give a share from 0 to 1")
         if self.balance not in GREY:
             raise ConfigError(f"balance {self.balance!r}: choose one of {', '.join(GREY)}")
+        if self.precision not in PRECISIONS:
+            raise ConfigError(
+                f"precision {self.precision!r}: choose one of {', '.join(PRECISIONS)}"
+            )
+        if self.seed < 0:
+            raise ConfigError(f"seed {self.seed}: give a whole number from 0")
 
     def dtype_policy(self) -> str:
         """Name the Keras dtype policy for the device that is there."""
@@ -229,7 +240,10 @@ class _Checkpoint(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         if self.state is None:
             return
-        for variable, value in zip(self._variables(), self.state["variables"], strict=True):
+        variables, saved = self._variables(), self.state["variables"]
+        if [tuple(v.shape) for v in variables] != [value.shape for value in saved]:
+            raise ConfigError(f"{self.path}: was made by another model; build that one to resume")
+        for variable, value in zip(variables, saved, strict=True):
             variable.assign(value)
         counters = self.state["counters"]
         self.plateau.best, self.plateau.wait = counters["plateau"]
@@ -281,7 +295,7 @@ def _load_checkpoint(path: Path, seed: int) -> dict:
             count = {kind: sum(n[0] == kind for n in arrays.files) for kind in "vb"}
             variables = [arrays[f"v{i}"] for i in range(count["v"])]
             best = [arrays[f"b{i}"] for i in range(count["b"])]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(
             f"{path}: not a readable checkpoint ({error}); delete it and start again"
         ) from None
@@ -325,7 +339,7 @@ def fit(
     Raises
     ------
     ConfigError
-        If the checkpoint was made with another seed.
+        If the checkpoint was made with another seed or by another model.
     DataError
         If the checkpoint cannot be read or written.
     """
@@ -344,12 +358,12 @@ def fit(
             history.epochs = state["counters"]["history"]
             history.best_epoch = state["counters"]["stopper"][2]
             first = config.epochs if state["counters"]["stopped"] else len(history)
+        elif not resume:
+            path.unlink(missing_ok=True)  # or a later resume would continue the run before this one
     plateau = keras.callbacks.ReduceLROnPlateau(
         factor=config.lr_factor, patience=config.lr_patience, min_lr=config.min_learning_rate
     )
-    stopper = keras.callbacks.EarlyStopping(
-        patience=config.early_stop, restore_best_weights=True
-    )
+    stopper = keras.callbacks.EarlyStopping(patience=config.early_stop, restore_best_weights=True)
     callbacks = [_Epoch(train), plateau, stopper]
     if progress:
         callbacks.append(_Progress(config, len(train), first))
