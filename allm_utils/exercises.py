@@ -159,3 +159,220 @@ def check_class_weights(class_weights):
     if not np.isclose(814 * hem + 1692 * all_, 2506):
         raise Hint("equal, but the weights of all 2,506 images together should still be 2,506")
     return True
+
+
+def check_add_noise(add_noise):
+    """Chapter 3: Gaussian noise, rounded and clipped."""
+    grey = np.full((80, 80, 3), 128, np.uint8)
+    noisy = _call(add_noise, grey, 9, np.random.default_rng(1))
+    if not isinstance(noisy, np.ndarray) or noisy.shape != grey.shape:
+        raise Hint("return an array of the same shape as the picture")
+    if noisy.dtype != np.uint8:
+        raise Hint(f"return uint8, not {noisy.dtype}: round, clip, then .astype(np.uint8)")
+    noise = noisy.astype(int) - 128
+    if not noise.any():
+        raise Hint("the picture is unchanged: add rng.normal(0, sigma, image.shape)")
+    if (noise[..., 0] == noise[..., 1]).all():
+        raise Hint("all three channels got the same noise: draw image.shape numbers")
+    if abs(noise.std() - 9) > 0.5:
+        raise Hint(f"for sigma 9 the noise has standard deviation {noise.std():.1f}")
+    ends = [np.full((80, 80, 3), value, np.uint8) for value in (0, 255)]
+    black, white = (_call(add_noise, end, 9, np.random.default_rng(2)) for end in ends)
+    if black.max() > 128 or white.min() < 128:
+        raise Hint("values wrap round at 0 or 255: clip before you turn them into uint8")
+    if abs(noise.mean()) > 0.3:
+        raise Hint(f"on grey the mean moved by {noise.mean():.2f}: round, do not cut off")
+    if abs(black.mean() - 9 / np.sqrt(2 * np.pi)) > 0.2:
+        raise Hint(f"on black the mean is {black.mean():.2f} instead of 3.59: clip to 0")
+    return True
+
+
+def check_rotation(rotation):
+    """Chapter 3: a turn about a centre as one matrix."""
+    centre = np.array([111.5, 40.0])
+    matrix = _call(rotation, 30, centre)
+    if not isinstance(matrix, np.ndarray) or matrix.shape != (2, 3):
+        raise Hint("return a NumPy array of shape (2, 3): np.column_stack([turn, shift])")
+    quarter = np.asarray(_call(rotation, 90, np.zeros(2)))
+    if np.allclose(quarter @ [1, 0, 1], [0, -1]):
+        raise Hint("that turns the other way round: (1, 0) is to go to (0, 1)")
+    if not np.allclose(quarter @ [1, 0, 1], [0, 1]):
+        raise Hint("90 degrees about the origin is to take (1, 0) to (0, 1); radians?")
+    if not np.allclose(matrix @ [*centre, 1], centre):
+        raise Hint("the centre moves: the shift is centre - turn @ centre")
+    half = np.sqrt(3) / 2
+    if not np.allclose(matrix @ [113.5, 40, 1], [111.5 + 2 * half, 41]):
+        raise Hint("the centre stays, but 30 degrees do not turn the rest as they should")
+    return True
+
+
+def check_clipped_mean(clipped_mean):
+    """Chapter 3: the mean of noise of which the negative part is set to zero."""
+    on_black = _number(clipped_mean, 0, 9)
+    if np.isclose(on_black, 0):
+        raise Hint("on black the mean is not 0: only the positive half of the noise is left")
+    if np.isclose(on_black, 9 * np.sqrt(2 / np.pi), rtol=0.01):
+        raise Hint("that is the mean of the positive half alone; the other half counts as 0")
+    if not np.isclose(on_black, 9 / np.sqrt(2 * np.pi), rtol=1e-3):
+        raise Hint(f"level 0, sigma 9: {on_black:.3f}; it is 9 / sqrt(2 pi) = 3.590")
+    for level, expected in ((9, 9.750), (20, 20.041)):
+        answer = _number(clipped_mean, level, 9)
+        if not np.isclose(answer, expected, atol=2e-3):
+            raise Hint(f"level {level}, sigma 9: {answer:.3f} instead of {expected:.3f}")
+    return True
+
+
+def check_macro_f1(macro_f1):
+    """Chapter 6: the F1 that Tables 6-8 print."""
+    for tp, fn, fp, tn in ((469, 12, 15, 211), (40, 10, 30, 20), (5, 0, 5, 90)):
+        answer = _number(macro_f1, tp, fn, fp, tn)
+        f1_all, f1_hem = 2 * tp / (2 * tp + fn + fp), 2 * tn / (2 * tn + fn + fp)
+        n_all, n_hem = tp + fn, fp + tn
+        precision = (tp / (tp + fp) + tn / (tn + fn)) / 2
+        recall = (tp / n_all + tn / n_hem) / 2
+        expected = (f1_all + f1_hem) / 2
+        if np.isclose(answer, expected):
+            continue
+        if np.isclose(answer, f1_all):
+            raise Hint("that is Equation 7, the F1 of ALL alone; average it with that of HEM")
+        if np.isclose(answer, f1_hem):
+            raise Hint("that is the F1 of HEM alone; average it with that of ALL")
+        if np.isclose(answer, (n_all * f1_all + n_hem * f1_hem) / (n_all + n_hem)):
+            raise Hint("that is the weighted F1; macro gives both classes the same weight")
+        if np.isclose(answer, 2 * precision * recall / (precision + recall)):
+            raise Hint("take F1 of each class first and average then, not the other way round")
+        raise Hint(f"tp {tp}, fn {fn}, fp {fp}, tn {tn} give {expected:.4f}, not {answer:.4f}")
+    return True
+
+
+def check_threshold_for(threshold_for):
+    """Chapter 6: the highest threshold that still finds enough of the leukemic cells."""
+    labels = np.array([0, 0, 0, 0, 1, 1, 1, 1, 1])
+    p_all = np.array([0.1, 0.35, 0.4, 0.9, 0.3, 0.45, 0.6, 0.7, 0.95])
+    for sensitivity, expected in ((1.0, 0.3), (0.8, 0.45), (0.5, 0.6), (0.2, 0.95)):
+        answer = _number(threshold_for, labels, p_all, sensitivity)
+        found = np.mean(p_all[labels == 1] >= answer)
+        if found < sensitivity:
+            raise Hint(
+                f"at {answer:g} only {found:.0%} of the ALL cells are found, asked were "
+                f"{sensitivity:.0%}; remember that p >= threshold is called ALL"
+            )
+        if not np.isclose(answer, expected):
+            raise Hint(f"{answer:g} finds {found:.0%}; {expected:g} is higher and finds enough too")
+    return True
+
+
+def check_draw_subjects(draw_subjects):
+    """Chapter 6: one bootstrap draw of whole subjects."""
+    subjects = np.array(["1", "1", "1", "2", "2", "3", "4", "4", "4", "4"])
+    times = []
+    for seed in range(40):
+        rows = _call(draw_subjects, subjects, np.random.default_rng(seed))
+        rows = np.asarray(rows)
+        if rows.ndim != 1 or rows.dtype.kind not in "iu":
+            raise Hint("return the row numbers of the images: one array of whole numbers")
+        if len(rows) and (rows.min() < 0 or rows.max() >= len(subjects)):
+            raise Hint(f"row numbers run from 0 to {len(subjects) - 1}")
+        count = np.bincount(rows, minlength=len(subjects))
+        per_subject = [set(count[subjects == subject]) for subject in np.unique(subjects)]
+        if any(len(found) > 1 for found in per_subject):
+            raise Hint("a subject comes with all of its images, each as often as the subject")
+        times.append([found.pop() for found in per_subject])
+        if sum(times[-1]) != 4:
+            raise Hint(f"draw as many subjects as there are, 4; that draw holds {sum(times[-1])}")
+    if np.max(times) == 1:
+        raise Hint("draw with replacement: some subjects come twice, others not at all")
+    if np.ptp(times, axis=0).max() == 0:
+        raise Hint("every draw is the same: use the generator rng")
+    return True
+
+
+def check_specificity_from(specificity_from):
+    """Chapter 7: what accuracy and balanced accuracy say about HEM."""
+    for tp, n_all, tn, n_hem in ((469, 481, 211, 226), (480, 485, 150, 233), (30, 60, 90, 100)):
+        accuracy, n = (tp + tn) / (n_all + n_hem), n_all + n_hem
+        balanced = (tp / n_all + tn / n_hem) / 2
+        answer = _number(specificity_from, accuracy, balanced, n_all, n_hem)
+        if np.isclose(answer, tn / n_hem):
+            continue
+        if np.isclose(answer, tp / n_all):
+            raise Hint("that is the sensitivity; specificity is the recall of HEM")
+        if np.isclose(answer, 2 * balanced - accuracy):
+            raise Hint("accuracy is not the sensitivity: it mixes both recalls, n_all to n_hem")
+        if np.isclose(answer, accuracy) or np.isclose(answer, balanced):
+            raise Hint("solve the two equations for the specificity; neither number is it yet")
+        raise Hint(
+            f"accuracy {accuracy:.4f} and balanced accuracy {balanced:.4f} on {n_all} ALL of {n} "
+            f"images mean a specificity of {tn / n_hem:.4f}, not {answer:.4f}"
+        )
+    return True
+
+
+def check_noise_in_cell(noise_in_cell):
+    """Chapter 7: noise where the cell is, and nowhere else."""
+    image = np.zeros((4, 5, 3), np.uint8)
+    image[1:3, 1:4] = (60, 0, 3)
+    image[1, 1] = (250, 200, 2)
+    noise = np.tile([10.4, -7.0, -9.0], (4, 5, 1))
+    answer = _call(noise_in_cell, image.copy(), noise.copy())
+    if not isinstance(answer, np.ndarray) or answer.shape != image.shape:
+        raise Hint(f"return a picture of the shape {image.shape}")
+    if answer.dtype != np.uint8:
+        raise Hint(f"a picture is uint8, not {answer.dtype}")
+    cell = image.any(axis=-1)
+    if answer[~cell].any():
+        raise Hint("the background is not black any more: keep the noise out of it")
+    expected = np.clip(np.rint(image + noise), 0, 255).astype(np.uint8)
+    if np.array_equal(answer[cell], image[cell]):
+        raise Hint("there is no noise in the cell")
+    if (np.abs(answer[cell].astype(int) - expected[cell]) > 200).any():
+        raise Hint("250 + 10 became 4, or 3 - 9 became 250: clip to 0-255 before uint8")
+    if (answer[cell] == image[cell])[:, 1].any() and not (image[cell] == 0).all():
+        changed = answer[cell] != image[cell]
+        if not changed[:, 0].all():
+            raise Hint("every channel of a cell's pixel gets noise")
+    if np.abs(answer[cell].astype(int) - expected[cell]).max() > 1:
+        raise Hint("inside the cell add the noise to the pixel, round, and clip to 0-255")
+    return True
+
+
+def check_disagreements(disagreements):
+    """Chapter 7: images that only one of two tests got right."""
+    first = np.array([True, True, True, False, False, True, True, False])
+    second = np.array([True, False, False, True, False, False, True, True])
+    answer = _call(disagreements, first.copy(), second.copy())
+    if not isinstance(answer, tuple | list) or len(answer) != 2:
+        raise Hint("return two numbers: right in the first only, right in the second only")
+    if not all(np.isscalar(count) for count in answer):
+        raise Hint("count the images: two whole numbers")
+    if tuple(answer) == (2, 3):
+        raise Hint("the other way round: first the images that only the first got right")
+    if tuple(answer) != (3, 2):
+        raise Hint(f"3 images are right in the first only, 2 in the second only, not {answer}")
+    return True
+
+
+def check_verdict(verdict):
+    """Scorecard: reproduced, within interval, or differs."""
+    cases = (
+        ((0.96, 0.9554, 0.94, 0.97, 2), "reproduced"),
+        ((0.96, 0.9449, 0.93, 0.97, 2), "within interval"),
+        ((0.96, 0.9449, 0.93, 0.955, 2), "differs"),
+        ((0.948, 0.9484, 0.93, 0.97, 3), "reproduced"),
+        ((0.948, 0.9489, 0.93, 0.97, 3), "within interval"),
+        ((96, 95.6, 94.1, 97.0, 0), "reproduced"),
+        ((680, 700.0, 690.0, 705.0, 0), "differs"),
+    )
+    for numbers, expected in cases:
+        answer = _call(verdict, *numbers)
+        if not isinstance(answer, str):
+            raise Hint("return one of the three words, as text")
+        if answer not in ("reproduced", "within interval", "differs"):
+            raise Hint(f"{answer!r} is none of: reproduced, within interval, differs")
+        if answer != expected:
+            printed, ours, low, high, digits = numbers
+            raise Hint(
+                f"paper {printed}, ours {ours} ({low} to {high}), {digits} decimals printed: "
+                f"{expected}, not {answer}"
+            )
+    return True

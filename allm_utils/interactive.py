@@ -41,9 +41,55 @@ def crop_slider(pictures, sides, all_sides, labels, source):
         {"name": name, "side": int(side), "picture": _address(picture)}
         for (name, picture), side in zip(pictures.items(), sides, strict=True)
     ]
-    payload = json.dumps({"cells": cells, "shares": shares, "source": source})
-    page = resources.files("allm_utils").joinpath("data/crop_slider.html").read_text("utf-8")
-    return HTML(Template(page).substitute(payload=payload.replace("</", "<\\/")))
+    return _page("crop_slider", {"cells": cells, "shares": shares, "source": source})
+
+
+def noise_lab(image, source):
+    """Let the reader add noise to a cell, turn it and darken it, and watch the numbers.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        ``uint8 (S, S, 3)``, S about 96; its raw pixels travel in the page, unchanged.
+    source : str
+        Whose cell it is.
+
+    Returns
+    -------
+    IPython.display.HTML
+        Shown by a notebook, in the book and on Colab; loads nothing.
+    """
+    pixels = base64.b64encode(np.ascontiguousarray(image).tobytes()).decode()
+    return _page("noise_lab", {"pixels": pixels, "size": len(image), "source": source})
+
+
+def threshold_slider(answers, source):
+    """Let the reader move the threshold, and see confusion matrix, metrics and ROC point follow.
+
+    Parameters
+    ----------
+    answers : dict of str to (labels, p_all)
+        By the name of the test images: labels 0 HEM, 1 ALL, and probabilities of ALL.
+    source : str
+        Whose cells they are, and who answered.
+
+    Returns
+    -------
+    IPython.display.HTML
+        Shown by a notebook, in the book and on Colab; loads nothing.
+    """
+    sets = []
+    for name, (labels, p_all) in answers.items():
+        labels, p_all = np.asarray(labels, int), np.asarray(p_all, float).round(6)
+        parts = {"hem": p_all[labels == 0], "all": p_all[labels == 1]}
+        sets.append({"name": name, **{key: sorted(p.tolist()) for key, p in parts.items()}})
+    return _page("threshold_slider", {"sets": sets, "source": source})
+
+
+def _page(name, payload):
+    """The page ``data/NAME.html``, with the payload as JSON in its script."""
+    page = resources.files("allm_utils").joinpath(f"data/{name}.html").read_text("utf-8")
+    return HTML(Template(page).substitute(payload=json.dumps(payload).replace("</", "<\\/")))
 
 
 def _address(picture):
