@@ -56,7 +56,7 @@ def cells(images, titles, columns=4, brighten=1.0, rows=(), source=None):
     for axis in axes.flat:
         axis.axis("off")
     for axis, image, title in zip(axes.flat, images, titles, strict=False):
-        axis.imshow(np.clip(image * brighten, 0, 255).astype(np.uint8))
+        axis.imshow(np.clip(image * float(brighten), 0, 255).astype(np.uint8))
         axis.set_title(title, fontsize=10)
     for axis, label in zip(axes[:, 0], rows, strict=False):
         style = {"rotation": 90, "ha": "right", "va": "center", "fontsize": 11}
@@ -83,9 +83,9 @@ def pipeline():
         (2.6, 8.3, 4.8, train, "balance: a grey copy\nof every HEM image", "chapter 2"),
         (2.6, 6.4, 4.8, train, "Gaussian noise, σ 3 or 9", "chapter 3"),
         (2.6, 4.4, 4.8, train, "rotate, flip, shift, zoom,\nshear, darken", "chapter 3"),
-        (8.2, 6.4, 3.2, test, "Gaussian noise,\nσ 0, 2, 5, 8, 10", ""),
+        (8.2, 6.4, 3.2, test, "Gaussian noise,\nσ 0, 2, 5, 8, 10", "chapter 7"),
         (5, 2.0, 6.6, both, network, "chapters 4 and 5"),
-        (5, 0.3, 6.6, both, "ALL or HEM: scored on test", ""),
+        (5, 0.1, 6.6, both, "ALL or HEM: scored on test", "chapter 6"),
     )
     arrows = (
         ((5, 13.3), (5, 12.9)),
@@ -97,14 +97,14 @@ def pipeline():
         ((5.9, 9.8), (5.9, 2.95)),
         ((7.2, 9.8), (8.2, 7.1)),
         ((8.2, 5.7), (7.4, 2.95)),
-        ((5, 1.1), (5, 0.8)),
+        ((5, 1.1), (5, 0.75)),
     )
     figure = Figure(figsize=(6.4, 7.4), layout="constrained")
     axis = figure.subplots()
-    axis.set(xlim=(0, 10), ylim=(-0.2, 15.2))
+    axis.set(xlim=(0, 10), ylim=(-0.6, 15.2))
     axis.axis("off")
     for x, y, width, colour, text, chapter in boxes:
-        lines = text.count("\n") + 1 + bool(chapter)
+        lines = text.count("\n") + 2
         height = 0.4 + 0.43 * lines
         shape = "round,pad=0,rounding_size=0.15"
         axis.add_patch(
@@ -112,11 +112,9 @@ def pipeline():
                 (x - width / 2, y - height / 2), width, height, shape, fc=colour, ec="#333333"
             )
         )
-        place = y + 0.2 * bool(chapter)
-        axis.text(x, place, text, ha="center", va="center", fontsize=10)
-        if chapter:
-            style = {"ha": "center", "fontsize": 9, "color": "#444444", "style": "italic"}
-            axis.text(x, y - height / 2 + 0.16, chapter, **style)
+        style = {"ha": "center", "fontsize": 9, "color": "#444444", "style": "italic"}
+        axis.text(x, y + 0.2, text, ha="center", va="center", fontsize=10)
+        axis.text(x, y - height / 2 + 0.16, chapter, **style)
     for start, end in arrows:
         axis.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": "#333333"})
     for x, y, text, align in (
@@ -660,7 +658,7 @@ def brightness(means, source):
     """
     figure = Figure(figsize=(6.4, 3.4), layout="constrained")
     axis = figure.subplots()
-    bins = np.linspace(0, max(map(np.max, means.values())), 40)
+    bins = np.linspace(min(map(np.min, means.values())), max(map(np.max, means.values())), 40)
     looks = (("#000000", "-"), ("#0072B2", "--"), ("#D55E00", ":"))
     for (name, values), (colour, line) in zip(means.items(), looks, strict=True):
         share = np.full(len(values), 100 / len(values))

@@ -42,9 +42,8 @@ if "google.colab" in sys.modules:  # installs the package, and nothing that Cola
 # %% tags=["setup"]
 import numpy as np
 import pandas as pd
-from sklearn.metrics import roc_auc_score
 
-from allm_utils import cnmc, exercises, figures, images, paper, profile, splits, synthetic
+from allm_utils import cnmc, exercises, figures, images, profile, splits, synthetic
 
 run = profile.banner()
 root = synthetic.data_root(run)
@@ -353,6 +352,8 @@ figures.areas(cells["area"], sample["label"], source)
 # result against scikit-learn:
 
 # %%
+from sklearn.metrics import roc_auc_score
+
 area = {name: part.to_numpy() for name, part in cells.groupby("class")["area"]}
 larger = area["ALL"][:, None] > area["HEM"]
 equal = area["ALL"][:, None] == area["HEM"]
@@ -379,6 +380,9 @@ print(f"scikit-learn: {auc:.3f} ({source})")
 
 
 # %%
+from allm_utils import paper
+
+
 def both(counted, printed):
     return f"{counted:,} / {printed:,}"
 
