@@ -26,6 +26,7 @@ VERSION = 1
 
 SIZE = 450
 CELLS_PER_SMEAR = 4.5
+CLASS_SHARE = (0.32, 0.68)
 
 SUBJECTS = (
     {"1": 19, "17": 74, "20": 76, "48": 268, "52": 402, "H6": 18, "H12": 185, "H24": 404},
@@ -40,7 +41,7 @@ TWINS = {"21": "20", "78": "51", "H2": "H6", "H3": "H10"}
 TRAITS = ("paleness", "pinkness", "haze", "contrast", "grain", "spots", "rim", "size")
 """What differs from person to person, and less from smear to smear and from cell to cell."""
 
-CLASS_SHIFT = np.array([0.9, 0.0, 0.0, 0.6, 1.2, 0.0, 0.6, 0.0])
+CLASS_SHIFT = np.array([1.2, 0.0, 0.0, 0.8, 1.5, 0.0, 0.8, 0.0])
 """ALL minus HEM, per trait: what a model may learn, beside the area and the nucleoli."""
 
 
@@ -104,12 +105,8 @@ def make(dest, n_images=120, seed=0, progress=False):
         tree = building / "tree"
         _draw(tree, n_images, seed, progress)
         (tree / MARKER).write_text(json.dumps(settings) + "\n")
-        if dest.exists():
-            dest.rename(building / "old")
-        tree.rename(dest)
+        _swap(tree, dest, building / "old", settings)
     except OSError as error:
-        if _settings(dest) == settings:  # another process was faster
-            return dest
         raise DataError(
             f"{dest}: cannot be written ({error.strerror}); free some space or choose another"
         ) from None
@@ -166,6 +163,15 @@ def _refuse_foreign(dest):
         raise DataError(f"{dest}: is a file; choose a folder")
 
 
+def _swap(tree, dest, old, settings):
+    try:
+        tree.rename(dest)
+    except OSError:
+        if _settings(dest) != settings:  # else another process was faster
+            dest.rename(old)
+            tree.rename(dest)
+
+
 def _draw(tree, n_images, seed, progress):
     cells = _plan(n_images, seed)
     for cell in cells:
@@ -194,13 +200,15 @@ def _plan(n_images, seed):
     rng = np.random.default_rng([seed, 0])
     fold_of = {s: fold for fold, subjects in enumerate(SUBJECTS) for s in subjects}
     names = list(fold_of)
-    counts = _apportion([SUBJECTS[fold_of[s]][s] for s in names], n_images)
-    people = [s for s in names if s not in TWINS]
-    person = dict(zip(people, _spread(rng, len(people), len(TRAITS)), strict=True))
+    counts = _apportion([_share(s, SUBJECTS[fold_of[s]]) for s in names], n_images)
+    person = {}
+    for label in (0, 1):
+        people = [s for s in names if s not in TWINS and _label(s) == label]
+        person |= zip(people, _spread(rng, len(people), len(TRAITS)), strict=True)
 
     cells, by_subject = [], {}
     for subject, count in zip(names, counts, strict=True):
-        label = 0 if subject.startswith("H") else 1
+        label = _label(subject)
         kind, written = ("all", subject) if label else ("hem", subject)
         # The real set writes one subject in lower case: a parser has to cope.
         written = "h3" if subject == "H3" else written
@@ -235,6 +243,16 @@ def _plan(n_images, seed):
     return cells
 
 
+def _label(subject):
+    return 0 if subject.startswith("H") else 1
+
+
+def _share(subject, fold):
+    """Share of a subject in the images of its fold, where a class has its own share."""
+    same = [n for other, n in fold.items() if _label(other) == _label(subject)]
+    return CLASS_SHARE[_label(subject)] * fold[subject] / sum(same)
+
+
 def _apportion(weights, total):
     """Share `total` by `weights`, at least one each, by largest remainders."""
     share = np.asarray(weights) / np.sum(weights) * (total - len(weights))
@@ -245,7 +263,11 @@ def _apportion(weights, total):
 
 
 def _spread(rng, n, k):
-    """Draw `n` people with `k` standard normal traits, evenly spread over the quantiles."""
+    """Draw `n` people of a class with `k` standard normal traits, evenly over the quantiles.
+
+    So neither class has more of a trait, and each model that tells people apart by theirs, to
+    know the class, is misled by the next person, whatever the seed.
+    """
     ranks = np.array([rng.permutation(n) for _ in range(k)]).T
     return stats.norm.ppf((ranks + 0.5) / n)
 
