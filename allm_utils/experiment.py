@@ -20,7 +20,7 @@ from .errors import ConfigError, DataError
 from .evaluation import predict
 from .models import mobilenet_m, parameters, precision, resolve_weights, save
 from .noise import add_gaussian_noise
-from .records import PROTOCOLS, SCHEMA_VERSION, check_free, write
+from .records import SCHEMA_VERSION, check_free, write
 from .training import TrainingConfig, TrainingData, fit
 
 MODELS: dict[str, Callable] = {"mobilenet_m": mobilenet_m}
@@ -79,8 +79,9 @@ class ExperimentConfig:
     note: str = ""
 
     def __post_init__(self):
-        if self.protocol not in PROTOCOLS:
-            raise ConfigError(f"protocol {self.protocol!r}: choose one of {', '.join(PROTOCOLS)}")
+        if self.protocol not in splits.PROTOCOLS:
+            known = ", ".join(splits.PROTOCOLS)
+            raise ConfigError(f"protocol {self.protocol!r}: choose one of {known}")
         if self.model not in MODELS:
             raise ConfigError(f"model {self.model!r}: choose one of {', '.join(MODELS)}")
         needed = {"paper": 1, "cross-fold": 2}.get(self.protocol)
@@ -126,14 +127,7 @@ def select(config: ExperimentConfig) -> tuple[pd.DataFrame, pd.Series]:
     if absent:
         raise DataError(f"{config.data}: no fold {sorted(absent)} there; check `allm data index`")
     frame = frame[frame["fold"].isin(config.folds).fillna(False)].reset_index(drop=True)
-    if config.protocol == "paper":
-        return frame, splits.paper_split(frame, config.training.seed)
-    if config.protocol == "patient-disjoint":
-        split = splits.patient_disjoint_split(frame)[0]
-    else:
-        split = splits.cross_fold_split(frame, *config.folds)
-    splits.assert_patient_disjoint(frame, split)
-    return frame, split
+    return frame, splits.protocol_split(frame, config.protocol, config.folds, config.training.seed)
 
 
 def run(config: ExperimentConfig, resume: bool = False, progress: bool = True) -> Path:
@@ -158,9 +152,11 @@ def run(config: ExperimentConfig, resume: bool = False, progress: bool = True) -
     AllmError
         As the steps raise them; the record is written last, whole or not at all.
     """
-    run_id, folder = config.run_id(), Path(config.work) / "runs" / config.run_id()
+    run_id = config.run_id()
+    folder = Path(config.work) / "runs" / config.experiment / run_id
     kind = "synthetic" if synthetic.is_synthetic(config.data) else "cnmc-2019"
     check_free(Path(config.out) / config.experiment, run_id, kind)
+    resolve_weights(config.weights, config.alpha)  # better missed now than after reading a fold
     frame, split = select(config)
     pictures = images.load(
         frame, config.image_size, config.crop, Path(config.work) / "images", progress

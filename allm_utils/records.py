@@ -22,7 +22,6 @@ from .errors import AllmError, RecordError
 SCHEMA_VERSION = 1
 
 COLUMNS = ("file", "subject", "label", "condition", "p_all")
-PROTOCOLS = ("paper", "patient-disjoint", "cross-fold")
 PARTS = ("train", "val", "test")
 KINDS = ("cnmc-2019", "synthetic")
 
@@ -361,7 +360,7 @@ def stale(record):
     frame = cnmc.shipped_index()
     frame = frame[frame["fold"].isin(folds)].reset_index(drop=True)
     try:
-        split = _split(frame, data)
+        split = splits.protocol_split(frame, data["protocol"], folds, data["seed"])
     except AllmError as error:
         return [*reasons, f"its split can no longer be made ({error})"]
     for part in PARTS:
@@ -374,6 +373,7 @@ def stale(record):
     if known != set(record.predictions[columns].itertuples(index=False, name=None)):
         reasons.append("the predictions are of other test images, subjects or labels")
     return reasons
+
 
 def paper_run(records, fold):
     """Choose the run of MobileNet_M that stands for a fold.
@@ -392,7 +392,6 @@ def paper_run(records, fold):
     """
     runs = [r for r in _full_size(records, fold) if r.data["experiment"] == "mobilenet_m"]
     return min(runs, key=_seed, default=None)
-
 
 
 def scorecard(records):
@@ -751,15 +750,6 @@ def _verdict(row):
     return "within interval" if row.low <= row.paper <= row.high else "differs"
 
 
-def _split(frame, data):
-    """The split of a record made anew, as `experiment.select` makes it."""
-    if data["protocol"] == "paper":
-        return splits.paper_split(frame, data["seed"])
-    if data["protocol"] == "patient-disjoint":
-        return splits.patient_disjoint_split(frame)[0]
-    return splits.cross_fold_split(frame, *data["folds"])
-
-
 def _check_header(data, where):
     if not isinstance(data, dict) or not isinstance(data.get("schema"), int):
         raise RecordError(f"{where}: not a run record; give a JSON file made by `allm train`")
@@ -773,7 +763,7 @@ def _check_header(data, where):
         if not _NAME.fullmatch(data[name]):
             raise RecordError(f"{where}: {name} {data[name]!r} cannot name a file; rename it")
     faults = {
-        f"protocol {data['protocol']!r}": data["protocol"] not in PROTOCOLS,
+        f"protocol {data['protocol']!r}": data["protocol"] not in splits.PROTOCOLS,
         f"data kind {data['data']['kind']!r}": data["data"]["kind"] not in KINDS,
         f"folds {data['folds']}": not data["folds"]
         or not all(isinstance(fold, int) for fold in data["folds"]),

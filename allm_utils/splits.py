@@ -16,6 +16,9 @@ from sklearn.model_selection import StratifiedGroupKFold
 from allm_utils import cnmc
 from allm_utils.errors import ConfigError, DataError
 
+PROTOCOLS = ("paper", "patient-disjoint", "cross-fold")
+"""Ways to make a split: by image in one fold, by subject, from one fold to another."""
+
 _ATTEMPTS = 50
 
 
@@ -163,6 +166,40 @@ def cross_fold_split(frame, train_fold, test_fold, seed=0):
     split[test.index] = "test"
     split[train.index[kept]] = np.where(part[kept] == val, "val", "train")
     return _checked(frame, split)
+
+
+def protocol_split(frame, protocol, folds, seed=1337):
+    """Split as a run does.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        As `allm_utils.cnmc.index` gives, with the rows of `folds` only.
+    protocol : str
+        One of `PROTOCOLS`: `paper_split`, the first of five by `patient_disjoint_split`, or
+        `cross_fold_split`.
+    folds : sequence of int
+        For cross-fold: the training fold, then the test fold.
+    seed : int
+        Of the paper's shuffle. The other two protocols use the frozen deals.
+
+    Returns
+    -------
+    pandas.Series of str
+
+    Raises
+    ------
+    DataError
+        As those functions, and where a split that should be patient-disjoint is not.
+    """
+    if protocol == "paper":
+        return paper_split(frame, seed)
+    if protocol == "patient-disjoint":
+        split = patient_disjoint_split(frame)[0]
+    else:
+        split = cross_fold_split(frame, *folds)
+    assert_patient_disjoint(frame, split)
+    return split
 
 
 def assert_patient_disjoint(frame, split):
