@@ -9,7 +9,7 @@ from sphinx.util.fileutil import copy_asset
 MATHJAX = "mathjax/tex-chtml.js"
 FONTS = "mathjax/output/chtml/fonts/woff-v2"
 
-# The theme's sidebar is no landmark, pandas heads its index with an empty cell, docutils gives
+# The theme's sidebar is no landmark, an empty cell is no heading, docutils gives
 # bibliography entries a role that is deprecated, a hidden cell's button hides its own words, and
 # Thebe (not used here) declares its constants twice, which is an error in the console.
 REPAIRS = (
@@ -18,6 +18,7 @@ REPAIRS = (
         '<div id="pst-primary-sidebar" role="complementary" aria-label="Book" class=',
     ),
     (r"<th></th>", "<td></td>"),
+    (r'<th class="head"><p></p></th>', '<td class="head"></td>'),
     (r' role="doc-biblioentry"', ' role="listitem"'),
     (r'<summary aria-label="Toggle hidden content">', "<summary>"),
     (r"<script>const THEBE_JS_URL.*?</script>", ""),
