@@ -1,0 +1,94 @@
+"""The figures of the book: each draws what it was given."""
+
+import numpy as np
+import pytest
+
+from allm_utils import cnmc, figures, splits
+
+RNG = np.random.default_rng(0)
+
+
+def texts(figure):
+    """Every word of a figure."""
+    return " ".join(
+        text.get_text() for text in figure.findobj(match=lambda o: hasattr(o, "get_text"))
+    )
+
+
+@pytest.fixture(scope="module")
+def published():
+    return cnmc.shipped_index()
+
+
+def picture(side=450, cell=100):
+    image = np.zeros((side, side, 3), np.uint8)
+    low = (side - cell) // 2
+    image[low : low + cell, low : low + cell] = RNG.integers(1, 128, (cell, cell, 3))
+    return image
+
+
+def test_a_notebook_can_show_a_figure():
+    assert figures.cells([picture()], ["a"])._repr_png_().startswith(b"\x89PNG")
+
+
+def test_cells_shows_each_picture_its_row_and_its_source():
+    figure = figures.cells([picture()] * 4, "abcd", 2, 2, rows=cnmc.CLASSES, source="made")
+    assert [len(axis.images) for axis in figure.axes] == [1, 1, 1, 1]
+    assert [axis.get_title() for axis in figure.axes] == list("abcd")
+    assert {"HEM", "ALL", "made"} <= set(texts(figure).split())
+    assert figure.axes[0].images[0].get_array().max() == 2 * 127
+
+
+def test_pipeline_names_every_step():
+    words = texts(figures.pipeline())
+    for word in ("224", "70 / 10 / 20", "grey copy", "σ 3 or 9", "MobileNet_M", "val, 10 %"):
+        assert word in words
+
+
+def test_subjects_draws_a_block_for_each(published):
+    (axis,) = figures.subjects(published).axes
+    assert len(axis.patches) == 73
+    assert sum(block.get_width() for block in axis.patches) == 10_661
+    assert "3 subjects" in texts(axis.figure) and "H24" in texts(axis.figure)
+
+
+def test_smears_draws_a_mark_for_each_cell(published):
+    figure = figures.smears(published, splits.paper_split(published), "46")
+    marks = [len(part.get_offsets()) for part in figure.axes[0].collections]
+    assert sum(marks) == 190 and min(marks) > 0
+    assert "test, 40 images" in texts(figure)
+
+
+def test_areas_draws_both_classes():
+    figure = figures.areas(RNG.uniform(1e4, 5e4, 30), np.repeat([0, 1], [10, 20]), "made")
+    assert {"HEM, 10 cells", "ALL, 20 cells"} <= {
+        text.get_text() for text in figure.axes[0].get_legend().get_texts()
+    }
+
+
+def test_whole_cells_rises_from_none_to_all():
+    figure = figures.whole_cells([180, 260, 300, 310], [0, 0, 1, 1], "made")
+    hem, all_ = (line.get_ydata() for line in figure.axes[0].lines[:2])
+    sides = figure.axes[0].lines[0].get_xdata()
+    assert hem[sides == 224] == 50 and all_[sides == 300] == 50 and all_[-1] == 100
+
+
+def test_hsv_shows_three_channels_beside_the_picture():
+    figure = figures.hsv(picture(), "made")
+    assert len(figure.axes) == 4
+    value = figure.axes[3].images[0].get_array()
+    assert value.max() == pytest.approx(127 / 255)
+
+
+def test_preprocessing_gives_only_one_class_a_copy():
+    stages = [picture(), picture(300), picture(224)]
+    figure = figures.preprocessing({"HEM": [*stages, stages[-1]], "ALL": stages}, 300, 224, "made")
+    assert [len(axis.images) for axis in figure.axes] == [1] * 7 + [0]
+    assert "no copy" in texts(figure)
+
+
+def test_thresholds_draws_both_cuts():
+    area, labels = RNG.uniform(10, 50, 30), np.repeat([0, 1], 15)
+    figure = figures.thresholds(area, labels, {"one": 25.0, "two": 30.0}, "made")
+    assert [line.get_xdata()[0] for line in figure.axes[0].lines] == [25, 30]
+    assert "cut, one" in texts(figure)

@@ -1,0 +1,39 @@
+"""What a reader can drag: the page holds its data and loads nothing."""
+
+import base64
+import io
+import json
+import re
+
+import numpy as np
+from PIL import Image
+
+from allm_utils import interactive
+
+
+def payload(page):
+    """The data in the script of a page."""
+    return json.loads(re.search(r"= (\{.*\});$", page.data, re.MULTILINE)[1])
+
+
+def test_crop_slider_holds_its_pictures_and_shares():
+    picture = np.zeros((450, 450, 3), np.uint8)
+    picture[150:300, 150:300] = (60, 20, 70)
+    page = interactive.crop_slider(
+        {"one": picture}, [150], [150, 250, 310, 260], [0, 0, 1, 1], "made"
+    )
+    data = payload(page)
+    assert data["shares"]["224"] == [50, 0] and data["shares"]["450"] == [100, 100]
+    assert data["source"] == "made" and "http" not in page.data
+    (cell,) = data["cells"]
+    assert (cell["name"], cell["side"]) == ("one", 150)
+    stored = base64.b64decode(cell["picture"].removeprefix("data:image/webp;base64,"))
+    shown = np.asarray(Image.open(io.BytesIO(stored)))
+    assert shown.shape == picture.shape
+    assert abs(int(shown[225, 225, 2]) - 140) < 8, "twice as bright"
+
+
+def test_a_name_cannot_end_the_script():
+    picture = np.zeros((450, 450, 3), np.uint8)
+    page = interactive.crop_slider({"</script>": picture}, [150], [150, 160], [0, 1], "made")
+    assert page.data.count("</script>") == 1
