@@ -86,6 +86,27 @@ def threshold_slider(answers, source):
     return _page("threshold_slider", {"sets": sets, "source": source})
 
 
+def separable_stepper(image, kernel, mix):
+    """Let the reader step through a depthwise separable convolution, one product sum at a time.
+
+    Parameters
+    ----------
+    image : array of int, shape (S, S, M)
+        Small, S about 5.
+    kernel : array of int, shape (K, K, M)
+        One filter per channel.
+    mix : array of int, shape (M, N)
+        The pointwise weights.
+
+    Returns
+    -------
+    IPython.display.HTML
+        Shown by a notebook, in the book and on Colab; loads nothing.
+    """
+    arrays = {"image": image, "kernel": kernel, "mix": mix}
+    return _page("separable_stepper", {name: np.asarray(a).tolist() for name, a in arrays.items()})
+
+
 def _page(name, payload):
     """The page ``data/NAME.html``, with the payload as JSON in its script."""
     page = resources.files("allm_utils").joinpath(f"data/{name}.html").read_text("utf-8")
