@@ -376,3 +376,134 @@ def check_verdict(verdict):
                 f"{expected}, not {answer}"
             )
     return True
+
+
+def check_depthwise(depthwise):
+    """Chapter 4: each channel filtered with its own kernel, with a stride."""
+    rng = np.random.default_rng(4)
+    image, kernel = rng.integers(0, 9, (7, 9, 3)), rng.integers(-2, 3, (3, 3, 3))
+    windows = np.lib.stride_tricks.sliding_window_view(image, (3, 3), axis=(0, 1))
+    products = windows * kernel.transpose(2, 0, 1)
+    for stride in (1, 2):
+        expected = products.sum(axis=(3, 4))[::stride, ::stride]
+        answer = np.asarray(_call(depthwise, image, kernel, stride))
+        if answer.shape == expected.shape[:2] or answer.shape == (*expected.shape[:2], 1):
+            raise Hint("the channels were added up: depthwise keeps them apart, pointwise mixes")
+        if stride == 2 and answer.shape == (5, 7, 3):
+            raise Hint("stride 2 is to move the window by two pixels: the result is 3 x 4 x 3")
+        if answer.shape == image.shape:
+            raise Hint("the picture was padded: only windows that lie inside it count")
+        if answer.shape != expected.shape:
+            raise Hint(f"7 x 9 x 3 and stride {stride}: {expected.shape}, not {answer.shape}")
+        flipped = (windows * kernel[::-1, ::-1].transpose(2, 0, 1)).sum(axis=(3, 4))
+        if np.allclose(answer, flipped[::stride, ::stride]):
+            raise Hint("the kernel is turned round, as in mathematics; networks do not turn it")
+        if np.allclose(answer, windows.sum(axis=(3, 4))[::stride, ::stride]):
+            raise Hint("multiply each window with the kernel before you add it up")
+        if not np.allclose(answer, expected):
+            raise Hint("the shape is right, the values are not: sum of window times kernel")
+    return True
+
+
+def check_block_parameters(block_parameters):
+    """Chapter 4: the trained parameters of one block of MobileNet."""
+    for m, n in ((32, 64), (512, 1024)):
+        answer = _number(block_parameters, m, n)
+        weights = 9 * m + m * n
+        expected = weights + 2 * m + 2 * n
+        if answer == 9 * m * n:
+            raise Hint("that is one standard convolution: depthwise has 9 m weights")
+        if answer == weights:
+            raise Hint("the two batch normalisations have trained parameters as well")
+        if answer == weights + 4 * m + 4 * n:
+            raise Hint("two of the four numbers of a batch normalisation are not trained")
+        if answer == expected + m + n:
+            raise Hint("these convolutions have no bias: the batch normalisation has one")
+        if answer == weights + 4 * n:
+            raise Hint("the first normalisation acts on m channels, the second on n")
+        if answer != expected:
+            raise Hint(f"m = {m}, n = {n}: {expected}, not {answer:g}")
+    return True
+
+
+def check_softmax(softmax):
+    """Chapter 4: probabilities from scores, also from large ones."""
+    with np.errstate(all="ignore"):
+        small = np.asarray(_call(softmax, np.array([0.0, 1.0, 2.0])))
+        large = np.asarray(_call(softmax, np.array([1000.0, 1001.0])))
+    if small.shape != (3,):
+        raise Hint("return as many probabilities as there are scores")
+    if not np.isclose(small.sum(), 1):
+        raise Hint(f"the probabilities add up to {small.sum():.3f}: divide by the sum")
+    if not np.allclose(small, [0.09003057, 0.24472847, 0.66524096]):
+        raise Hint("they add up to 1, but are not exp(z) / sum(exp(z))")
+    if not np.isfinite(large).all():
+        raise Hint("1000 is too much for exp: subtract the largest score first")
+    if not np.allclose(large, [0.26894142, 0.73105858]):
+        raise Hint("scores of 1000 and 1001 are to give the same as 0 and 1")
+    return True
+
+
+def check_learning_rates(learning_rates):
+    """Chapter 5: the learning rate of every epoch, from the validation losses."""
+    losses = [0.70, 0.60, 0.65, 0.60, 0.62, 0.50, 0.51, 0.52, 0.53, 0.40]
+    rates = _call(learning_rates, list(losses), 1e-3, 0.1, 3, 1e-6)
+    if not isinstance(rates, list | tuple | np.ndarray) or len(rates) != len(losses):
+        raise Hint(f"return one rate for each of the {len(losses)} epochs, in a list")
+    rates = np.asarray(rates, float)
+    if rates[0] != 1e-3:
+        raise Hint("the first epoch is trained at the first rate: no loss is known before it")
+    late = np.array([1e-3] * 4 + [1e-4] * 4 + [1e-5] * 2)
+    right = np.array([1e-3] * 5 + [1e-4] * 4 + [1e-5])
+    if np.allclose(rates, late, rtol=1e-3, atol=0):
+        raise Hint("the rate falls after the third epoch without progress, so from the next one on")
+    if len(rates) > 5 and np.isclose(rates[4], 1e-3) and np.isclose(rates[5], 1e-3):
+        raise Hint("0.60 after 0.60 is no progress: only a smaller loss counts")
+    if not np.allclose(rates, right, rtol=1e-3, atol=0):
+        raise Hint(f"losses {losses} with patience 3 give {right.tolist()}, not {rates.tolist()}")
+    falling = np.asarray(_call(learning_rates, [1.0] * 9, 1e-3, 0.1, 1, 1e-6), float)
+    if falling.min() < 0.99e-6:
+        raise Hint(f"the floor is 1e-6, and your rate falls to {falling.min():.0e}")
+    floor = [1e-3, 1e-3, 1e-4, 1e-5, 1e-6, 1e-6, 1e-6, 1e-6, 1e-6]
+    if falling.shape != (9,) or not np.allclose(falling, floor, rtol=1e-3, atol=0):
+        raise Hint("start to count anew after each fall: with patience 1 it falls at every epoch")
+    return True
+
+
+def check_early_stop(early_stop):
+    """Chapter 5: the best epoch and the last, from the validation losses."""
+    losses = [0.9, 0.5, 0.6, 0.7, 0.4, 0.5, 0.45, 0.41, 0.3, 0.2]
+    answer = _call(early_stop, list(losses), 3)
+    if not isinstance(answer, tuple | list) or len(answer) != 2:
+        raise Hint("return two numbers: the best epoch and the last one")
+    best, last = (int(number) for number in answer)
+    if (best, last) == (4, 7):
+        raise Hint("count the epochs from 1")
+    if best == 10:
+        raise Hint("the last two losses are never seen: training has stopped before")
+    if best == 2:
+        raise Hint("the count begins anew at every best epoch: 0.4 in epoch 5 beats 0.5")
+    if last in (7, 9):
+        raise Hint("it stops after the third epoch in a row without a new best: the eighth")
+    if (best, last) != (5, 8):
+        raise Hint(f"losses {losses} with patience 3: best is epoch 5, last is 8, not {answer}")
+    if tuple(_call(early_stop, [0.5, 0.4, 0.3], 3)) != (3, 3):
+        raise Hint("when the losses end before the patience does, all epochs run")
+    return True
+
+
+def check_steps(steps):
+    """Chapter 5: steps per epoch in the paper's balanced folds."""
+    table = {0: 204, 1: 208, 2: 204}
+    for fold, expected in table.items():
+        n_all, n_hem = (paper.TABLE_1[fold][name]["train"] for name in ("ALL", "HEM"))
+        answer = _number(steps, n_all, n_hem, 16)
+        if answer == -(-(n_all + n_hem) // 16):
+            raise Hint("balancing shows every HEM picture twice, once in grey")
+        if answer != int(answer):
+            raise Hint(f"fold {fold}: {answer:.2f} is no number of steps; the rest is a step too")
+        if answer == expected - 1:
+            raise Hint(f"fold {fold}: the last batch is smaller, but it is a step: round up")
+        if answer != expected:
+            raise Hint(f"fold {fold}: {expected} steps of 16, not {answer:.0f}")
+    return True

@@ -9,7 +9,7 @@ import io
 import matplotlib.figure
 import numpy as np
 from matplotlib.colors import rgb_to_hsv
-from matplotlib.patches import FancyBboxPatch, Patch
+from matplotlib.patches import FancyBboxPatch, Patch, Rectangle
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from .evaluation import metrics
@@ -614,7 +614,7 @@ def against_sigma(panels, ylim, source=None):
     matplotlib.figure.Figure
         One panel per title; an interval is a shaded band.
     """
-    columns = min(len(panels), 2)
+    columns = min(len(panels), 3)
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(6.4, 0.6 + 2.7 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
@@ -628,12 +628,12 @@ def against_sigma(panels, ylim, source=None):
             values = np.array([np.broadcast_to(point, 3) for point in points.values()])
             drawn = axis.plot(sigmas, values[:, 1], style, marker=mark, color=colour)
             named.setdefault(name, drawn[0])
-            axis.fill_between(sigmas, values[:, 0], values[:, 2], color=colour, alpha=0.18, lw=0)
+            axis.fill_between(sigmas, values[:, 0], values[:, 2], color=colour, alpha=0.15, lw=0)
         axis.set_title(title, fontsize=10)
         axis.set(ylim=ylim, xticks=sigmas)
         axis.grid(axis="y", color="#DDDDDD")
         axis.spines[["top", "right"]].set_visible(False)
-        axis.set_xlabel("σ of the test noise, grey levels", fontsize=10)
+        axis.set_xlabel("σ of the test noise", fontsize=10)
     figure.legend(
         named.values(), named, loc="outside upper center", ncols=4, fontsize=9, frameon=False
     )
@@ -659,7 +659,7 @@ def brightness(means, source):
     figure = Figure(figsize=(6.4, 3.4), layout="constrained")
     axis = figure.subplots()
     bins = np.linspace(min(map(np.min, means.values())), max(map(np.max, means.values())), 40)
-    looks = (("#000000", "-"), ("#0072B2", "--"), ("#D55E00", ":"))
+    looks = (("#000000", "-"), ("#009E73", "--"), ("#CC79A7", ":"))
     for (name, values), (colour, line) in zip(means.items(), looks, strict=True):
         share = np.full(len(values), 100 / len(values))
         axis.hist(values, bins, weights=share, color=colour, alpha=0.15)
@@ -691,7 +691,7 @@ def corners(by_imgaug, by_matrix, size):
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.subplots(1, 2, sharex=True, sharey=True)
     names = ("upper left", "upper right", "lower right", "lower left")
-    looks = (("o", "#0072B2"), ("x", "#D55E00"), ("^", "#009E73"), ("+", "#000000"))
+    looks = (("o", "#56B4E9"), ("x", "#CC79A7"), ("^", "#009E73"), ("+", "#000000"))
     square = np.array([(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)]) * (size - 1)
     for axis, title, landed in zip(
         axes, ("imgaug", "one matrix"), (by_imgaug, by_matrix), strict=True
@@ -706,4 +706,313 @@ def corners(by_imgaug, by_matrix, size):
     axes[0].invert_yaxis()
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=4, fontsize=9, frameon=False)
+    return figure
+
+
+def _pile(axis, x, y, side, colour, label="", step=0.16):
+    """Draw four feature maps, or the layers of a filter, as a pile of squares, and name it."""
+    for i in reversed(range(4)):
+        corner = (x + step * i, y + step * i)
+        axis.add_patch(Rectangle(corner, side, side, fc=colour, ec="#333333", lw=0.9))
+    axis.text(x + side / 2 + 2 * step, y + side + 4 * step, label, ha="center", fontsize=9)
+
+
+def separable():
+    """Draw a standard convolution above a depthwise separable one, with their weights.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    maps, kernels, mixes = "#D6E8F4", "#FBE3D3", "#E6DDF0"
+    figure = Figure(figsize=(6.4, 4.6), layout="constrained")
+    axes = figure.subplots(2, 1)
+    for axis in axes:
+        axis.set(xlim=(0, 12), ylim=(-0.7, 3.0))
+        axis.set_aspect("equal")
+        axis.axis("off")
+    upper, lower = axes
+    upper.set_title("standard: K² · M · N weights", fontsize=10, loc="left")
+    _pile(upper, 0.3, 0.3, 1.3, maps, "M maps")
+    for i in range(4):
+        _pile(upper, 4.0 + 1.25 * i, 0.5, 0.5, kernels)
+    upper.text(6.2, 2.0, "N filters, K × K × M each", ha="center", fontsize=9)
+    _pile(upper, 9.9, 0.3, 1.3, maps, "N maps")
+    lower.set_title("depthwise separable: K² · M + M · N weights", fontsize=10, loc="left")
+    _pile(lower, 0.3, 0.3, 1.3, maps, "M maps")
+    _pile(lower, 3.1, 0.5, 0.5, kernels, "M kernels,\nK × K × 1")
+    _pile(lower, 5.0, 0.3, 1.3, maps, "M maps")
+    for i in range(4):
+        _pile(lower, 7.55 + 0.5 * i, 0.7, 0.16, mixes, step=0.09)
+    lower.text(8.5, 1.4, "N filters,\n1 × 1 × M", ha="center", fontsize=9)
+    _pile(lower, 9.9, 0.3, 1.3, maps, "N maps")
+    arrows = ((upper, 2.4, 3.8), (upper, 9.0, 9.8), (lower, 2.35, 3.0), (lower, 4.3, 4.9),
+              (lower, 7.0, 7.5), (lower, 9.5, 9.85))  # fmt: skip
+    for axis, start, end in arrows:
+        style = {"arrowstyle": "-|>", "color": "#333333"}
+        axis.annotate("", (end, 0.9), (start, 0.9), arrowprops=style)
+    words = ((upper, 6.2, "looks around and mixes, all in one"),
+             (lower, 3.7, "depthwise: looks around"), (lower, 8.5, "pointwise: mixes"))  # fmt: skip
+    for axis, x, text in words:
+        axis.text(x, -0.45, text, ha="center", fontsize=9, style="italic")
+    return figure
+
+
+def mobilenet_m(rows, head):
+    """Draw MobileNet_M from the picture to the answer, and one of its blocks in detail (Fig. 5).
+
+    Parameters
+    ----------
+    rows : sequence of (str, str)
+        Stages of MobileNet: what they do, and the shape of what they give.
+    head : sequence of (str, str)
+        The layers of the paper's head, likewise.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure = Figure(figsize=(6.4, 7.2), layout="constrained")
+    axis = figure.subplots()
+    boxes = [(*row, "#D6E8F4") for row in rows] + [(*row, "#FBE3D3") for row in head]
+    axis.set(xlim=(0, 12), ylim=(-len(boxes) - 0.2, 1))
+    axis.axis("off")
+
+    def box(x, y, width, text, colour):
+        shape = "round,pad=0,rounding_size=0.15"
+        corner = (x - width / 2, y - 0.36)
+        axis.add_patch(FancyBboxPatch(corner, width, 0.72, shape, fc=colour, ec="#333333"))
+        axis.text(x, y, text, ha="center", va="center", fontsize=9)
+
+    def arrow(x, y):
+        style = {"arrowstyle": "-|>", "color": "#333333", "shrinkA": 0, "shrinkB": 0}
+        axis.annotate("", (x, y - 0.64), (x, y - 0.36), arrowprops=style)
+
+    for i, (name, shape, colour) in enumerate(boxes):
+        box(2.5, -i, 4.8, name, colour)
+        axis.text(5.1, -i, shape, va="center", fontsize=9)
+        if i < len(boxes) - 1:
+            arrow(2.5, -i)
+    inside = ("3 × 3 depthwise convolution", "batch normalisation", "ReLU, cut at 6",
+              "1 × 1 pointwise convolution", "batch normalisation", "ReLU, cut at 6")  # fmt: skip
+    axis.text(9.6, -1.2, "inside a block", ha="center", fontsize=10)
+    axis.add_patch(
+        Rectangle((7.2, -7.6), 4.75, 6.1, fill=False, ec="#333333", lw=1, linestyle="--")
+    )
+    for i, name in enumerate(inside):
+        box(9.6, -2.0 - i, 4.4, name, "#ECECEC")
+        if i < len(inside) - 1:
+            arrow(9.6, -2.0 - i)
+    return figure
+
+
+def costs(blocks, parameters, multiply_adds):
+    """Draw where the weights of a network are, and where its work is.
+
+    Parameters
+    ----------
+    blocks : sequence of str
+    parameters, multiply_adds : sequence of float
+        One per block.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Two panels of bars, in per cent of the whole.
+    """
+    figure = Figure(figsize=(6.4, 3.8), layout="constrained")
+    axes = figure.subplots(1, 2, sharey=True)
+    for axis, title, values, colour in (
+        (axes[0], "parameters", parameters, "#009E73"),
+        (axes[1], "multiply-adds", multiply_adds, "#CC79A7"),
+    ):
+        share = 100 * np.asarray(values) / np.sum(values)
+        axis.barh(blocks, share, color=colour)
+        for i, value in enumerate(share):
+            text = f" {value:.0f}" if value >= 0.5 else " < 1"
+            axis.text(value, i, text, va="center", fontsize=9)
+        axis.set_title(title, fontsize=10)
+        axis.set_xlabel("% of the network")
+        axis.set_xlim(0, 1.15 * share.max())
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].invert_yaxis()
+    return figure
+
+
+PARTS = {
+    "training": {"color": "#666666", "linestyle": "--", "marker": "o"},
+    "validation": {"color": "#007A5A", "linestyle": "-", "marker": "^"},
+}
+
+
+def cross_entropy():
+    """Draw the loss of one picture against the probability given to its true class.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure = Figure(figsize=(6.4, 3.2), layout="constrained")
+    axis = figure.subplots()
+    p = np.linspace(0.005, 1, 400)
+    axis.plot(p, -np.log(p), color="#333333", linewidth=2)
+    for share, text in ((0.05, "sure and wrong"), (0.5, "no idea"), (0.95, "sure and right")):
+        loss = -np.log(share)
+        axis.plot(share, loss, "o", color="#CC79A7", markeredgecolor="black", markersize=8)
+        align = "right" if share > 0.9 else "left"
+        axis.annotate(
+            f"{text}: {loss:.2f}", (share, loss), (0, 10), textcoords="offset points",
+            ha=align, fontsize=10,
+        )  # fmt: skip
+    axis.set_xlabel("probability that the model gives the true class")
+    axis.set_ylabel("loss of the picture")
+    axis.set(xlim=(0, 1.02), ylim=(0, 5))
+    axis.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def descent(valley, paths):
+    """Draw the steps of an optimiser down a valley, one panel per learning rate.
+
+    Parameters
+    ----------
+    valley : callable
+        Loss at (x, y), arrays or numbers.
+    paths : dict of str to array of float, shape (T, 2)
+        Title of the panel, and the points in order.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure = Figure(figsize=(6.4, 2.6), layout="constrained")
+    axes = figure.subplots(1, len(paths), sharex=True, sharey=True)
+    x, y = np.meshgrid(np.linspace(-1.3, 1.3, 120), np.linspace(-1.3, 1.3, 120))
+    for axis, (title, path) in zip(axes, paths.items(), strict=True):
+        axis.contour(x, y, valley(x, y), 12, colors="#AAAAAA", linewidths=0.8)
+        axis.plot(*np.transpose(path), ".-", color="#332288", linewidth=1.2, clip_on=True)
+        axis.plot(*path[0], "s", color="white", markeredgecolor="black")
+        axis.plot(*path[-1], "*", color="#CC79A7", markeredgecolor="black", markersize=13)
+        axis.set_title(f"{title}\nloss {valley(*path[-1]):.3f}", fontsize=10)
+        axis.set(xlim=(-1.3, 1.3), ylim=(-1.3, 1.3), xticks=[], yticks=[])
+        axis.set_aspect("equal")
+    return figure
+
+
+def patience(losses, rates, best):
+    """Draw what the two kinds of patience do to a list of validation losses.
+
+    Parameters
+    ----------
+    losses, rates : sequence of float
+        Validation loss and learning rate of every epoch.
+    best : int
+        The epoch whose weights are kept, counted from 1.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    epochs = np.arange(1, len(losses) + 1)
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    top.plot(epochs, losses, **PARTS["validation"])
+    top.plot(best, losses[best - 1], "*", color="#CC79A7", markeredgecolor="black", markersize=17)
+    top.annotate(
+        "best: these weights\ncome back", (best, losses[best - 1]), (0, 42),
+        textcoords="offset points", ha="center", fontsize=10,
+        arrowprops={"arrowstyle": "-", "color": "#333333"},
+    )  # fmt: skip
+    top.axvline(len(losses), color="#333333", linestyle=":")
+    top.text(len(losses) - 0.15, max(losses), "stop", ha="right", va="top", fontsize=10)
+    top.set_ylabel("validation loss")
+    bottom.step(epochs, rates, where="mid", color="#332288", linewidth=2)
+    bottom.plot(epochs, rates, ".", color="#332288")
+    bottom.set_yscale("log")
+    bottom.set_ylabel("learning rate")
+    bottom.set_xlabel("epoch")
+    bottom.set_xticks(epochs)
+    for axis in (top, bottom):
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def curves(runs):
+    """Draw Fig. 6: loss and accuracy by epoch, one column per run.
+
+    Parameters
+    ----------
+    runs : dict of str to (history, best_epoch) or None
+        Title of the column; Keras' history as a dict of lists, and the epoch (counted from 0)
+        whose weights were kept. None leaves the column empty and says so.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure = Figure(figsize=(6.4, 5), layout="constrained")
+    axes = figure.subplots(2, len(runs), squeeze=False, sharex="col")
+    for column, (title, run) in enumerate(runs.items()):
+        axes[0, column].set_title(title, fontsize=10)
+        axes[1, column].set_xlabel("epoch")
+        for axis, key in zip(axes[:, column], ("loss", "accuracy"), strict=True):
+            axis.spines[["top", "right"]].set_visible(False)
+            if column == 0:
+                axis.set_ylabel(key)
+            if run is None:
+                axis.set(xticks=[], yticks=[])
+                axis.text(
+                    0.5, 0.5, "no record yet", transform=axis.transAxes, ha="center", fontsize=11
+                )
+                continue
+            history, best = run
+            epochs = np.arange(1, len(history["loss"]) + 1)
+            for part, prefix in (("training", ""), ("validation", "val_")):
+                axis.plot(epochs, history[prefix + key], label=part, markersize=4, **PARTS[part])
+            axis.plot(
+                best + 1, history[f"val_{key}"][best], "*",
+                color="#CC79A7", markeredgecolor="black", markersize=14, label="weights kept",
+            )  # fmt: skip
+            rates = np.array(history["learning_rate"])
+            for epoch in np.flatnonzero(rates[1:] < 0.99 * rates[:-1]) + 1:
+                axis.axvline(epoch + 0.5, color="#332288", linewidth=1, linestyle=":")
+            axis.locator_params("x", integer=True)
+    handles = {}
+    for axis in axes.flat:
+        handles |= {text: handle for handle, text in zip(*axis.get_legend_handles_labels())}  # noqa: B905
+    figure.legend(
+        handles.values(), handles, loc="outside upper center", ncols=3, fontsize=9, frameon=False
+    )
+    return figure
+
+
+def memory(marks):
+    """Draw how long the running statistics of batch normalisation remember their start.
+
+    Parameters
+    ----------
+    marks : dict of str to int
+        Numbers of steps to mark, with their names.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure = Figure(figsize=(6.4, 3.2), layout="constrained")
+    axis = figure.subplots()
+    steps = np.unique(np.logspace(0, 3.5, 200).astype(int))
+    for momentum, style, colour in ((0.9, "-", "#332288"), (0.99, "--", "#AA4499")):
+        axis.plot(steps, 100 * momentum**steps, style, color=colour, linewidth=2)
+        half = np.log(0.5) / np.log(momentum)
+        axis.annotate(
+            f"momentum {momentum}", (half, 50), (8, 4), textcoords="offset points", fontsize=10
+        )
+    for row, (name, n) in enumerate(marks.items()):
+        axis.axvline(n, color="#666666", linewidth=1, linestyle=":")
+        axis.text(n * 1.04, 92 - 9 * row, f"{name}: {n} steps", fontsize=9)
+    axis.set_xscale("log")
+    axis.set(xlim=(1, 3200), ylim=(0, 102))
+    axis.set_xlabel("training steps")
+    axis.set_ylabel("% of the start\nstill in the statistics")
+    axis.spines[["top", "right"]].set_visible(False)
     return figure
