@@ -28,6 +28,9 @@ UNSOLVED = [..., None, 3, lambda *arguments: ..., lambda *arguments: None]
         exercises.check_desaturate,
         exercises.check_balanced_accuracy,
         exercises.check_class_weights,
+        exercises.check_learning_rates,
+        exercises.check_early_stop,
+        exercises.check_steps,
     ],
 )
 def test_no_answer_yet_gets_a_hint(check, answer):
@@ -126,3 +129,60 @@ def test_class_weights():
     )
     assert "2,506" in hint(exercises.check_class_weights, lambda labels: 2 * weights(labels))
     assert "make them equal" in hint(exercises.check_class_weights, lambda labels: (1.0, 1.0))
+
+
+# -- chapter 5 --------------------------------------------------------------------------------
+
+
+def plateau(losses, rate, factor, patience, floor, early=0, better=float.__lt__, anew=True):
+    rates, best, waited = [], float("inf"), early
+    for loss in losses:
+        rates.append(rate)
+        waited = 0 if better(loss, best) else waited + 1
+        best = min(best, loss)
+        if waited >= patience:
+            rate, waited = max(rate * factor, floor), 0 if anew else waited
+    return rates
+
+
+def test_learning_rates():
+    check = exercises.check_learning_rates
+    assert check(plateau)
+    assert "only a smaller loss" in hint(check, lambda *a: plateau(*a, better=float.__le__))
+    assert "floor" in hint(check, lambda *a: plateau(*a[:4], 0))
+    assert "first rate" in hint(check, lambda losses, rate, *a: [rate / 10] * len(losses))
+    assert "one rate for each" in hint(check, lambda *a: plateau(*a)[:-1])
+    assert "one rate for each" in hint(check, lambda *a: 1e-3)
+    assert "count anew" in hint(check, lambda *a: plateau(*a, anew=False))
+    hint(check, lambda losses, rate, factor, patience, floor: plateau(
+        losses, rate, factor, patience - 1, floor))  # fmt: skip
+
+
+def test_early_stop():
+    def stop(losses, patience, first=1):
+        best = min_at = 0
+        for epoch, loss in enumerate(losses):
+            if epoch == 0 or loss < best:
+                best, min_at = loss, epoch
+            elif epoch - min_at >= patience:
+                return min_at + first, epoch + first
+        return min_at + first, len(losses) - 1 + first
+
+    check = exercises.check_early_stop
+    assert check(stop)
+    assert "from 1" in hint(check, lambda *a: stop(*a, first=0))
+    assert "never seen" in hint(check, lambda losses, p: (int(np.argmin(losses)) + 1, len(losses)))
+    assert "third epoch" in hint(check, lambda losses, p: stop(losses, p + 1))
+    assert "two without" in hint(check, lambda losses, p: stop(losses, p - 1))
+    assert "starts the count anew" in hint(check, lambda losses, p: (5, 6))
+    assert "two numbers" in hint(check, lambda losses, p: 5)
+
+
+def test_steps():
+    check = exercises.check_steps
+    assert check(lambda n_all, n_hem, size: int(np.ceil((n_all + 2 * n_hem) / size)))
+    assert "twice" in hint(check, lambda n_all, n_hem, size: -(-(n_all + n_hem) // size))
+    assert "round up" in hint(check, lambda n_all, n_hem, size: (n_all + 2 * n_hem) // size)
+    assert "no number" in hint(check, lambda n_all, n_hem, size: (n_all + 2 * n_hem) / size)
+    assert "208" in hint(check, lambda n_all, n_hem, size: 208 if n_all == 1 else 204.0 + (
+        n_all == 1692) * 9)  # fmt: skip
