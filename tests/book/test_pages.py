@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())
 FILES = [TOC["root"]] + [entry["file"] for part in TOC["parts"] for entry in part["chapters"]]
 PAGES = [file.removesuffix(".ipynb") for file in FILES]
-CHAPTERS = [page for page in PAGES if page.startswith("notebooks/")]
+CHAPTERS = [page for page in PAGES if page.removeprefix("notebooks/")[0].isdigit()]
 DESK = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 
