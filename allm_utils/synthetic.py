@@ -25,6 +25,7 @@ VERSION = 1
 """Raised whenever the same settings draw other pixels, so that an older tree is replaced."""
 
 SIZE = 450
+MARGIN = 28
 CELLS_PER_SMEAR = 4.5
 CLASS_SHARE = (0.32, 0.68)
 
@@ -286,6 +287,7 @@ def _areas(size, label):
 # more or less of it, plus a shift to pink or blue: the two large principal components that fold 1
 # shows inside its cells. A bluish haze varies between stainings.
 LIGHT = 150.0
+SMEARED = np.array([0.30, 0.62, 0.42], np.float32)
 STAIN = np.array([0.80, 1.78, 0.68], np.float32)
 PINK = np.array([-0.82, 0.30, 0.48], np.float32)
 HAZE = np.array([0.4, 0.0, 1.0], np.float32)
@@ -295,8 +297,8 @@ def _render(cell, rng):
     """Draw one cell: uint8 (450, 450, 3) RGB, exact black around it."""
     paleness, pinkness, haze, contrast, grain, spots, rim, _ = cell.traits
     outline = _outline(rng, cell.area)
-    low = np.floor(outline.min(0)).astype(int) - 2
-    width, height = np.ceil(outline.max(0)).astype(int) + 3 - low
+    low = np.maximum(outline.min(0).astype(int) - MARGIN, 0)
+    width, height = np.minimum(outline.max(0).astype(int) + MARGIN, SIZE) - low
     outline = outline - low
     mask = np.zeros((height, width), np.uint8)
     cv2.fillPoly(mask, [np.round(outline * 16).astype(np.int32)], 1, shift=4)
@@ -310,18 +312,19 @@ def _render(cell, rng):
     nucleoli = _nucleoli(rng, depth, cell.label)
     slope = _slope(rng, mask.shape)
 
-    stain = 1 - 0.10 * paleness + slope - texture - 0.52 * ring - 0.16 * nucleoli
+    stain = 1 - 0.10 * paleness + slope - texture - 0.52 * ring - 0.14 * nucleoli
     blue = 0.09 * np.exp(-((depth - 12) ** 2) / 60) + 0.03 * nucleoli
     pink = 0.04 * pinkness + 0.35 * texture - blue
     optical = stain[..., None] * STAIN + pink[..., None] * PINK + 0.04 * haze * HAZE
-    optical *= 1 - 0.75 * _debris(rng, mask.shape, outline)[..., None]
+    debris = _debris(rng, mask, outline)
+    optical += cv2.GaussianBlur(debris, (0, 0), 2)[..., None] * (SMEARED - optical)
     image = LIGHT * np.exp(-np.maximum(optical, 0.05))
     noise = rng.standard_normal((*mask.shape, 3), dtype=np.float32)
     image += 0.8 * noise + 1.2 * cv2.GaussianBlur(noise, (0, 0), 0.9)
 
     full = np.zeros((SIZE, SIZE, 3), np.uint8)
     x, y = low
-    full[y : y + height, x : x + width] = np.clip(image, 1, 190) * mask[..., None]
+    full[y : y + height, x : x + width] = np.clip(image, 1, 190) * (mask + debris)[..., None]
     return full
 
 
@@ -344,7 +347,7 @@ def _outline(rng, area):
     x, y = outline.T
     outline *= np.sqrt(area / (0.5 * abs(x @ np.roll(y, -1) - y @ np.roll(x, -1))))
     middle = (outline.max(0) + outline.min(0)) / 2
-    room = np.minimum(45, SIZE / 2 - 4 - np.ptp(outline, axis=0) / 2)
+    room = np.minimum(38, SIZE / 2 - MARGIN - np.ptp(outline, axis=0) / 2)
     shift = np.clip(4 * rng.standard_t(3, 2), -room, room)
     return outline - middle + (SIZE - 1) / 2 + shift
 
@@ -386,15 +389,15 @@ def _nucleoli(rng, depth, label):
     return field
 
 
-def _debris(rng, shape, outline):
-    """Draw, on one cell in eight, pale background that was segmented with it: float32, 0 to 1."""
-    field = np.zeros(shape, np.float32)
-    if rng.random() < 0.12:
-        centre = rng.choice(outline).astype(int).tolist()
-        axes = rng.integers(10, 30, 2).tolist()
-        cv2.ellipse(field, centre, axes, rng.uniform(0, 180), 0, 360, 1.0, -1)
-        field = cv2.GaussianBlur(field, (0, 0), 2.5)
-    return field
+def _debris(rng, mask, outline):
+    """Draw, on one cell in ten, a bit of smear that was segmented with it: float32, 0 or 1."""
+    field = np.zeros(mask.shape, np.float32)
+    if rng.random() < 0.1:
+        start = rng.choice(outline)
+        for radius in rng.integers(4, 13, rng.integers(2, 5)).tolist():
+            centre = start + rng.uniform(-0.8, 0.8, 2) * radius
+            cv2.circle(field, centre.astype(int).tolist(), radius, 1.0, -1)
+    return field * (1 - mask)
 
 
 def _slope(rng, shape):
