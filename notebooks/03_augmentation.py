@@ -25,7 +25,7 @@
 # >
 # > **Before you start:** [Balancing](02_balancing.ipynb), and what a normal distribution is.
 # >
-# > **Run time:** about 20 s on two CPU cores (smoke profile); GPU: not needed.
+# > **Run time:** about 15 s on two CPU cores (smoke profile); GPU: not needed.
 
 # %% tags=["colab", "remove-cell"]
 import sys
@@ -322,8 +322,9 @@ figures.brightness(means, source)
 #
 # Which one did the authors run? They name both TensorFlow 2.4.1, which stretches, and Keras 2.10,
 # which does not. We take the plain factor. Either way training and test differ in brightness, in
-# opposite directions, and a network has to make up for it. Batch normalisation, in
-# [the next chapter](04_mobilenet_m.ipynb), does part of that.
+# opposite directions, and the network has to cope with a brightness that it has not seen. Batch
+# normalisation, in [the next chapter](04_mobilenet_m.ipynb), does not help: at test it uses the means of
+# training.
 
 # %% [markdown]
 # ## The recipe in imgaug
