@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from allm_utils import exercises
 
@@ -28,6 +29,12 @@ UNSOLVED = [..., None, 3, lambda *arguments: ..., lambda *arguments: None]
         exercises.check_desaturate,
         exercises.check_balanced_accuracy,
         exercises.check_class_weights,
+        exercises.check_add_noise,
+        exercises.check_rotation,
+        exercises.check_clipped_mean,
+        exercises.check_depthwise,
+        exercises.check_block_parameters,
+        exercises.check_softmax,
         exercises.check_learning_rates,
         exercises.check_early_stop,
         exercises.check_steps,
@@ -186,3 +193,101 @@ def test_steps():
     assert "no number" in hint(check, lambda n_all, n_hem, size: (n_all + 2 * n_hem) / size)
     assert "208" in hint(check, lambda n_all, n_hem, size: 208 if n_all == 1 else 204.0 + (
         n_all == 1692) * 9)  # fmt: skip
+
+
+# -- chapter 3 --------------------------------------------------------------------------------
+
+
+def noised(image, sigma, rng, shape=slice(None), finish=np.rint, clip=True):
+    noisy = finish(image + rng.normal(0, sigma, image[..., shape].shape))
+    return (np.clip(noisy, 0, 255) if clip else noisy).astype(np.int64).astype(np.uint8)
+
+
+def test_add_noise():
+    check = exercises.check_add_noise
+
+    def wrong(**settings):
+        return hint(check, lambda *arguments: noised(*arguments, **settings))
+
+    assert check(noised)
+    assert "three channels" in wrong(shape=slice(1))
+    assert "wrap" in wrong(clip=False)
+    assert "round" in wrong(finish=np.floor)
+    assert "unchanged" in hint(check, lambda image, sigma, rng: image)
+    assert "standard deviation" in hint(check, lambda i, sigma, rng: noised(i, sigma**2, rng))
+    assert "uint8" in hint(check, lambda *arguments: noised(*arguments).astype(float))
+    assert "same shape" in hint(check, lambda *arguments: noised(*arguments)[0])
+
+
+def turned(degrees, centre, way=1, unit=np.deg2rad, move=True):
+    angle = way * unit(degrees)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return np.column_stack([turn, centre - turn @ centre if move else centre])
+
+
+def test_rotation():
+    check = exercises.check_rotation
+    assert check(turned)
+    assert "other way" in hint(check, lambda d, c: turned(d, c, way=-1))
+    assert "radians" in hint(check, lambda d, c: turned(d, c, unit=float))
+    assert "centre moves" in hint(check, lambda d, c: turned(d, c, move=False))
+    assert "(2, 3)" in hint(check, lambda d, c: turned(d, c)[:, :2])
+
+
+def test_clipped_mean():
+    check = exercises.check_clipped_mean
+
+    def solution(level, sigma):
+        return stats.norm(level, sigma).expect(lambda x: max(0, x), points=[0], lb=-200, ub=200)
+
+    assert check(solution)
+    assert "positive half of the noise" in hint(check, lambda level, sigma: level)
+    assert "alone" in hint(check, lambda level, sigma: sigma * (2 / np.pi) ** 0.5)
+    assert "3.590" in hint(check, lambda level, sigma: sigma / 2)
+    assert "level 9" in hint(check, lambda level, sigma: level + sigma / (2 * np.pi) ** 0.5)
+    assert "one number" in hint(check, lambda level, sigma: [level])
+
+
+# -- chapter 4 --------------------------------------------------------------------------------
+
+
+def filtered(image, kernel, stride=1):
+    rows, columns = ((side - 2 - 1) // stride + 1 for side in image.shape[:2])
+    result = np.empty((rows, columns, image.shape[2]))
+    for y, x in np.ndindex(rows, columns):
+        window = image[y * stride : y * stride + 3, x * stride : x * stride + 3]
+        result[y, x] = (window * kernel).sum(axis=(0, 1))
+    return result
+
+
+def test_depthwise():
+    check = exercises.check_depthwise
+    assert check(filtered)
+    assert "pointwise" in hint(check, lambda *a: filtered(*a).sum(axis=2))
+    assert "stride 2" in hint(check, lambda image, kernel, stride: filtered(image, kernel))
+    assert "turned" in hint(check, lambda i, k, s: filtered(i, k[::-1, ::-1], s))
+    assert "multiply" in hint(check, lambda i, k, s: filtered(i, np.ones_like(k), s))
+    assert "values" in hint(check, lambda *a: filtered(*a) + 1)
+    assert "padded" in hint(
+        check, lambda i, k, s: filtered(np.pad(i, ((1, 1), (1, 1), (0, 0))), k, s)
+    )
+
+
+def test_block_parameters():
+    check = exercises.check_block_parameters
+    assert check(lambda m, n: 9 * m + m * n + 2 * m + 2 * n)
+    assert "standard" in hint(check, lambda m, n: 9 * m * n)
+    assert "as well" in hint(check, lambda m, n: 9 * m + m * n)
+    assert "not trained" in hint(check, lambda m, n: 9 * m + m * n + 4 * m + 4 * n)
+    assert "bias" in hint(check, lambda m, n: 9 * m + m * n + 3 * m + 3 * n)
+    assert "m channels" in hint(check, lambda m, n: 9 * m + m * n + 4 * n)
+    assert "2528" in hint(check, lambda m, n: m)
+
+
+def test_softmax():
+    check = exercises.check_softmax
+    assert check(lambda z: np.exp(z - z.max()) / np.exp(z - z.max()).sum())
+    assert "1000" in hint(check, lambda z: np.exp(z) / np.exp(z).sum())
+    assert "add up" in hint(check, np.exp)
+    assert "not exp" in hint(check, lambda z: (z + 1) / (z + 1).sum())
+    assert "as many" in hint(check, lambda z: 1.0)

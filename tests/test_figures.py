@@ -92,3 +92,50 @@ def test_thresholds_draws_both_cuts():
     figure = figures.thresholds(area, labels, {"one": 25.0, "two": 30.0}, "made")
     assert [line.get_xdata()[0] for line in figure.axes[0].lines] == [25, 30]
     assert "cut, one" in texts(figure)
+
+
+def test_brightening_clips_and_does_not_wrap_round():
+    bright = np.full((8, 8, 3), 200, np.uint8)
+    figure = figures.cells([bright], ["a"], 1, 2)
+    assert (figure.axes[0].images[0].get_array() == 255).all()
+
+
+def test_brightness_draws_one_histogram_for_each_set():
+    means = {name: RNG.uniform(20, 90, 50) for name in ("test", "training", "older")}
+    figure = figures.brightness(means, "made")
+    (axis,) = figure.axes
+    assert "made" in axis.get_xlabel() and set(means) <= set(texts(figure).split())
+    outlines = axis.get_legend_handles_labels()[0]
+    assert len({patch.get_linestyle() for patch in outlines}) == 3  # not by colour alone
+
+
+def test_corners_draws_both_ways_alike():
+    landed = RNG.uniform(-50, 270, (2, 30, 4, 2))
+    figure = figures.corners(*landed, 224)
+    assert [axis.get_title() for axis in figure.axes] == ["imgaug", "one matrix"]
+    for axis, points in zip(figure.axes, landed, strict=True):
+        assert len(axis.collections) == 4
+        for i, cloud in enumerate(axis.collections):
+            np.testing.assert_allclose(cloud.get_offsets(), points[:, i])
+        assert axis.lines[0].get_xydata().max() == 223
+
+
+def test_separable_names_the_weights_of_both():
+    upper, lower = figures.separable().axes
+    assert "K² · M · N" in upper.get_title(loc="left")
+    assert "K² · M + M · N" in lower.get_title(loc="left")
+    assert len(upper.patches) == 4 * (1 + 4 + 1) and len(lower.patches) == 4 * (1 + 1 + 1 + 4 + 1)
+
+
+def test_mobilenet_m_shows_each_stage_and_the_inside_of_a_block():
+    rows, head = [("conv", "7 × 7"), ("blocks", "3 × 3")], [("dense", "2")]
+    words = texts(figures.mobilenet_m(rows, head))
+    for word in ("conv", "7 × 7", "blocks", "3 × 3", "dense", "depthwise", "pointwise", "ReLU"):
+        assert word in words
+
+
+def test_costs_are_shares_of_the_whole():
+    figure = figures.costs(["a", "b", "c"], [0, 1, 3], [2, 1, 1])
+    widths = [[bar.get_width() for bar in axis.patches] for axis in figure.axes]
+    assert widths == [[0, 25, 75], [50, 25, 25]]
+    assert "< 1" in texts(figure)

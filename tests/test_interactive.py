@@ -37,3 +37,19 @@ def test_a_name_cannot_end_the_script():
     picture = np.zeros((450, 450, 3), np.uint8)
     page = interactive.crop_slider({"</script>": picture}, [150], [150, 160], [0, 1], "made")
     assert page.data.count("</script>") == 1
+
+
+def test_noise_lab_holds_the_raw_pixels():
+    picture = np.random.default_rng(0).integers(0, 255, (96, 96, 3)).astype(np.uint8)
+    page = interactive.noise_lab(picture[:, ::-1], "made")
+    data = payload(page)
+    assert base64.b64decode(data["pixels"]) == picture[:, ::-1].tobytes()
+    assert (data["size"], data["source"]) == (96, "made") and "http" not in page.data
+
+
+def test_separable_stepper_holds_the_arrays():
+    image, kernel, mix = np.arange(50).reshape(5, 5, 2), np.ones((3, 3, 2), int), np.eye(2)
+    page = interactive.separable_stepper(image, kernel, mix)
+    data = payload(page)
+    assert data == {"image": image.tolist(), "kernel": kernel.tolist(), "mix": mix.tolist()}
+    assert "http" not in page.data
