@@ -1,0 +1,95 @@
+"""The widgets of chapters 3 and 4 by themselves, dragged by keyboard, without a network."""
+
+import numpy as np
+import pytest
+
+from allm_utils import interactive
+
+pytestmark = pytest.mark.needs("chromium")
+
+
+@pytest.fixture
+def show(browser):
+    """Open one widget on a page of its own; fails if its script does."""
+    context = browser.new_context(viewport={"width": 390, "height": 844}, offline=True)
+    errors = []
+
+    def open_widget(widget):
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.set_content(f"<html lang=en><title>widget</title><main>{widget.data}</main>")
+        return page
+
+    yield open_widget
+    context.close()
+    assert errors == []
+
+
+@pytest.fixture
+def lab(show):
+    cell = np.zeros((96, 96, 3), np.uint8)
+    cell[24:72, 24:72] = (90, 60, 110)
+    return show(interactive.noise_lab(cell, "made"))
+
+
+def reading(lab, name):
+    """A number that the noise laboratory shows."""
+    return float(lab.locator(f"output[name={name}]").inner_text().strip("±×%° "))
+
+
+def test_noise_lab_clips_at_black(lab):
+    assert "made" in lab.locator("figcaption").inner_text()
+    assert reading(lab, "sigma_out") == 9
+    assert reading(lab, "background") == pytest.approx(9 / np.sqrt(2 * np.pi), abs=0.2)
+    assert reading(lab, "above") == pytest.approx(48, abs=2)
+    assert reading(lab, "noise") == pytest.approx(9, abs=0.4)
+    assert reading(lab, "cell") == pytest.approx((90 + 60 + 110) / 3, abs=0.6)
+    lab.locator("input[name=sigma]").press("Home")
+    assert reading(lab, "sigma_out") == reading(lab, "noise") == reading(lab, "background") == 0
+
+
+def test_noise_lab_smooths_by_turning_and_dims_both(lab):
+    lab.locator("input[name=angle]").press("PageUp")
+    assert reading(lab, "angle_out") != 0
+    assert reading(lab, "noise") == pytest.approx(6, abs=0.7)
+    relative = reading(lab, "relative")
+    lab.locator("input[name=factor]").press("Home")
+    assert reading(lab, "factor_out") == 0.4
+    assert reading(lab, "noise") == pytest.approx(0.4 * 6, abs=0.3)
+    assert reading(lab, "relative") == pytest.approx(relative, abs=1)
+
+
+def test_noise_lab_draws_anew(lab):
+    def picture():
+        return lab.evaluate("document.querySelector('#noise-lab canvas').toDataURL()")
+
+    before = picture()
+    lab.get_by_role("button", name="Draw new noise").press("Enter")
+    assert picture() != before
+
+
+def test_stepper_computes_what_numpy_does(show):
+    rng = np.random.default_rng(1)
+    image, kernel = rng.integers(0, 4, (5, 5, 2)), rng.integers(-1, 2, (3, 3, 2))
+    mix = np.array([[1, 0, 2], [0, 1, -1]])
+    page = show(interactive.separable_stepper(image, kernel, mix))
+    slider, words = page.locator("input[type=range]"), page.locator("p")
+    slider.press("ArrowRight")
+    windows = np.lib.stride_tricks.sliding_window_view(image, (3, 3), axis=(0, 1))
+    filtered = np.einsum("klmij,ijm->klm", windows, kernel)
+    assert f"= {filtered[0, 0, 0]}. Multiplications so far: 9 of 216" in words.inner_text()
+    page.get_by_role("button", name="Next").press("Enter")
+    assert f"= {filtered[0, 1, 0]}. Multiplications so far: 18" in words.inner_text()
+    slider.press("End")
+    assert "216 of 216; a standard convolution needs 486" in words.inner_text()
+    assert page.get_by_role("button", name="Next").is_disabled()
+    for n in range(3):
+        shown = page.get_by_role("img", name=f"output {n + 1}").get_attribute("aria-label")
+        values = np.array(shown.split(": ")[1].replace(";", "").split(), int)
+        np.testing.assert_array_equal(values, (filtered @ mix)[..., n].ravel())
+
+
+def test_widgets_fit_a_phone(show, lab):
+    ones = np.ones((5, 5, 2), int)
+    for page in (lab, show(interactive.separable_stepper(ones, ones[:3, :3], ones[0, :2]))):
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
