@@ -1016,3 +1016,70 @@ def memory(marks):
     axis.set_ylabel("% of the start\nstill in the statistics")
     axis.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def verdicts(counts):
+    """Draw how many numbers of each table got which verdict.
+
+    Parameters
+    ----------
+    counts : pandas.DataFrame
+        One row per table, one column per verdict.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    looks = {
+        "reproduced": ("#009E73", None),
+        "within interval": ("#56B4E9", "///"),
+        "differs": ("#D55E00", "xxx"),
+        "not comparable": ("#BBBBBB", "..."),
+        "not run yet": ("#FFFFFF", None),
+    }
+    figure = Figure(figsize=(6.4, 1.2 + 0.32 * len(counts)), layout="constrained")
+    axis = figure.subplots()
+    left = np.zeros(len(counts))
+    for verdict, (colour, hatch) in looks.items():
+        width = counts.get(verdict, 0 * left)
+        style = {"color": colour, "hatch": hatch, "edgecolor": "black", "linewidth": 0.8}
+        axis.barh(counts.index, width, 0.7, left, label=verdict, **style)
+        left = left + width
+    for place, total in enumerate(left):
+        axis.text(total + 0.5, place, f"{total:.0f}", va="center", fontsize=9)
+    axis.invert_yaxis()
+    axis.set_xlabel("numbers printed in the paper")
+    axis.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside upper center", ncols=3, fontsize=9, frameon=False)
+    return figure
+
+
+def answers(panels, source):
+    """Draw how sure a network is, class by class, for each kind of test picture.
+
+    Parameters
+    ----------
+    panels : dict of str to (labels, p_all)
+        By the name of the pictures: labels 0 HEM, 1 ALL, and probabilities of ALL.
+    source : str
+        Whose cells they are, and who answered.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    bins = np.linspace(0, 1, 21)
+    figure = Figure(figsize=(6.4, 0.6 + 1.6 * len(panels)), layout="constrained")
+    axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    for axis, (title, (labels, p_all)) in zip(axes, panels.items(), strict=True):
+        labels, p_all = np.asarray(labels, int), np.asarray(p_all, float)
+        for label, (name, dash) in enumerate((("HEM", "--"), ("ALL", "-"))):
+            share = 100 * np.histogram(p_all[labels == label], bins)[0] / (labels == label).sum()
+            axis.stairs(share, bins, color=COLOURS[name], linestyle=dash, linewidth=2, label=name)
+        axis.axvline(0.5, color="#777777", linewidth=1, zorder=0)
+        axis.set(ylim=(0, 105), ylabel="% of the class")
+        axis.set_title(title, fontsize=10, loc="left")
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].legend(fontsize=9, frameon=False, loc=(0.3, 0.55))
+    axes[-1].set_xlabel(f"probability of ALL ({source})")
+    return figure

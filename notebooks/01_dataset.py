@@ -70,8 +70,9 @@ print(f"{len(published):,} files listed, {len(frame):,} pictures here ({source})
 # system. An immature cell of this family is a **lymphoblast**.
 #
 # In **acute lymphoblastic leukemia**, ALL for short, one such cell stops maturing and goes on
-# dividing. Its descendants fill the marrow and crowd out the healthy cells. *Acute* means fast: weeks,
-# not years. ALL is the most common cancer of childhood, and adults get it too {cite:p}`malard2020`.
+# dividing. Its descendants fill the marrow and crowd out the healthy cells. *Acute* means fast: weeks to
+# months, not years. ALL is the most common cancer of childhood, and adults get it too
+# {cite:p}`malard2020`. Most cases, and all of those in our data, arise from the B line of lymphocytes.
 #
 # To look at the cells, a drop of blood or marrow is spread thinly over a glass slide, so that the
 # cells lie side by side. That is a **smear**. White cells are almost transparent, so the smear is
@@ -136,8 +137,8 @@ figures.pipeline()
 # The folders give the fold and the class, the file name gives the rest:
 #
 # ```text
-# fold_0/all/UID_11_3_5_all.bmp      subject 11,  its smear picture 3,  cell 5 in it,  ALL
-# fold_0/hem/UID_H11_30_2_hem.bmp    subject H11, its smear picture 30, cell 2 in it,  HEM
+# fold_0/all/UID_11_3_5_all.bmp     subject 11,  smear 3,  cell 5
+# fold_0/hem/UID_H11_30_2_hem.bmp   subject H11, smear 30, cell 2
 # ```
 #
 # **The H belongs to the name.** Subject 11 has leukemia, subject H11 is somebody else and healthy. Drop
@@ -163,7 +164,7 @@ print("read as subject", *small["subject"].unique())
 
 # %%
 columns = ["label", "fold", "subject", "smear", "cell"]
-published[columns].sample(5, random_state=1)
+published[columns].sample(5, random_state=2)
 
 # %% [markdown]
 # ## Folds and people
@@ -198,8 +199,8 @@ per_subject = published.groupby("subject")["label"].nunique()
 print("classes per subject:", per_subject.max(), "at most")
 
 # %% [markdown]
-# No. A patient with ALL also has healthy lymphoid cells, but none of them is in this set. So the class
-# is a property of the **person**: whoever recognises the slide knows the label. A network may solve
+# No. A patient with ALL has healthy lymphoid cells as well, yet no image of such a patient is labelled
+# HEM. So in this set the class is a property of the **person**: whoever recognises the slide knows the label. A network may solve
 # the task by learning about leukemia, or by learning what the slide of subject 51 looks like. If that
 # slide is in training *and* in test, the test cannot tell which.
 
@@ -260,7 +261,8 @@ pd.DataFrame(leaks).T.rename(columns="same {}".format).map("{:.1%}".format)
 fold_1 = published[published["fold"] == 1]
 by_person = splits.patient_disjoint_split(fold_1, n_splits=3)[0]
 print(splits.leakage(fold_1, by_person))
-print("subjects of the test part:", *fold_1["subject"][by_person == "test"].unique())
+tested = fold_1["subject"][by_person == "test"].unique()
+print("subjects of the test part:", *tested)
 
 # %% [markdown]
 # No leak is left. But look at the price: with three healthy people in fold 1, each part holds exactly
@@ -278,10 +280,10 @@ print("subjects of the test part:", *fold_1["subject"][by_person == "test"].uniq
 # compared with every other by its **hash**, a fingerprint of its bytes: equal bytes, equal hash.
 
 # %%
-twins = published[published.duplicated("digest", keep=False)].sort_values("digest")
+twins = published[published.duplicated("digest", keep=False)]
 pairs = twins.groupby("digest").agg(
-    subjects=("subject", lambda s: " = ".join(sorted(s, key=lambda x: (len(x), x)))),
-    folds=("fold", lambda f: " and ".join(map(str, sorted(set(f))))),
+    subjects=("subject", " = ".join),
+    folds=("fold", lambda folds: " and ".join(map(str, sorted(set(folds))))),
 )
 pairs.value_counts().rename("pairs").reset_index()
 
@@ -438,10 +440,10 @@ pd.crosstab([frame["fold"], frame["label"]], parts)[["train", "val", "test"]]
 # images on, but fetching them takes one command, no account, and 10.4 GB of disk:
 #
 # ```bash
-# allm data download cnmc    # from Kaggle: training folds and both test sets
-# allm data index cnmc       # images and subjects per fold and class, as in this chapter
-# allm data verify cnmc      # every training file against the published hashes
-# export ALLM_DATA=$PWD/cnmc # from now on every chapter uses the real cells
+# allm data download cnmc     # from Kaggle: training and both test sets
+# allm data index cnmc        # images and subjects per fold and class
+# allm data verify cnmc       # every file against the published hashes
+# export ALLM_DATA=$PWD/cnmc  # the chapters now use the real cells
 # ```
 #
 # `verify` names each file that is missing, altered or unknown. Run it once: an upload that somebody

@@ -139,3 +139,12 @@ def test_costs_are_shares_of_the_whole():
     widths = [[bar.get_width() for bar in axis.patches] for axis in figure.axes]
     assert widths == [[0, 25, 75], [50, 25, 25]]
     assert "< 1" in texts(figure)
+
+
+def test_answers_draws_both_classes_in_every_panel():
+    labels, p_all = np.array([0, 0, 1, 1]), np.array([0.02, 0.97, 0.98, 0.99])
+    figure = figures.answers({"in colour": (labels, p_all), "in grey": (labels, 1 - p_all)}, "made")
+    for axis, place in zip(figure.axes, (-1, 0), strict=True):
+        hem, all_ = (step.get_data().values for step in axis.patches)
+        assert hem[place] == 50 and all_[place] == 100
+    assert "in grey" in texts(figure) and "made" in texts(figure)
