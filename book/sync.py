@@ -25,8 +25,7 @@ if "google.colab" in sys.modules:  # installs the package, and nothing that Cola
 
     get_ipython().run_line_magic(
         "pip",
-        "install -q --no-deps imaug=={imaug} "
-        "git+{url}@{branch}",
+        "install -q --no-deps imaug=={imaug} git+{url}@{branch}",
     )
 
 """

@@ -35,8 +35,7 @@ if "google.colab" in sys.modules:  # installs the package, and nothing that Cola
 
     get_ipython().run_line_magic(
         "pip",
-        "install -q --no-deps imaug==0.4.3 "
-        "git+https://github.com/allm-book/allm@main",
+        "install -q --no-deps imaug==0.4.3 git+https://github.com/allm-book/allm@main",
     )
 
 # %% tags=["setup"]
