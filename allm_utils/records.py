@@ -413,8 +413,8 @@ def scorecard(records):
         `ours` are numbers, or text for the rows of Table 3 and the shapes of Table 4. `low` and
         `high` are the 95 % bootstrap interval of ours, by image; `digits` counts the paper's
         decimals. Verdicts: ``reproduced`` (ours rounds to the paper's value), ``within interval``
-        (the paper's value lies in ours), ``differs``, ``not comparable`` (`note` says why),
-        ``not run yet`` (`note` says what it needs).
+        (the paper's value lies in ours), ``differs`` (`note` says how), ``not comparable`` (`note`
+        says why), ``not run yet`` (`note` says what it needs).
     """
     runs = {fold: paper_run(records, fold) for fold in range(3)}
     bare = {fold: _bare_run(records, fold) for fold in range(3)}
@@ -427,6 +427,9 @@ def scorecard(records):
     ]
     card = pd.DataFrame(rows)
     card["verdict"] = [row.verdict or _verdict(row) for row in card.itertuples()]
+    measured = (card["verdict"] == "differs") & (card["note"] == "")
+    for row in card[measured].itertuples():
+        card.loc[row.Index, "note"] = "ours is higher" if row.ours > row.paper else "ours is lower"
     order = card["table"].str.extract(r"(\d+)")[0].astype(float)
     card = card.loc[order.sort_values(kind="stable").index].reset_index(drop=True)
     names = ["table", "item", "paper", "ours", "low", "high", "digits", "verdict", "note", "record"]
@@ -461,6 +464,28 @@ def as_printed(card):
         rows.append((row.table, row.item, *numbers, verdict, row.record))
     names = ["Table", "Item", "Paper", "Ours", "95 % interval", "Verdict", "Record"]
     return pd.DataFrame(rows, columns=names)
+
+
+def errata(table):
+    """List what does not add up in a table of the paper, and how this book reads it.
+
+    Parameters
+    ----------
+    table : str
+        As in the scorecard: "Table 1" to "Table 11", or "Text" for what belongs to no table.
+
+    Returns
+    -------
+    list of dict
+        Entries of `allm_utils.paper.ERRATA`.
+    """
+    return [erratum for erratum in paper.ERRATA if table in _tables_named(erratum["where"])]
+
+
+def _tables_named(where):
+    spans = re.findall(r"Tables? (\d+)(?:(?:-| and )(\d+))?", where)
+    numbers = [n for first, last in spans for n in range(int(first), int(last or first) + 1)]
+    return [f"Table {number}" for number in numbers] or ["Text"]
 
 
 _PRINTED = {

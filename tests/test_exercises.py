@@ -38,6 +38,13 @@ UNSOLVED = [..., None, 3, lambda *arguments: ..., lambda *arguments: None]
         exercises.check_learning_rates,
         exercises.check_early_stop,
         exercises.check_steps,
+        exercises.check_macro_f1,
+        exercises.check_threshold_for,
+        exercises.check_draw_subjects,
+        exercises.check_specificity_from,
+        exercises.check_noise_in_cell,
+        exercises.check_disagreements,
+        exercises.check_verdict,
     ],
 )
 def test_no_answer_yet_gets_a_hint(check, answer):
@@ -291,3 +298,121 @@ def test_softmax():
     assert "add up" in hint(check, np.exp)
     assert "not exp" in hint(check, lambda z: (z + 1) / (z + 1).sum())
     assert "as many" in hint(check, lambda z: 1.0)
+
+
+# -- chapter 6 --------------------------------------------------------------------------------
+
+
+def macro(tp, fn, fp, tn):
+    return (2 * tp / (2 * tp + fn + fp) + 2 * tn / (2 * tn + fn + fp)) / 2
+
+
+def weighted(tp, fn, fp, tn):
+    one, other = 2 * tp / (2 * tp + fn + fp), 2 * tn / (2 * tn + fn + fp)
+    return ((tp + fn) * one + (fp + tn) * other) / (tp + fn + fp + tn)
+
+
+def of_means(tp, fn, fp, tn):
+    precision = (tp / (tp + fp) + tn / (tn + fn)) / 2
+    recall = (tp / (tp + fn) + tn / (tn + fp)) / 2
+    return 2 * precision * recall / (precision + recall)
+
+
+def test_macro_f1():
+    check = exercises.check_macro_f1
+    assert check(macro)
+    assert "Equation 7" in hint(check, lambda tp, fn, fp, tn: 2 * tp / (2 * tp + fn + fp))
+    assert "HEM alone" in hint(check, lambda tp, fn, fp, tn: 2 * tn / (2 * tn + fn + fp))
+    assert "weighted" in hint(check, weighted)
+    assert "average then" in hint(check, of_means)
+    assert "0.9559" in hint(check, lambda tp, fn, fp, tn: 1.0)
+
+
+def test_threshold_for():
+    def right(labels, p_all, sensitivity):
+        of_all = np.sort(p_all[labels == 1])[::-1]
+        return of_all[int(np.ceil(sensitivity * len(of_all) - 1e-9)) - 1]
+
+    check = exercises.check_threshold_for
+    assert check(right)
+    assert "higher" in hint(check, lambda labels, p_all, sensitivity: p_all.min())
+    assert "only" in hint(check, lambda labels, p_all, sensitivity: 0.5)
+    assert "only" in hint(check, lambda labels, p, s: right(labels, p, s) + 1e-6)
+    assert "higher" in hint(
+        check, lambda labels, p_all, s: np.quantile(p_all[labels == 0], 1 - s) * 0
+    )
+
+
+def test_draw_subjects():
+    def draw(subjects, rng, replace=True, count=4, once=False):
+        names = rng.choice(np.unique(subjects), count, replace)
+        rows = [np.flatnonzero(subjects == name)[: 1 if once else None] for name in names]
+        return np.concatenate(rows)
+
+    check = exercises.check_draw_subjects
+    assert check(draw)
+    assert "with replacement" in hint(check, lambda s, rng: draw(s, rng, replace=False))
+    assert "as many subjects" in hint(check, lambda s, rng: draw(s, rng, count=3))
+    assert "all of its images" in hint(check, lambda s, rng: draw(s, rng, once=True))
+    assert "all of its images" in hint(check, lambda s, rng: rng.integers(0, 10, 10))
+    assert "row numbers" in hint(check, lambda s, rng: rng.choice(np.unique(s), 4))
+    assert "every draw" in hint(check, lambda s, rng: draw(s, np.random.default_rng(0)))
+
+
+# -- chapter 7 --------------------------------------------------------------------------------
+
+
+def test_specificity_from():
+    def right(accuracy, balanced, n_all, n_hem):
+        return (2 * balanced * n_all - accuracy * (n_all + n_hem)) / (n_all - n_hem)
+
+    check = exercises.check_specificity_from
+    assert check(right)
+    assert "sensitivity" in hint(check, lambda a, b, n, m: 2 * b - right(a, b, n, m))
+    assert "mixes both" in hint(check, lambda a, b, n, m: 2 * b - a)
+    assert "two equations" in hint(check, lambda a, b, n, m: b)
+    assert "0.93" in hint(check, lambda a, b, n, m: 0.5)
+
+
+def test_noise_in_cell():
+    def right(image, noise, keep=True, clip=True):
+        cell = image.any(axis=-1, keepdims=True) if keep else 1
+        noisy = np.rint(image + noise * cell)
+        return (np.clip(noisy, 0, 255) if clip else noisy % 256).astype(np.uint8)
+
+    check = exercises.check_noise_in_cell
+    assert check(right)
+    assert "background" in hint(check, lambda image, noise: right(image, noise, keep=False))
+    assert "clip" in hint(check, lambda image, noise: right(image, noise, clip=False))
+    assert "uint8" in hint(check, lambda image, noise: right(image, noise).astype(float))
+    assert "no noise" in hint(check, lambda image, noise: image)
+    assert "in one channel" in hint(check, lambda image, noise: right(image, noise * (image > 0)))
+    assert "add the noise" in hint(check, lambda image, noise: right(image, 2 * noise))
+    assert "shape" in hint(check, lambda image, noise: right(image, noise)[..., 0])
+
+
+def test_disagreements():
+    check = exercises.check_disagreements
+    assert check(lambda a, b: ((a & ~b).sum(), (~a & b).sum()))
+    assert "other way" in hint(check, lambda a, b: ((~a & b).sum(), (a & ~b).sum()))
+    assert "two numbers" in hint(check, lambda a, b: (a != b).sum())
+    assert "count" in hint(check, lambda a, b: (a & ~b, ~a & b))
+    assert "3 images" in hint(check, lambda a, b: (a.sum(), b.sum()))
+
+
+# -- scorecard --------------------------------------------------------------------------------
+
+
+def test_verdict():
+    def right(printed, ours, low, high, digits):
+        if abs(ours - printed) <= 0.5 * 10**-digits + 1e-9:
+            return "reproduced"
+        return "within interval" if low <= printed <= high else "differs"
+
+    check = exercises.check_verdict
+    assert check(right)
+    assert "as text" in hint(check, lambda *numbers: True)
+    assert "none of" in hint(check, lambda *numbers: "Reproduced")
+    assert "within interval" in hint(check, lambda p, o, low, high, d: right(p, o, 2, 1, d))
+    assert "reproduced, not" in hint(check, lambda p, o, low, high, d: right(p, o, low, high, 9))
+    assert "differs" in hint(check, lambda p, o, low, high, d: right(p, o, 0, 1e9, d))

@@ -1,6 +1,7 @@
 """The figures of the book: each draws what it was given."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from allm_utils import cnmc, figures, splits
@@ -148,3 +149,99 @@ def test_answers_draws_both_classes_in_every_panel():
         hem, all_ = (step.get_data().values for step in axis.patches)
         assert hem[place] == 50 and all_[place] == 100
     assert "in grey" in texts(figure) and "made" in texts(figure)
+
+
+def answers(n=200, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = (rng.random(n) < 0.6).astype(int)
+    return labels, np.clip(0.5 + 0.2 * (2 * labels - 1) + rng.normal(0, 0.2, n), 0, 1)
+
+
+def test_confusion_writes_counts_and_their_share_of_the_row():
+    counts = {"tp": 469, "fn": 12, "fp": 15, "tn": 211}
+    figure = figures.confusion({"one": counts, "two": dict.fromkeys(counts, 0)})
+    assert [axis.get_title() for axis in figure.axes] == ["one", "two"]
+    for word in ("469", "12", "15", "211", "97.5% of ALL", "93.4% of HEM", "called HEM"):
+        assert word in texts(figure)
+
+
+def test_roc_draws_the_corner_of_the_hard_answers():
+    labels, p_all = answers()
+    (axis,) = figures.roc({"one": (labels, p_all)}).axes
+    curve, corner, _ = axis.lines
+    sensitivity = np.mean(p_all[labels == 1] >= 0.5)
+    false_alarms = np.mean(p_all[labels == 0] >= 0.5)
+    np.testing.assert_allclose(corner.get_xydata()[1], (false_alarms, sensitivity))
+    for line in (curve, corner):
+        area = np.trapezoid(line.get_ydata(), line.get_xdata())
+        assert f"{area:.3f}" in line.get_label()
+
+
+def test_precision_recall_marks_the_share_of_all():
+    labels, p_all = answers()
+    figure = figures.precision_recall({"one": (labels, p_all), "two": answers(seed=1)})
+    (axis,) = figure.axes
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["one", "two"]
+    assert f"always ALL: {labels.mean():.2f}" in texts(figure)
+    assert axis.lines[0].get_linestyle() != axis.lines[2].get_linestyle()
+
+
+def test_right_by_subject_draws_one_bar_each():
+    labels, p_all = answers()
+    subject = np.where(labels == 1, "1", "H1") + (np.arange(200) % 3).astype(str).astype(object)
+    rows = pd.DataFrame({"subject": subject, "label": labels, "p_all": p_all})
+    (axis,) = figures.right_by_subject(rows, "made").axes
+    assert len(axis.patches) == 6 and axis.get_title() == "made"
+    names = [label.get_text() for label in axis.get_yticklabels()]
+    assert [name[0] == "H" for name in names] == [False] * 3 + [True] * 3
+    one = rows[rows["subject"] == names[0]]
+    share = 100 * np.mean((one["p_all"] >= 0.5) == (one["label"] == 1))
+    assert axis.patches[0].get_width() == pytest.approx(share)
+    assert f"n = {len(one)}" in texts(axis)
+
+
+def test_two_intervals_says_where_nothing_is_known():
+    limits = {"accuracy": (0.8, 0.95), "specificity": (0.7, 0.9)}
+    unknown = dict.fromkeys(limits, (np.nan, np.nan))
+    values = {"accuracy": 0.9, "specificity": 0.8}
+    figure = figures.two_intervals(values, limits, unknown, "made")
+    (axis,) = figure.axes
+    np.testing.assert_allclose(axis.lines[0].get_xdata(), (0.8, 0.95))
+    assert texts(figure).count("unknown: one subject") == 2
+    assert "unknown" not in texts(figures.two_intervals(values, limits, limits, "made"))
+
+
+def test_clipping_writes_both_means():
+    before = RNG.normal(0, 9, 1000)
+    parts = {"black": (before, before.clip(0)), "cell": (before + 60, before + 60)}
+    black, cell = figures.clipping(parts, 9).axes
+    assert f"{before.mean():.2f} → {before.clip(0).mean():.2f}" in black.get_title()
+    assert "cell" in cell.get_title() and "σ = 9" in cell.get_xlabel()
+
+
+def test_against_sigma_draws_values_and_bands():
+    lines = {
+        "sensitivity": {0: (0.9, 0.95, 0.97), 10: (0.92, 0.96, 0.99)},
+        "accuracy": {0: 0.9, 10: 0.8},
+    }
+    figure = figures.against_sigma({"one": lines, "two": lines}, (0.7, 1), "made")
+    assert [axis.get_title() for axis in figure.axes] == ["one", "two"]
+    sensitivity, accuracy = figure.axes[0].lines
+    np.testing.assert_allclose(sensitivity.get_ydata(), (0.95, 0.96))
+    np.testing.assert_allclose(accuracy.get_ydata(), (0.9, 0.8))
+    assert sensitivity.get_marker() != accuracy.get_marker()
+    band = figure.axes[0].collections[0].get_paths()[0].vertices
+    assert (band[:, 1].min(), band[:, 1].max()) == (0.9, 0.99)
+    assert {"sensitivity", "accuracy", "made"} <= set(texts(figure).split())
+
+
+def test_verdicts_stacks_them_and_writes_the_sum():
+    counts = pd.DataFrame(
+        {"reproduced": [3, 0], "not run yet": [1, 5]}, index=["Table 1", "Table 2"]
+    )
+    figure = figures.verdicts(counts)
+    (axis,) = figure.axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["Table 1", "Table 2"]
+    ends = [bar.get_x() + bar.get_width() for bar in axis.patches[-2:]]
+    assert ends == [4, 5]
+    assert {"differs", "comparable", "4", "5"} <= set(texts(figure).split())

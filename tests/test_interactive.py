@@ -53,3 +53,15 @@ def test_separable_stepper_holds_the_arrays():
     data = payload(page)
     assert data == {"image": image.tolist(), "kernel": kernel.tolist(), "mix": mix.tolist()}
     assert "http" not in page.data
+
+
+def test_threshold_slider_holds_sorted_probabilities():
+    answers = {"clean": ([0, 1, 0, 1], [0.4, 0.9, 0.1, 0.3]), "σ 10": ([1, 0], [0.5, 0.25])}
+    page = interactive.threshold_slider(answers, "made")
+    data = payload(page)
+    assert data["sets"] == [
+        {"name": "clean", "hem": [0.1, 0.4], "all": [0.3, 0.9]},
+        {"name": "σ 10", "hem": [0.25], "all": [0.5]},
+    ]
+    assert data["source"] == "made" and "http://www.w3.org/2000/svg" in page.data
+    assert page.data.count("http") == 1  # the name of SVG, which nothing fetches

@@ -489,12 +489,17 @@ class TestScorecard:
             assert card.loc[item]["verdict"] == "not run yet"
 
     @pytest.mark.parametrize(
-        ("accuracy", "verdict"), [(0.955, "reproduced"), (0.9, "differs"), (1, "differs")]
+        ("accuracy", "verdict", "note"),
+        [
+            (0.955, "reproduced", ""),
+            (0.9, "differs", "ours is lower"),
+            (1, "differs", "ours is higher"),
+        ],
     )
-    def test_verdict_of_accuracy(self, run, accuracy, verdict):
+    def test_verdict_of_accuracy(self, run, accuracy, verdict, note):
         card = records.scorecard([records.Record(*with_accuracy(run, accuracy))])
         row = card[card["item"].eq("fold 1, sigma 0, accuracy")].iloc[0]
-        assert row["verdict"] == verdict
+        assert (row["verdict"], row["note"]) == (verdict, note)
 
     def test_the_run_of_a_fold_is_not_chosen_by_its_score(self, run):
         others = []
@@ -530,6 +535,20 @@ class TestScorecard:
         assert row["Paper"] == "FC/s1, 11024×1000, 1×1×1024"
         assert row["Ours"] == "FC/s1, 1024×1000, 1×1×1024"
         assert row["Verdict"] == "differs: a misprint"
+
+
+def test_every_erratum_stands_beside_its_tables():
+    tables = [f"Table {number}" for number in range(1, 12)] + ["Text"]
+    found = {table: [erratum["where"] for erratum in records.errata(table)] for table in tables}
+    assert {where for wheres in found.values() for where in wheres} == {
+        erratum["where"] for erratum in paper.ERRATA
+    }
+    assert "Tables 7 and 8, sigma 0" in found["Table 8"]
+    assert "Tables 7 and 8, sigma 0" not in found["Table 6"]
+    assert {"Tables 6-8", "Tables 6-8 and Fig. 4"} <= set(found["Table 7"])
+    assert "Abstract and Table 10" in found["Table 10"]
+    assert "Abstract and Table 10" not in found["Text"]
+    assert "Sections 4.1 and 4.3" in found["Text"]
 
 
 def with_accuracy(run, accuracy):
