@@ -38,7 +38,7 @@ def reading(lab, name):
 
 
 def test_noise_lab_clips_at_black(lab):
-    assert "made" in lab.locator("figcaption").inner_text()
+    assert "made" in lab.locator(".name").inner_text()
     assert reading(lab, "sigma_out") == 9
     assert reading(lab, "background") == pytest.approx(9 / np.sqrt(2 * np.pi), abs=0.2)
     assert reading(lab, "above") == pytest.approx(48, abs=2)
