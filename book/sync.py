@@ -12,7 +12,7 @@ import jupytext
 import nbformat
 import yaml
 
-from allm_utils import records
+from allm_utils import paper, records
 
 ROOT = Path(__file__).resolve().parents[1]
 CELL = re.compile(r"^(?=# %%)", re.MULTILINE)
@@ -87,6 +87,18 @@ def headline(runs):
     return "\n".join(["", *lines, "", ""])
 
 
+ERRATA = re.compile(r"(<!-- errata.*?-->\n).*?(<!-- end)", re.DOTALL)
+
+
+def errata():
+    """Return the paper's errata as a numbered Markdown list."""
+    entries = [
+        f"{number}. **{one['where']}.** {one['finding']}\n\n   *Our reading:* {one['reading']}"
+        for number, one in enumerate(paper.ERRATA, start=1)
+    ]
+    return "\n" + "\n\n".join(entries) + "\n\n"
+
+
 def regenerate(root=ROOT):
     """Return what every file that is made, or partly made, should hold, by path."""
     files = {}
@@ -97,6 +109,8 @@ def regenerate(root=ROOT):
     table = headline(records.load_all(root / "results"))
     for path in (root / "README.md", root / "book" / "index.md"):
         files[path] = HEADLINE.sub(rf"\g<1>{table}\2", path.read_text(encoding="utf-8"))
+    path = root / "book" / "errata.md"
+    files[path] = ERRATA.sub(rf"\g<1>{errata()}\2", path.read_text(encoding="utf-8"))
     return files
 
 

@@ -11,6 +11,8 @@ import nbformat
 import pytest
 import yaml
 
+from allm_utils import paper
+
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 TEXTS = sorted((ROOT / "notebooks").glob("*.py"))
@@ -235,3 +237,10 @@ def test_package_imports_keras_and_not_tensorflow():
     for path in (ROOT / "allm_utils").glob("*.py"):
         if path.name not in ("export.py", "training.py"):
             assert not re.search(r"^\s*(?:import|from) tensorflow", path.read_text(), re.M), path
+
+
+def test_errata_page_holds_every_entry():
+    page = (ROOT / "book" / "errata.md").read_text(encoding="utf-8")
+    assert len(paper.ERRATA) > 30
+    for entry in paper.ERRATA:
+        assert entry["finding"] in page and entry["reading"] in page

@@ -1,0 +1,129 @@
+from pathlib import Path
+
+import pytest
+
+from allm_utils import profile
+from allm_utils.errors import ConfigError
+
+VARIABLES = ("ALLM_PROFILE", "ALLM_DATA", "ALLM_WORK", "ALLM_WEIGHTS")
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """Pretend that there is a GPU, or that there is none."""
+
+    def pretend(there):
+        monkeypatch.setattr(profile, "has_gpu", lambda: there)
+
+    pretend(False)
+    return pretend
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch):
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_nothing_set_is_smoke(gpu):
+    chosen = profile.current()
+    assert chosen.name == "smoke"
+    assert (chosen.data, chosen.weights) == (None, None)
+    assert chosen.bn_momentum == 0.9
+    assert chosen.image_size < 224 and chosen.alpha < 1 and chosen.epochs < 100
+
+
+def test_full_is_the_paper():
+    full = profile.FULL
+    assert (full.image_size, full.alpha, full.epochs, full.batch_size) == (224, 1.0, 100, 16)
+    assert (full.learning_rate, full.weights) == (1e-3, "imagenet")
+
+
+@pytest.mark.parametrize(
+    ("with_gpu", "with_data", "name"),
+    [
+        (True, True, "full"),
+        (True, False, "smoke"),
+        (False, True, "smoke"),
+        (False, False, "smoke"),
+    ],
+)
+def test_full_needs_both_a_gpu_and_the_data(gpu, monkeypatch, tmp_path, with_gpu, with_data, name):
+    gpu(with_gpu)
+    if with_data:
+        monkeypatch.setenv("ALLM_DATA", str(tmp_path))
+    chosen = profile.current()
+    assert chosen.name == name
+    assert chosen.data == (tmp_path if with_data else None)
+
+
+def test_the_variable_decides_over_the_machine(gpu, monkeypatch, tmp_path):
+    monkeypatch.setenv("ALLM_PROFILE", "full")
+    assert profile.current().name == "full"
+    gpu(True)
+    monkeypatch.setenv("ALLM_PROFILE", "smoke")
+    monkeypatch.setenv("ALLM_DATA", str(tmp_path))
+    assert profile.current().name == "smoke"
+
+
+def test_empty_variables_are_as_good_as_none(gpu, monkeypatch):
+    for name in VARIABLES:
+        monkeypatch.setenv(name, "")
+    assert profile.current().name == "smoke"
+    assert profile.current().data is None
+
+
+def test_weights_of_ones_own_are_for_full_only(gpu, monkeypatch):
+    monkeypatch.setenv("ALLM_WEIGHTS", "mine.h5")
+    assert profile.current().weights is None
+    monkeypatch.setenv("ALLM_PROFILE", "full")
+    assert profile.current().weights == "mine.h5"
+
+
+def test_work_is_absolute(gpu, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert profile.current().work == tmp_path / "work"
+    monkeypatch.setenv("ALLM_WORK", "elsewhere")
+    assert profile.current().work == tmp_path / "elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("ALLM_PROFILE", "huge"), ("ALLM_DATA", "no/such/folder")]
+)
+def test_wrong_settings_are_one_line(gpu, monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError) as caught:
+        profile.current()
+    assert f"{name}={value}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_banner_says_that_the_cells_are_made(gpu, capsys):
+    assert profile.banner() == profile.current()
+    shown = capsys.readouterr().out
+    assert "Profile smoke" in shown
+    assert "SYNTHETIC" in shown and "REAL" not in shown
+    assert "allm data download" in shown
+
+
+def test_banner_says_that_the_cells_are_real(gpu, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("ALLM_DATA", str(tmp_path))
+    profile.banner()
+    shown = capsys.readouterr().out
+    assert "REAL" in shown and "SYNTHETIC" not in shown
+
+
+def test_banner_names_an_idle_gpu(gpu, capsys):
+    gpu(True)
+    profile.banner()
+    assert "A GPU is here" in capsys.readouterr().out
+
+
+def test_only_profile_and_cli_read_the_environment():
+    package = Path(profile.__file__).parent
+    readers = {
+        path.name
+        for path in package.glob("*.py")
+        if "os.environ" in path.read_text(encoding="utf-8") or "getenv" in path.read_text("utf-8")
+    }
+    assert readers <= {"profile.py", "cli.py"}
