@@ -25,7 +25,7 @@
 # >
 # > **Before you start:** Python and a little pandas. No biology is assumed.
 # >
-# > **Run time:** about 30 s on two CPU cores (smoke profile); GPU: not needed.
+# > **Run time:** about 20 s on two CPU cores (smoke profile); GPU: not needed.
 
 # %% tags=["colab", "remove-cell"]
 import sys

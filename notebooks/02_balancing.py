@@ -25,7 +25,7 @@
 # >
 # > **Before you start:** [The data set](01_dataset.ipynb).
 # >
-# > **Run time:** about 30 s on two CPU cores (smoke profile); GPU: not needed.
+# > **Run time:** about 20 s on two CPU cores (smoke profile); GPU: not needed.
 
 # %% tags=["colab", "remove-cell"]
 import sys
