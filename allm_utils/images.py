@@ -1,6 +1,6 @@
-"""From files to one array: read, centre-crop, resize, and keep the result in a memory-mapped cache.
+"""From files to one array: read, crop, resize, and keep the result in a memory-mapped cache.
 
-A picture is ``uint8 (H, W, 3)`` RGB in [0, 255] from here on; the model's own first layer scales it.
+A picture is ``uint8 (H, W, 3)`` RGB in [0, 255] from here on; the model's first layer scales it.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ import pandas as pd
 from PIL import Image, UnidentifiedImageError
 from tqdm.auto import tqdm
 
-from .errors import AllmError, ConfigError, DataError, ImageError
+from .errors import ConfigError, DataError, ImageError
 
 CROP = 300
 """Side of the centre crop in pixels. 224 would cut half of the cells; 300 keeps 94 % whole."""
@@ -86,7 +86,7 @@ def read(path: str | os.PathLike) -> np.ndarray:
 
 
 def centre_crop(image: np.ndarray, crop: int = CROP) -> np.ndarray:
-    """Cut the central ``crop`` x ``crop`` square out of ``image`` ``(H, W, 3)``; a view, not a copy.
+    """Cut the central ``crop`` x ``crop`` square out of ``image`` ``(H, W, 3)``; a view, no copy.
 
     Raises
     ------
@@ -135,7 +135,8 @@ def _write_atomically(path: Path, write) -> None:
     """Let ``write(temporary_path)`` fill a file, then move it into place in one step."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        prefix = f".{path.name}."
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=".part")
         os.close(handle)
     except OSError as error:
         raise DataError(
@@ -146,7 +147,8 @@ def _write_atomically(path: Path, write) -> None:
         os.replace(temporary, path)
     except OSError as error:
         raise DataError(
-            f"{path}: cannot write the cache ({error.strerror}); free some space or choose another folder"
+            f"{path}: cannot write the cache ({error.strerror}); "
+            "free some space or choose another folder"
         ) from None
     finally:
         with contextlib.suppress(FileNotFoundError):
@@ -232,9 +234,9 @@ def fingerprint(source: pd.DataFrame | Iterable, cache: str | os.PathLike) -> st
 
 def load(
     source: pd.DataFrame | Iterable,
-    size: int = SIZE,
-    crop: int = CROP,
-    cache: str | os.PathLike = "cache",
+    size: int,
+    crop: int,
+    cache: str | os.PathLike,
     progress: bool = True,
 ) -> np.ndarray:
     """Prepare many pictures once, and open them in milliseconds ever after.
@@ -279,9 +281,10 @@ def load(
         def build(part: Path) -> None:
             shape = (len(paths), size, size, 3)
             array = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
-            # ask for the space now: a full disk must be an error here, not a crash at a later page
-            with open(part, "r+b") as file:
-                os.posix_fallocate(file.fileno(), 0, part.stat().st_size)
+            if hasattr(os, "posix_fallocate"):
+                # ask for the space now: a full disk is an error here, but a crash at a later page
+                with open(part, "r+b") as file:
+                    os.posix_fallocate(file.fileno(), 0, part.stat().st_size)
             pictures = _in_threads(
                 lambda path: prepare(path, size, crop), paths, "reading", progress
             )
@@ -293,4 +296,6 @@ def load(
     try:
         return np.load(target, mmap_mode="r")
     except (OSError, ValueError) as error:
-        raise AllmError(f"{target}: not a readable cache ({error}); delete it and run again") from None
+        raise DataError(
+            f"{target}: not a readable cache ({error}); delete it and run again"
+        ) from None

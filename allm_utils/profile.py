@@ -9,6 +9,7 @@ Only this module and the command line read the environment:
 """
 
 import os
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -81,6 +82,8 @@ FULL = Profile(
 
 def has_gpu() -> bool:
     """Whether Keras' backend sees a GPU."""
+    if not (shutil.which("nvidia-smi") or shutil.which("rocm-smi")):
+        return False  # no driver, so no need for the seconds that a backend takes to load
     import keras
 
     if keras.backend.backend() == "torch":
@@ -119,7 +122,7 @@ def banner() -> Profile:
     """Print what this run is, in words no reader can miss, and return the profile."""
     profile = current()
     if profile.data:
-        cells = f"REAL cells: C-NMC 2019 in {profile.data}"
+        cells = "REAL cells: C-NMC 2019"
     else:
         cells = "SYNTHETIC cells: drawn by this package, not taken from any patient"
     print(f"Profile {profile.name}: {profile.image_size} px, width x{profile.alpha}, "

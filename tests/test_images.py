@@ -426,7 +426,7 @@ def test_real_cells_are_dark_on_exact_black(shared, tmp_path):
         members = [m for m in archive if m.name.endswith(".webp")][::20]
         archive.extractall(tmp_path, members, filter="data")
     paths = sorted(tmp_path.rglob("*.webp"))
-    loaded = images.load(paths, cache=tmp_path / "cache", progress=False)
+    loaded = images.load(paths, 224, 300, tmp_path / "cache", progress=False)
     assert loaded.shape == (len(members), 224, 224, 3)
     assert (loaded == 0).all(axis=3).mean() > 0.5  # the background is exact black
     assert 100 < loaded.max() < 200  # C-NMC is dark
