@@ -35,8 +35,7 @@ if "google.colab" in sys.modules:  # installs the package, and nothing that Cola
 
     get_ipython().run_line_magic(
         "pip",
-        "install -q --no-deps imaug==0.4.3 "
-        "git+https://github.com/allm-book/allm@main",
+        "install -q --no-deps imaug==0.4.3 git+https://github.com/allm-book/allm@main",
     )
 
 # %% tags=["setup"]
@@ -84,8 +83,9 @@ source = "synthetic cells" if synthetic.is_synthetic(root) else "C-NMC 2019"
 # healthy cell into a leukemic one.
 #
 # The important words are *do not change the answer*. That is a claim about biology, not about
-# programming, and each step has to earn it. Two of the paper's steps deserve a second look, and get
-# one below: the zoom, because size is a cue, and the brightness, because it works in one direction.
+# programming, and each step has to earn it. Some of the paper's steps deserve a second look, and get
+# one below: the zoom, because size is a cue, the shift, because it meets the edge of the picture, and the
+# brightness, because it works in one direction.
 #
 # Section 3.3 of the paper lists what is done to the training pictures, in two sentences:
 
@@ -287,9 +287,8 @@ def cut(pictures):
 
 plain = augment.Recipe(clean_share=1, brightness=(1, 1))
 moved = augment.Augmenter(plain)(cells, rng)
-print(
-    f"cells cut by the edge: {cut(cells):.0%} at test, {cut(moved):.0%} in training ({source})"
-)
+print(f"cells cut by the edge ({source}):")
+print(f"{cut(cells):.0%} at test, {cut(moved):.0%} in training")
 
 # %% [markdown]
 # For a cut cell, size and outline are no longer to be seen. That is the price of the narrow crop; a wider

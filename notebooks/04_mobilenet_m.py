@@ -36,8 +36,7 @@ if "google.colab" in sys.modules:  # installs the package, and nothing that Cola
 
     get_ipython().run_line_magic(
         "pip",
-        "install -q --no-deps imaug==0.4.3 "
-        "git+https://github.com/allm-book/allm@main",
+        "install -q --no-deps imaug==0.4.3 git+https://github.com/allm-book/allm@main",
     )
 
 # %% tags=["setup"]
@@ -123,7 +122,7 @@ figures.cells([cell, *looks, *mixes], titles, 3, 2, source=source)
 
 # %%
 def windows(maps, size):
-    """All size x size windows of maps (H, W, M): (H - size + 1, W - size + 1, M, size, size)."""
+    """All windows of maps (H, W, M), as an array (H', W', M, size, size)."""
     return np.lib.stride_tricks.sliding_window_view(maps, (size, size), axis=(0, 1))
 
 
