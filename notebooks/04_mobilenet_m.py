@@ -603,9 +603,7 @@ except errors.WeightsError as error:
 # This run uses:
 
 # %%
-print(
-    f"profile {run.name}: weights={run.weights!r}, width {run.alpha}, {run.image_size} px"
-)
+print(f"profile {run.name}: weights={run.weights!r}")
 
 # %% [markdown]
 # The **smoke** profile of the published book asks for `weights=None` in so many words, so that the book
