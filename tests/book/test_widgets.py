@@ -1,9 +1,9 @@
-"""The widgets of chapters 3 and 4 by themselves, dragged by keyboard, without a network."""
+"""The widgets of chapters 3, 4 and 6 by themselves, dragged by keyboard, without a network."""
 
 import numpy as np
 import pytest
 
-from allm_utils import interactive
+from allm_utils import evaluation, interactive
 
 pytestmark = pytest.mark.needs("chromium")
 
@@ -93,3 +93,38 @@ def test_widgets_fit_a_phone(show, lab):
     ones = np.ones((5, 5, 2), int)
     for page in (lab, show(interactive.separable_stepper(ones, ones[:3, :3], ones[0, :2]))):
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_threshold_slider_counts_what_evaluation_does(show):
+    rng = np.random.default_rng(2)
+    labels = (rng.random(300) < 0.6).astype(int)
+    p_all = 1 / (1 + np.exp(-(rng.normal(0, 2, 300) + 3 * (2 * labels - 1))))
+    noisy = 1 - p_all / 2
+    page = show(interactive.threshold_slider({"a": (labels, p_all), "b": (labels, noisy)}, "made"))
+    slider = page.get_by_label("Call a cell ALL")
+    assert "made" in page.locator("p").inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+    def check(p_all):
+        threshold = 1 / (1 + np.exp(-float(slider.input_value())))
+        found = evaluation.metrics(labels, p_all.round(6), threshold)
+        shown = {
+            cell.get_attribute("data-value"): cell.inner_text()
+            for cell in page.locator("[data-value]").all()
+        }
+        for name in ("tp", "fn", "fp", "tn"):
+            assert int(shown[name]) == found[name], (name, threshold)
+        for name, key in (("accuracy", "accuracy"), ("balanced", "balanced_accuracy")):
+            assert shown[name] == f"{100 * found[key]:.1f} %"
+        assert shown["macro"] == f"{found['f1_macro']:.3f}"
+        assert f"{found['fn']} leukemic cells are missed" in page.locator("p").inner_text()
+
+    check(p_all)
+    for _ in range(7):
+        slider.press("ArrowLeft")
+    check(p_all)
+    slider.press("Home")
+    check(p_all)
+    page.get_by_label("b", exact=True).check()
+    slider.press("End")
+    check(noisy)
