@@ -240,11 +240,11 @@ figures.cells(changed, list(steps), 5, 2, source=source)
 # | the paper | read as | by |
 # |---|---|---|
 # | rotation of 45 degrees | an angle from −45° to 45°, all equally likely | the meaning in Keras |
-# | width and height shift 0.1 | up to 10 % either way, drawn for each axis | 〃 |
-# | shear range 3 | −3° to 3° | 〃 (degrees, not radians) |
-# | zoom range 0.8 to 1 | drawn for **each axis**; below 1 the cell **grows**, up to 1.25 times | 〃 |
+# | width and height shift 0.1 | up to 10 % either way, drawn for each axis | the same |
+# | shear range 3 | −3° to 3° | the same (degrees, not radians) |
+# | zoom range 0.8 to 1 | drawn for **each axis**; below 1 the cell **grows**, up to 1.25 times | the same |
 # | brightness 0.4 to 0.8 | a factor on every value | Keras since 2.10 |
-# | horizontal flip | with probability one half | 〃 |
+# | horizontal flip | with probability one half | the same |
 # | what a turn uncovers | black, like the background | our choice: Keras would smear the edge |
 #
 # "The meaning in Keras" is that of its `ImageDataGenerator`, whose argument names the paper uses. All of
