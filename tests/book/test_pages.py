@@ -138,11 +138,13 @@ def test_chapter_opens_in_colab(visit, chapter):
 
 def test_figures_are_numbered_and_the_install_cell_is_hidden(visit, chapter):
     page = visit(chapter)
-    figures = page.locator("article .cell_output figure")
+    figures = page.locator("article figure[id^=fig-]")
     assert figures.count() > 0
     for figure in figures.all():
         assert figure.locator(".caption-number").inner_text().startswith("Fig. ")
         assert len(figure.locator(".caption-text").inner_text()) > 10
+    plots = page.locator("article .cell_output img[src*='_images/']")
+    assert plots.count() == figures.locator("img").count()
     assert "google.colab" not in page.locator("article").inner_text()
 
 
