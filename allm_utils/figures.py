@@ -396,10 +396,9 @@ def confusion(matrices):
         for row, (name, pair) in enumerate(zip(("ALL", "HEM"), rows, strict=True)):
             for column, count in enumerate(pair):
                 share = count / max(sum(pair), 1)
-                box = {"color": COLOURS[name], "alpha": 0.1 + 0.8 * share, "linewidth": 0}
+                box = {"color": COLOURS[name], "alpha": 0.08 + 0.5 * share, "linewidth": 0}
                 axis.fill_between((column, column + 1), row, row + 1, **box)
-                colour = "white" if share > 0.6 else "black"
-                place = {"ha": "center", "va": "center", "color": colour}
+                place = {"ha": "center", "va": "center"}
                 axis.text(column + 0.5, row + 0.42, f"{count:,}", fontsize=15, **place)
                 axis.text(column + 0.5, row + 0.68, f"{share:.1%} of {name}", fontsize=9, **place)
         axis.axhline(1, color="white", linewidth=2)
@@ -466,12 +465,14 @@ def precision_recall(answers):
     """
     figure = Figure(figsize=(6.4, 3.4), layout="constrained")
     axis = figure.subplots()
-    for (title, (labels, p_all)), (colour, style) in zip(answers.items(), _LINES, strict=False):
+    for i, (title, (labels, p_all)) in enumerate(answers.items()):
+        colour, style = _LINES[i]
         precision, recall, _ = precision_recall_curve(labels, p_all)
         axis.plot(recall, precision, style, color=colour, linewidth=1.8, label=title)
         share = np.mean(labels)
         axis.axhline(share, color=colour, linewidth=0.8, linestyle=(0, (1, 3)))
-        axis.text(0.01, share + 0.01, f"always ALL: {share:.2f}", color=colour, fontsize=9)
+        place = 0.01 + 0.25 * i, share + 0.01  # side by side: the shares may be equal
+        axis.text(*place, f"always ALL: {share:.2f}", color=colour, fontsize=9)
     axis.set(xlim=(0, 1.01), ylim=(0.4, 1.02))
     axis.set_xlabel("recall of ALL (sensitivity)")
     axis.set_ylabel("precision of ALL")
@@ -861,7 +862,7 @@ def cross_entropy():
         axis.plot(share, loss, "o", color="#CC79A7", markeredgecolor="black", markersize=8)
         align = "right" if share > 0.9 else "left"
         axis.annotate(
-            f"{text}: {loss:.2f}", (share, loss), (0, 10), textcoords="offset points",
+            f"{text}: {loss:.2f}", (share, loss), (0, 14), textcoords="offset points",
             ha=align, fontsize=10,
         )  # fmt: skip
     axis.set_xlabel("probability that the model gives the true class")
@@ -1001,12 +1002,12 @@ def memory(marks):
     figure = Figure(figsize=(6.4, 3.2), layout="constrained")
     axis = figure.subplots()
     steps = np.unique(np.logspace(0, 3.5, 200).astype(int))
-    for momentum, style, colour in ((0.9, "-", "#332288"), (0.99, "--", "#AA4499")):
+    for momentum, style, colour, place in (
+        (0.9, "-", "#332288", (1.15, 40)),
+        (0.99, "--", "#AA4499", (15, 60)),
+    ):
         axis.plot(steps, 100 * momentum**steps, style, color=colour, linewidth=2)
-        half = np.log(0.5) / np.log(momentum)
-        axis.annotate(
-            f"momentum {momentum}", (half, 50), (8, 4), textcoords="offset points", fontsize=10
-        )
+        axis.text(*place, f"momentum {momentum}", color=colour, fontsize=10)
     for row, (name, n) in enumerate(marks.items()):
         axis.axvline(n, color="#666666", linewidth=1, linestyle=":")
         axis.text(n * 1.04, 92 - 9 * row, f"{name}: {n} steps", fontsize=9)

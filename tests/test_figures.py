@@ -245,3 +245,59 @@ def test_verdicts_stacks_them_and_writes_the_sum():
     ends = [bar.get_x() + bar.get_width() for bar in axis.patches[-2:]]
     assert ends == [4, 5]
     assert {"differs", "comparable", "4", "5"} <= set(texts(figure).split())
+
+
+def test_cross_entropy_marks_doubt_and_certainty():
+    words = texts(figures.cross_entropy())
+    assert "sure and wrong: 3.00" in words and "no idea: 0.69" in words
+
+
+def test_descent_draws_a_panel_for_each_path():
+    path = np.array([[-1.0, 1.0], [0.0, 0.5], [0.0, 0.0]])
+    figure = figures.descent(lambda x, y: x**2 + y**2, {"slow": path, "fast": path[::-1]})
+    assert [axis.get_title().split("\n") for axis in figure.axes] == [
+        ["slow", "loss 0.000"],
+        ["fast", "loss 2.000"],
+    ]
+
+
+def test_patience_marks_the_best_epoch_and_the_stop():
+    figure = figures.patience([0.5, 0.3, 0.4], [1e-3, 1e-3, 1e-4], best=2)
+    top, bottom = figure.axes
+    assert top.lines[1].get_xdata()[0] == 2 and top.lines[2].get_xdata()[0] == 3
+    assert bottom.get_yscale() == "log" and "stop" in texts(figure)
+
+
+def test_curves_marks_the_weights_kept_and_the_fall_of_the_rate():
+    history = {
+        "loss": [1.0, 0.8, 0.7],
+        "val_loss": [0.9, 0.7, 0.8],
+        "accuracy": [0.6, 0.7, 0.8],
+        "val_accuracy": [0.6, 0.8, 0.7],
+        "learning_rate": [1e-3, 1e-3, 1e-4],
+    }
+    figure = figures.curves({"mine": (history, 1), "real": None})
+    assert len(figure.axes) == 4
+    loss = figure.axes[0]
+    assert loss.get_title() == "mine" and figure.axes[1].get_title() == "real"
+    training, validation, star, fall = loss.lines
+    assert list(training.get_ydata()) == history["loss"]
+    assert list(validation.get_ydata()) == history["val_loss"]
+    assert (star.get_xdata()[0], star.get_ydata()[0]) == (2, 0.7)
+    assert fall.get_xdata()[0] == 2.5
+    assert texts(figure).count("no record yet") == 2
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "training",
+        "validation",
+        "weights kept",
+    ]
+
+
+def test_memory_halves_as_the_momentum_says():
+    axis = figures.memory({"an epoch": 50}).axes[0]
+    fast, slow, mark = axis.lines
+    steps, share = fast.get_xdata(), fast.get_ydata()
+    assert share[steps == 10] == pytest.approx(100 * 0.9**10)
+    assert slow.get_ydata()[-1] < 0.1
+    assert mark.get_xdata()[0] == 50
+    assert "an epoch: 50 steps" in texts(axis.figure)
