@@ -23,10 +23,8 @@ import sys
 if "google.colab" in sys.modules:  # installs the package, and nothing that Colab has
     from IPython import get_ipython
 
-    get_ipython().run_line_magic(
-        "pip",
-        "install -q --no-deps imaug=={imaug} git+{url}@{branch}",
-    )
+    packages = "imaug=={imaug} git+{url}@{branch}"
+    get_ipython().run_line_magic("pip", "install -q --no-deps " + packages)
 
 """
 

@@ -34,11 +34,8 @@ import sys
 if "google.colab" in sys.modules:  # installs the package, and nothing that Colab has
     from IPython import get_ipython
 
-    get_ipython().run_line_magic(
-        "pip",
-        "install -q --no-deps imaug==0.4.3 "
-        "git+https://github.com/allm-book/allm@main",
-    )
+    packages = "imaug==0.4.3 git+https://github.com/allm-book/allm@main"
+    get_ipython().run_line_magic("pip", "install -q --no-deps " + packages)
 
 # %% tags=["setup"]
 import json

@@ -27,7 +27,7 @@
 # > **Before you start:** [Training](05_training.ipynb), or any classifier that answers with a
 # > probability.
 # >
-# > **Run time:** about 25 s on two CPU cores (smoke profile); GPU: not needed.
+# > **Run time:** about 15 s on two CPU cores (smoke profile); GPU: not needed.
 
 # %% tags=["colab", "remove-cell"]
 import sys
@@ -35,10 +35,8 @@ import sys
 if "google.colab" in sys.modules:  # installs the package, and nothing that Colab has
     from IPython import get_ipython
 
-    get_ipython().run_line_magic(
-        "pip",
-        "install -q --no-deps imaug==0.4.3 git+https://github.com/allm-book/allm@main",
-    )
+    packages = "imaug==0.4.3 git+https://github.com/allm-book/allm@main"
+    get_ipython().run_line_magic("pip", "install -q --no-deps " + packages)
 
 # %% tags=["setup"]
 import numpy as np

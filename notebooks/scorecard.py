@@ -23,7 +23,7 @@
 # >
 # > **Before you start:** [Evaluation](06_evaluation.ipynb) explains the metrics and the intervals.
 # >
-# > **Run time:** about 15 s on two CPU cores; GPU: not needed.
+# > **Run time:** about 10 s on two CPU cores; GPU: not needed.
 
 # %% tags=["colab", "remove-cell"]
 import sys
@@ -31,10 +31,8 @@ import sys
 if "google.colab" in sys.modules:  # installs the package, and nothing that Colab has
     from IPython import get_ipython
 
-    get_ipython().run_line_magic(
-        "pip",
-        "install -q --no-deps imaug==0.4.3 git+https://github.com/allm-book/allm@main",
-    )
+    packages = "imaug==0.4.3 git+https://github.com/allm-book/allm@main"
+    get_ipython().run_line_magic("pip", "install -q --no-deps " + packages)
 
 # %% tags=["setup"]
 from pathlib import Path
