@@ -32,7 +32,8 @@ comma := ,
 # the versions or the profile change; and a failed build leaves no pages behind, because a second
 # one would skip the pages that it has and so turn green.
 book: .venv/.book
-	@key=$$( { cat $$(find allm_utils results constraints.txt _config.yml book/_ext -type f ! -name '*.pyc' | LC_ALL=C sort); \
+	@key=$$( { find allm_utils results constraints.txt _config.yml book/_ext -type f ! -name '*.pyc' \
+	    -exec cksum {} + | LC_ALL=C sort; \
 	  echo "$$ALLM_PROFILE $$ALLM_DATA $$ALLM_WEIGHTS $$KERAS_BACKEND"; } | cksum); \
 	  mkdir -p _build; \
 	  test "$$key" = "$$(cat _build/.key 2>/dev/null)" || rm -rf _build/.jupyter_cache _build/.doctrees _build/html; \
