@@ -471,8 +471,8 @@ def precision_recall(answers):
         axis.plot(recall, precision, style, color=colour, linewidth=1.8, label=title)
         share = np.mean(labels)
         axis.axhline(share, color=colour, linewidth=0.8, linestyle=(0, (1, 3)))
-        place = 0.01 + 0.25 * i, share + 0.01  # side by side: the shares may be equal
-        axis.text(*place, f"always ALL: {share:.2f}", color=colour, fontsize=9)
+        place = 0.01 + 0.25 * i, share - 0.01  # side by side: the shares may be equal
+        axis.text(*place, f"always ALL: {share:.2f}", color=colour, fontsize=9, va="top")
     axis.set(xlim=(0, 1.01), ylim=(0.4, 1.02))
     axis.set_xlabel("recall of ALL (sensitivity)")
     axis.set_ylabel("precision of ALL")

@@ -39,6 +39,8 @@ if "google.colab" in sys.modules:  # installs the package, and nothing that Cola
     get_ipython().run_line_magic("pip", "install -q --no-deps " + packages)
 
 # %% tags=["setup"]
+import textwrap
+
 import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
@@ -534,7 +536,7 @@ for fold in range(3):
     for name in ("roc_auc", "sensitivity", "specificity"):
         low, high = limits[name]
         print(f"  {name}: {metrics[name]:.3f} (by subject {low:.3f} to {high:.3f})")
-    print("  note:", again.data["note"])
+    print(textwrap.indent(textwrap.fill(again.data["note"], 76), "  "))
 
 # %%
 ran = clean[clean["Ours"] != "not run yet"]
