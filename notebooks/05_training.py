@@ -160,11 +160,11 @@ def adam(rate, steps=30):
 
 paths = {f"rate {rate}": adam(rate) for rate in (0.005, 0.1, 1.0)}
 
-# %% mystnb={"figure": {"name": "fig-training-descent", "caption": "Thirty steps of Adam from the same start (square) with three learning rates; the star is where they end. A made valley, no data."}, "image": {"alt": "Three contour plots of a valley. With rate 0.005 the path ends close to the start, with 0.1 near the bottom, with 1.0 it jumps from side to side."}}
+# %% mystnb={"figure": {"name": "fig-training-descent", "caption": "Thirty steps of Adam from the same start (square) with three learning rates; the star is where they end. A made valley, no data."}, "image": {"alt": "Three contour plots of a valley. With rate 0.005 the path ends close to the start, with 0.1 near the bottom, with 1.0 it overshoots and circles around the bottom."}}
 figures.descent(valley, paths)
 
 # %% [markdown]
-# Too small, and thirty steps lead nowhere. Too large, and the path jumps across the valley. In a real network
+# Too small, and thirty steps lead nowhere. Too large, and the path overshoots and circles. In a real network
 # the best rate also changes on the way: large steps first, small ones near the bottom. Hence Table 5's
 # "0.001 **to** 0.000001".
 #
@@ -509,7 +509,8 @@ for fold, table in printed.items():
         row |= {"95 %": f"{low:.3f} to {high:.3f}", "record": record.id}
     rows.append(pd.Series(row, name=f"fold {fold}"))
 columns = ["paper", "ours, real", "95 %", "record"]
-pd.DataFrame(rows).reindex(columns=columns).fillna("not run yet")
+table = pd.DataFrame(rows).reindex(columns=columns)
+table.fillna({"ours, real": "not run yet"}).fillna("")
 
 # %% [markdown]
 # And this run, on its own, because it is of another kind:
