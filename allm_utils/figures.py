@@ -1004,7 +1004,7 @@ def memory(marks):
     steps = np.unique(np.logspace(0, 3.5, 200).astype(int))
     for momentum, style, colour, place in (
         (0.9, "-", "#332288", (1.15, 40)),
-        (0.99, "--", "#AA4499", (15, 60)),
+        (0.99, "--", "#AA4499", (15, 35)),
     ):
         axis.plot(steps, 100 * momentum**steps, style, color=colour, linewidth=2)
         axis.text(*place, f"momentum {momentum}", color=colour, fontsize=10)

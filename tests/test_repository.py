@@ -158,6 +158,25 @@ def test_repository_address_stands_in_one_place():
             assert address not in path.read_text(encoding="utf-8"), path
 
 
+def test_headline_sets_unseen_patients_apart():
+    class Run:
+        data = {"experiment": "mobilenet_m", "protocol": "cross-fold", "folds": [0, 1]}
+
+        def metrics(self):
+            return {"accuracy": 0.8, "balanced_accuracy": 0.75}
+
+        def intervals(self, by):
+            assert by == "subject"
+            return {"accuracy": (0.7, 0.9), "balanced_accuracy": (0.6, 0.85)}
+
+    rows = list(sync.never_met(Run()))
+    assert rows[0] == (
+        "| Patients never met, trained on fold 0, tested on fold 1: accuracy, clean images "
+        "| not reported | 0.800 | 0.700 to 0.900, by patient |"
+    )
+    assert "balanced accuracy" in rows[1] and "0.750" in rows[1]
+
+
 def test_headline_shows_recorded_runs_only():
     assert "No run on the real cells is recorded yet." in sync.headline([])
     for run in (runs := sync.records.load_all(ROOT / "results")):
