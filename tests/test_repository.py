@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -159,17 +160,14 @@ def test_repository_address_stands_in_one_place():
 
 
 def test_headline_sets_unseen_patients_apart():
-    class Run:
-        data = {"experiment": "mobilenet_m", "protocol": "cross-fold", "folds": [0, 1]}
-
-        def metrics(self):
-            return {"accuracy": 0.8, "balanced_accuracy": 0.75}
-
-        def intervals(self, by):
-            assert by == "subject"
-            return {"accuracy": (0.7, 0.9), "balanced_accuracy": (0.6, 0.85)}
-
-    rows = list(sync.never_met(Run()))
+    values = {"accuracy": 0.8, "balanced_accuracy": 0.75}
+    limits = {"accuracy": (0.7, 0.9), "balanced_accuracy": (0.6, 0.85)}
+    run = SimpleNamespace(
+        data={"experiment": "mobilenet_m", "protocol": "cross-fold", "folds": [0, 1]},
+        metrics=lambda: values,
+        intervals=lambda by: limits if by == "subject" else None,
+    )
+    rows = list(sync.never_met(run))
     assert rows[0] == (
         "| Patients never met, trained on fold 0, tested on fold 1: accuracy, clean images "
         "| not reported | 0.800 | 0.700 to 0.900, by patient |"
