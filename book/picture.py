@@ -21,7 +21,9 @@ def picture(columns=8):
         rows = frame.groupby("label").sample(columns, random_state=0)
         cells = [images.prepare(path, 224, 350) for path in rows["path"]]
     source = "synthetic cells, drawn by the package of this book"
-    return figures.cells(cells, [""] * len(cells), columns, 2.0, cnmc.CLASSES, source)
+    figure = figures.cells(cells, [""] * len(cells), columns, 2.0, cnmc.CLASSES, source)
+    figure.set_figheight(2 * figure.get_figwidth() / columns + 0.35)
+    return figure
 
 
 if __name__ == "__main__":

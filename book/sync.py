@@ -59,10 +59,10 @@ def notebook(text):
 
 HEADLINE = re.compile(r"(<!-- headline.*?-->\n).*?(<!-- end)", re.DOTALL)
 ROWS = {
-    "sigma 0, accuracy": "Accuracy, clean images",
-    "sigma 0, balanced accuracy (the paper's AUC)": "Balanced accuracy, clean images",
-    "sigma 10, accuracy": "Accuracy, noise σ = 10",
-    "sigma 10, balanced accuracy (the paper's AUC)": "Balanced accuracy, noise σ = 10",
+    "sigma 0, accuracy": "accuracy",
+    "sigma 0, balanced accuracy (the paper's AUC)": "balanced accuracy",
+    "sigma 10, accuracy": "accuracy, noise σ = 10",
+    "sigma 10, balanced accuracy (the paper's AUC)": "balanced accuracy, noise σ = 10",
 }
 
 
@@ -75,7 +75,7 @@ def never_met(run):
     values, limits = run.metrics(), run.intervals(by="subject")
     for name in ("accuracy", "balanced_accuracy"):
         low, high = limits[name]
-        what = f"Patients never met, {where}: {name.replace('_', ' ')}, clean images"
+        what = f"New patients, {where}: {name.replace('_', ' ')}"
         interval = f"{low:.3f} to {high:.3f}, by patient"
         yield f"| {what} | not reported | {values[name]:.3f} | {interval} |"
 
@@ -92,7 +92,7 @@ def headline(runs):
     for _, row in card[card["Table"].isin(["Table 6", "Table 7", "Table 8"])].iterrows():
         fold, item = row["Item"].split(", ", 1)
         if item in ROWS:
-            what = f"The paper's protocol, {fold}: {ROWS[item].lower()}"
+            what = f"Split by image, {fold}: {ROWS[item]}"
             values = row["Paper"], row["Ours"], row["95 % interval"]
             lines.append(f"| {' | '.join((what, *values))} |")
             shown.append(f"`{row['Record']}`")

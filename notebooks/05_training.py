@@ -43,6 +43,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from dataclasses import asdict, replace
 
@@ -61,7 +62,7 @@ from allm_utils import (
     records,
     synthetic,
     training,
-)  # fmt: skip
+)
 
 run = profile.banner()
 
@@ -77,13 +78,14 @@ run = profile.banner()
 ours = asdict(training.TrainingConfig())
 ours["l1"] = experiment.ExperimentConfig.l1
 rows = {
-    name: (value, ours.get(name, "the same, in training.fit"))
+    name: (value, ours.get(name, "the same"))
     for name, value in paper.HYPERPARAMETERS.items()
 }
 pd.DataFrame(rows, index=["Table 5", "our default"]).T
 
 # %% [markdown]
-# `lr_factor` stands in section 3.6 of the paper, not in the table. All ten agree. What the paper leaves open
+# `lr_factor` stands in section 3.6 of the paper, not in the table. Optimiser and loss are fixed in
+# `training.fit`. All ten agree. What the paper leaves open
 # we had to choose, and every run of ours writes the choice into its record:
 
 # %%
@@ -104,8 +106,8 @@ pd.Series(open_choices, name="our choice").to_frame()
 figures.cross_entropy()
 
 # %% [markdown]
-# A model that always says "50 : 50" has the loss $\log 2 = 0.69$. Remember that number: a loss above it
-# is worse than no opinion.
+# A model that always says "50 : 50" has the loss $\log 2 = 0.69$. Remember that number: a model with more
+# would do better to have no opinion.
 #
 # The loss of a batch of $B$ pictures is the mean over them, the **categorical cross-entropy** of Table 5,
 # plus a price on large weights $w_j$ in the last layer:
@@ -309,7 +311,7 @@ print(f"ROC-AUC {found['roc_auc']:.3f}")
 # - Are the two recalls far apart? Then the model leans to one class. A model trained on darkened pictures
 #   finds test pictures bright, and ALL cells are the brighter ones, in C-NMC as in the made set.
 # - Is the ROC-AUC, which looks only at the *order* of the answers, much better than the accuracy? Then the
-#   model knows more than its threshold of 0.5 lets it say. Chapter 6 is about that.
+#   model knows more than its threshold of 0.5 lets it say. [Chapter 6](06_evaluation.ipynb) is about that.
 #
 # ## The curves: Fig. 6
 #
@@ -322,7 +324,7 @@ if real is None:
     print("There is no record of the real fold 1 yet: its places below stay empty.")
 else:
     print(f"Real fold 1, record {real.id}: {real.data['hardware']}")
-    print(real.data["note"])
+    print(textwrap.fill(real.data["note"], 80))
 
 
 # %% mystnb={"figure": {"name": "fig-training-curves", "caption": "Loss and accuracy by epoch (Fig. 6 of the paper). Dashed with dots: training; solid with triangles: validation; star: the epoch whose weights were kept; dotted: the learning rate fell. Left: this run, synthetic cells in the published book. Right: the real fold 1, from its record, if there is one."}, "image": {"alt": "Two columns of two panels with training and validation curves over the epochs; the left column is this run, the right one the real run or the words no record yet."}}
@@ -421,15 +423,15 @@ else:
     print(f"{real.data['seconds'] / epochs / 60:.1f} minutes per epoch, all told")
 
 # %% [markdown]
-# Fewer epochs need a shorter patience: with 20 and 5 the learning rate would hardly have fallen before
-# the end. It is a concession to a CPU, not an improvement. On a GPU, Table 5 is what runs by default.
+# Fewer epochs need a shorter patience, or the learning rate has no time to fall. It is a concession to a
+# CPU, not an improvement. Table 5 is what runs by default.
 #
 # ## The whole thing, on a GPU
 #
 # On [Colab](https://colab.research.google.com), or on any machine with a GPU:
 #
 # 1. Choose a GPU runtime (*Runtime*, *Change runtime type*) and install the package, as the first cell of
-#    every chapter does.
+#    every chapter does. In a Colab cell, write `!` before each command below.
 # 2. Fetch C-NMC 2019 (10.4 GB, from Kaggle; no account is needed for public data) and check it:
 #    `allm data download DEST`, then `allm data verify DEST`.
 # 3. `allm train --data DEST --work WORK --fold 1`. On Colab let `WORK` be a folder of your Google Drive, so that
@@ -439,7 +441,7 @@ else:
 #
 # | | two CPU cores | one GPU |
 # |---|---|---|
-# | prepare fold 1, once | about a minute | not measured |
+# | prepare fold 1, once | not measured | not measured |
 # | one epoch of fold 1 at 224 px, 208 steps | printed above, from the record | not measured |
 # | Table 5 in full | up to a hundred such epochs | not measured |
 #
@@ -488,7 +490,8 @@ figures.memory(
 # weights bring good statistics along, so the full profile keeps 0.99.
 #
 # The paper's Table 9 has a model "without balancing and augmentation" that does worse than always saying ALL,
-# and blames the imbalance. A training that collapsed in this way would look the same. Chapter 9 runs it again.
+# and blames the imbalance. A training that collapsed in this way would look the same. Only a repetition with several
+# seeds could tell the two apart.
 #
 # ## Paper and us
 #
@@ -524,7 +527,8 @@ print(f"accuracy {found['accuracy']:.3f} (larger class {majority:.3f})")
 # %% [markdown]
 # Three caveats before you compare:
 #
-# - The paper's 0.96 of fold 1 is 95.5 % rounded up: one confusion matrix fits its Table 7 ([errata](../book/errata.md)).
+# - The paper's 0.96 of fold 1 is 95.5 % rounded up, by the counts that fit its Table 7
+#   ([errata](../book/errata.md)).
 # - One picture is 0.14 points. One seed says little about the second digit.
 # - Both numbers come from a split *by image*: every patient of the test part is also in the training part.
 #   They say how well the model knows **these** patients. They are no promise for a new one, and

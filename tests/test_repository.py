@@ -169,7 +169,7 @@ def test_headline_sets_unseen_patients_apart():
     )
     rows = list(sync.never_met(run))
     assert rows[0] == (
-        "| Patients never met, trained on fold 0, tested on fold 1: accuracy, clean images "
+        "| New patients, trained on fold 0, tested on fold 1: accuracy "
         "| not reported | 0.800 | 0.700 to 0.900, by patient |"
     )
     assert "balanced accuracy" in rows[1] and "0.750" in rows[1]
