@@ -156,8 +156,8 @@ def run(config: ExperimentConfig, resume: bool = False, progress: bool = True) -
     folder = Path(config.work) / "runs" / config.experiment / run_id
     kind = "synthetic" if synthetic.is_synthetic(config.data) else "cnmc-2019"
     check_free(Path(config.out) / config.experiment, run_id, kind)
-    resolve_weights(config.weights, config.alpha)  # better missed now than after reading a fold
     frame, split = select(config)
+    resolve_weights(config.weights, config.alpha)  # better missed now than after reading a fold
     pictures = images.load(
         frame, config.image_size, config.crop, Path(config.work) / "images", progress
     )
