@@ -41,15 +41,15 @@ book: .venv/.book
 	@$(BIN)/jupyter-book build . --quiet -W -n --keep-going || { rm -rf _build/.doctrees _build/html; exit 1; }
 	@echo "The book is ready: open $(CURDIR)/_build/html/index.html"
 
-# Each notebook runs once: nbmake fills a copy, and the book under test is built from that copy.
+# Each notebook runs once: nbmake fills a copy (it passes over any folder named _build), and the book under test is built from that copy.
 test: .venv/.book-test
-	rm -rf _build/executed
-	mkdir -p _build/executed
-	cp -r notebooks book _toc.yml _build/executed
-	sed 's/execute_notebooks: cache/execute_notebooks: "off"/' _config.yml > _build/executed/_config.yml
+	rm -rf work/executed
+	mkdir -p work/executed
+	cp -r notebooks book _toc.yml work/executed
+	sed 's/execute_notebooks: cache/execute_notebooks: "off"/' _config.yml > work/executed/_config.yml
 	$(BIN)/python -m pytest tests --ignore=tests/book -n 2 --dist loadfile
-	$(if $(CHAPTERS),$(BIN)/python -m pytest --nbmake --overwrite --nbmake-timeout=600 _build/executed/notebooks)
-	$(BIN)/jupyter-book build _build/executed --quiet -W -n --keep-going
+	$(if $(CHAPTERS),$(BIN)/python -m pytest --nbmake --overwrite --nbmake-timeout=600 work/executed/notebooks)
+	$(BIN)/jupyter-book build work/executed --quiet -W -n --keep-going
 	ALLM_REQUIRE=book,$$ALLM_REQUIRE $(BIN)/python -m pytest tests/book -n 2
 
 lint: .venv/.book-test
@@ -62,13 +62,13 @@ sync: .venv/.book
 
 # Installed as on Colab: its own versions first, then what the chapters' first cell adds.
 colab:
-	rm -rf .venv-colab _build/colab
+	rm -rf .venv-colab work/colab
 	$(PYTHON) -m venv .venv-colab
 	.venv-colab/bin/python -m pip $(PIP) -r constraints-colab.txt
 	.venv-colab/bin/python -m pip $(PIP) --no-deps "$$(grep ^imaug== constraints.txt)" .
-	mkdir -p _build/colab
-	cp notebooks/*.ipynb _build/colab
-	.venv-colab/bin/python -m pytest --nbmake --nbmake-timeout=600 -c /dev/null --rootdir . _build/colab
+	mkdir -p work/colab
+	cp notebooks/*.ipynb work/colab
+	.venv-colab/bin/python -m pytest --nbmake --nbmake-timeout=600 -c /dev/null --rootdir . work/colab
 
 clean:
 	rm -rf _build

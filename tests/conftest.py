@@ -12,7 +12,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
-HTML = ROOT / "_build" / "executed" / "_build" / "html"
+HTML = ROOT / "work" / "executed" / "_build" / "html"
 
 THERE = {
     "book": lambda: (HTML / "index.html").exists(),
