@@ -41,7 +41,8 @@ book: .venv/.book
 	@$(BIN)/jupyter-book build . --quiet -W -n --keep-going || { rm -rf _build/.doctrees _build/html; exit 1; }
 	@echo "The book is ready: open $(CURDIR)/_build/html/index.html"
 
-# Each notebook runs once: nbmake fills a copy (it passes over any folder named _build), and the book under test is built from that copy.
+# Each notebook runs once: nbmake fills a copy (it passes over any folder named _build), and the
+# book under test is built from that copy.
 test: .venv/.book-test
 	rm -rf work/executed
 	mkdir -p work/executed
@@ -71,4 +72,4 @@ colab:
 	.venv-colab/bin/python -m pytest --nbmake --nbmake-timeout=600 -c /dev/null --rootdir . work/colab
 
 clean:
-	rm -rf _build
+	rm -rf _build work/executed work/colab
