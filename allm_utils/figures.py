@@ -1002,12 +1002,10 @@ def memory(marks):
     figure = Figure(figsize=(6.4, 3.2), layout="constrained")
     axis = figure.subplots()
     steps = np.unique(np.logspace(0, 3.5, 200).astype(int))
-    for momentum, style, colour, place in (
-        (0.9, "-", "#332288", (1.15, 40)),
-        (0.99, "--", "#AA4499", (15, 35)),
-    ):
-        axis.plot(steps, 100 * momentum**steps, style, color=colour, linewidth=2)
-        axis.text(*place, f"momentum {momentum}", color=colour, fontsize=10)
+    for momentum, style, colour in ((0.9, "-", "#332288"), (0.99, "--", "#AA4499")):
+        share = 100 * momentum**steps
+        axis.plot(steps, share, style, color=colour, linewidth=2, label=f"momentum {momentum}")
+    axis.legend(loc="center right", fontsize=10, frameon=False)
     for row, (name, n) in enumerate(marks.items()):
         axis.axvline(n, color="#666666", linewidth=1, linestyle=":")
         axis.text(n * 1.04, 92 - 9 * row, f"{name}: {n} steps", fontsize=9)
