@@ -124,7 +124,11 @@ def test_the_record_says_what_ran(smoke, tree, work):
         assert data["split"][part]["n"] == len(chosen)
         assert data["split"][part]["subjects"] == sorted(chosen["subject"].unique())
     settings = data["config"]
-    assert (settings["epochs"], settings["image_size"], settings["alpha"]) == (profile.SMOKE.epochs, 64, 0.25)
+    assert (settings["epochs"], settings["image_size"], settings["alpha"]) == (
+        profile.SMOKE.epochs,
+        64,
+        0.25,
+    )
     assert settings["balance"] == "hem" and settings["augment"] is True
     assert records.stale(record) == []
 
