@@ -37,7 +37,7 @@ from tqdm.auto import tqdm
 from allm_utils.errors import ConfigError, DataError
 
 MARKER = "SYNTHETIC.json"
-VERSION = 2
+VERSION = 3
 """Raised whenever the same settings draw other pixels, so that an older tree is replaced."""
 
 SIZE = 450
