@@ -1,4 +1,4 @@
-"""MobileNet_M: the paper's extension of MobileNet (sections 3.4-3.6, Tables 3-5)."""
+"""MobileNet_M, the paper's extension of MobileNet (sections 3.4-3.6); an ALNett-style network."""
 
 import contextlib
 import io
@@ -23,6 +23,12 @@ BACKBONE_END = "conv_pw_13_relu"
 _WEIGHTS_URL = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet/"
 _ALPHAS = {1.0: "1_0", 0.75: "7_5", 0.5: "5_0", 0.25: "2_5"}
 _SCALINGS = {"unit": (1 / 255, 0.0), "imagenet": (1 / 127.5, -1.0)}
+
+ALNETT_STYLE_FILTERS = (32, 64, 128, 256, 512)
+"""Filters of the five clusters of `alnett_style`; our choice."""
+
+ALNETT_STYLE_DILATIONS = (1, 2, 3)
+"""Dilation rates inside each cluster of `alnett_style`; our choice."""
 
 
 def _reason(error: Exception) -> str:
@@ -124,16 +130,8 @@ def mobilenet_m(
     ConfigError
         If the image is too small or the scaling unknown.
     """
-    if scaling not in _SCALINGS:
-        raise ConfigError(f"scaling {scaling!r}: choose one of {', '.join(_SCALINGS)}")
-    if image_size < 32:
-        raise ConfigError(f"image size {image_size}: MobileNet halves five times, give 32 or more")
     path = resolve_weights(weights, alpha)
-    if seed is not None:
-        keras.utils.set_random_seed(seed)
-    scale, offset = _SCALINGS[scaling]
-    inputs = keras.Input((image_size, image_size, 3), name="pixels")
-    scaled = layers.Rescaling(scale, offset, name="scaling")(inputs)
+    inputs, scaled = scaled_input(image_size, scaling, seed)
     mobilenet = keras.applications.MobileNet(
         input_tensor=scaled, alpha=alpha, include_top=False, weights=None
     )
@@ -149,19 +147,142 @@ def mobilenet_m(
     x = layers.Flatten(name="flatten")(x)  # changes nothing after the pooling; it is in Table 4
     x = layers.Dropout(dropout, name="dropout")(x)
     x = layers.BatchNormalization(name="batch_normalization")(x)
-    outputs = layers.Dense(
+    outputs = prediction(x, l1, keras.initializers.RandomUniform())
+    return finished("mobilenet_m", inputs, outputs, bn_momentum)
+
+
+def alnett_style(
+    weights: None = None,
+    image_size: int = 224,
+    dropout: float = 0.5,
+    l1: float = 0.0,
+    scaling: str = "unit",
+    bn_momentum: float = 0.99,
+    seed: int | None = None,
+) -> keras.Model:
+    """Build our reading of what is public of ALNett; it is not ALNett.
+
+    The abstract of Jawahar et al. (2022) says: depthwise convolution with different dilation
+    rates, and cluster layers of convolution and max-pooling followed by a normalisation. All else
+    is our choice: five clusters of `ALNETT_STYLE_FILTERS` filters; in each, three depthwise 3×3
+    convolutions side by side, dilated by `ALNETT_STYLE_DILATIONS`, a 1×1 convolution over all they
+    find, ReLU, max-pooling by two, batch normalisation. Average pooling and softmax end it.
+
+    Parameters
+    ----------
+    weights : None
+        No pre-trained weights exist; always random.
+    image_size, dropout, l1, scaling, bn_momentum, seed
+        As in `mobilenet_m`.
+
+    Returns
+    -------
+    keras.Model
+        Takes and gives what `mobilenet_m` does.
+
+    Raises
+    ------
+    WeightsError
+        If weights are asked for.
+    ConfigError
+        If the image is too small or the scaling unknown.
+    """
+    refuse_weights("alnett_style", weights)
+    inputs, x = scaled_input(image_size, scaling, seed)
+    for number, filters in enumerate(ALNETT_STYLE_FILTERS, start=1):
+        name = f"cluster_{number}"
+        found = []
+        for rate in ALNETT_STYLE_DILATIONS:
+            look = layers.DepthwiseConv2D(
+                3, padding="same", dilation_rate=rate, name=f"{name}_dilation_{rate}"
+            )
+            found.append(look(x))
+        x = layers.Concatenate(name=f"{name}_concatenation")(found)
+        x = layers.Conv2D(filters, 1, activation="relu", name=f"{name}_convolution")(x)
+        x = layers.MaxPooling2D(name=f"{name}_pooling")(x)
+        x = layers.BatchNormalization(name=f"{name}_normalization")(x)
+    x = layers.GlobalAveragePooling2D(name="average_pooling")(x)
+    x = layers.Dropout(dropout, name="dropout")(x)
+    return finished("alnett_style", inputs, prediction(x, l1), bn_momentum)
+
+
+def refuse_weights(name: str, weights) -> None:
+    """Raise WeightsError unless `weights` is None: the network `name` has none to offer."""
+    if weights is not None:
+        raise WeightsError(
+            f"{name}: no pre-trained weights exist, so {str(weights)!r} cannot be loaded; "
+            "give weights=None and train it from random ones"
+        )
+
+
+def scaled_input(image_size: int, scaling: str, seed: int | None, scalings: dict = _SCALINGS):
+    """Begin a network: raw pixels, and the layer that scales them.
+
+    Parameters
+    ----------
+    image_size : int
+    scaling : str
+        A key of `scalings`.
+    seed : int, optional
+        Seeds Keras' global generator before any layer is made.
+    scalings : dict of str to (scale, offset)
+
+    Returns
+    -------
+    inputs, scaled : keras.KerasTensor, shape (N, image_size, image_size, 3)
+
+    Raises
+    ------
+    ConfigError
+        If the image is too small or the scaling unknown.
+    """
+    if scaling not in scalings:
+        raise ConfigError(f"scaling {scaling!r}: choose one of {', '.join(scalings)}")
+    if image_size < 32:
+        raise ConfigError(f"image size {image_size}: it is halved five times, give 32 or more")
+    if seed is not None:
+        keras.utils.set_random_seed(seed)
+    scale, offset = scalings[scaling]
+    inputs = keras.Input((image_size, image_size, 3), name="pixels")
+    return inputs, layers.Rescaling(scale, offset, name="scaling")(inputs)
+
+
+def prediction(x, l1: float, initializer="glorot_uniform"):
+    """End a network: the two probabilities, from features of shape ``(N, F)``."""
+    return layers.Dense(
         len(CLASSES),
         activation="softmax",
-        kernel_initializer=keras.initializers.RandomUniform(),
-        kernel_regularizer=keras.regularizers.L1(l1),
+        kernel_initializer=initializer,
+        kernel_regularizer=keras.regularizers.L1(l1) if l1 else None,
         dtype="float32",  # also under mixed precision
         name="prediction",
     )(x)
-    model = keras.Model(inputs, outputs, name="mobilenet_m")
+
+
+def finished(name: str, inputs, outputs, bn_momentum: float) -> keras.Model:
+    """Make the model of a network, with one momentum in all its batch normalisations."""
+    model = keras.Model(inputs, outputs, name=name)
     for layer in model.layers:
         if isinstance(layer, layers.BatchNormalization):
             layer.momentum = bn_momentum
     return model
+
+
+def freeze(model: keras.Model, last: str) -> None:
+    """Keep all layers up to the one named ``last`` as they are; for building, before compiling.
+
+    Frozen batch normalisation also stops following the batches.
+
+    Raises
+    ------
+    ConfigError
+        If no layer has that name.
+    """
+    names = [layer.name for layer in model.layers]
+    if last not in names:
+        raise ConfigError(f"freeze {last!r}: no such layer in {model.name}; see model.summary()")
+    for layer in model.layers[: names.index(last) + 1]:
+        layer.trainable = False
 
 
 def table_4(model: keras.Model) -> list[tuple[str, tuple, int]]:

@@ -167,6 +167,58 @@ def test_wrong_settings_are_refused(wrong, words):
         models.mobilenet_m(weights=None, **wrong)
 
 
+# -- the ALNett-style network ----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def style():
+    return models.alnett_style(image_size=64, bn_momentum=0.9, seed=0)
+
+
+def test_alnett_style_counts():
+    """By hand: in each cluster three depthwise filters and their biases, 1x1, normalisation."""
+    model = models.alnett_style()
+    total, flops, channels, side = 0, 0, 3, 224
+    for filters in models.ALNETT_STYLE_FILTERS:
+        total += 3 * (9 + 1) * channels + (3 * channels + 1) * filters + 4 * filters
+        flops += side**2 * (3 * 9 * channels + 3 * channels * filters)
+        channels, side = filters, side // 2
+    assert models.parameters(model)["total"] == total + 2 * channels + 2 == 543_004
+    assert models.multiply_adds(model) == flops == 347_117_568
+
+
+def test_alnett_style_costs_less_than_mobilenet(full):
+    model = models.alnett_style()
+    assert models.parameters(model)["total"] < models.parameters(full)["total"]
+    assert models.multiply_adds(model) < models.multiply_adds(full)
+
+
+def test_alnett_style_clusters(style):
+    """Depthwise convolutions of three dilations, convolution, max-pooling, normalisation."""
+    for number in range(1, 6):
+        rates = [
+            layer.dilation_rate
+            for layer in style.layers
+            if layer.name.startswith(f"cluster_{number}_dilation")
+        ]
+        assert rates == [(1, 1), (2, 2), (3, 3)]
+        kinds = [
+            type(layer).__name__
+            for layer in style.layers
+            if layer.name.startswith(f"cluster_{number}_")
+        ]
+        assert kinds == (
+            ["DepthwiseConv2D"] * 3
+            + ["Concatenate", "Conv2D", "MaxPooling2D", "BatchNormalization"]
+        )
+    assert {norm.momentum for norm in style.layers if hasattr(norm, "momentum")} == {0.9}
+
+
+def test_alnett_style_says_what_it_is():
+    assert "it is not ALNett" in models.alnett_style.__doc__
+    assert models.alnett_style(image_size=32).name == "alnett_style"
+
+
 # -- weights ---------------------------------------------------------------------------------
 
 
