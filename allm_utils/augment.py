@@ -1,5 +1,6 @@
 """The paper's augmentation (section 3.3): as it reads, in imgaug, and fast, for training."""
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -35,6 +36,9 @@ class Recipe:
         Factor, uniform. Always below 1: every training picture is darkened, no test picture is.
     flip : float
         Probability of a horizontal flip.
+    stain : float
+        Each colour channel is scaled by a factor of its own, uniform in 1 ± this. Not in the
+        paper; 0. Another laboratory stains and lights its cells in another way.
     """
 
     sigmas: tuple[float, ...] = (3, 9)
@@ -45,10 +49,15 @@ class Recipe:
     zoom: tuple[float, float] = (0.8, 1.0)
     brightness: tuple[float, float] = (0.4, 0.8)
     flip: float = 0.5
+    stain: float = 0.0
 
     def __post_init__(self):
         if not 0 <= self.clean_share <= 1:
             raise ConfigError(f"clean_share {self.clean_share}: give a share from 0 to 1")
+        if not 0 <= self.stain < 1:
+            raise ConfigError(f"stain {self.stain}: give a number from 0 to below 1")
+        if not 0 < self.brightness[0] <= self.brightness[1]:
+            raise ConfigError(f"brightness {self.brightness}: give two factors, the smaller first")
 
 
 def reference(seed: int | None = None, recipe: Recipe | None = None) -> iaa.Augmenter:
@@ -96,18 +105,22 @@ def affine(recipe: Recipe, size: int, rng: np.random.Generator) -> np.ndarray:
     numpy.ndarray
         ``float64 (2, 3)``; maps output pixel coordinates (x, y) to input coordinates.
     """
-    theta, shear = np.deg2rad(
-        [rng.uniform(-recipe.rotation, recipe.rotation), rng.uniform(-recipe.shear, recipe.shear)]
-    )
-    shift = rng.uniform(-recipe.shift, recipe.shift, 2) * size
-    zoom = rng.uniform(*recipe.zoom, 2)
+    theta = math.radians(rng.uniform(-recipe.rotation, recipe.rotation))
+    shear = math.radians(rng.uniform(-recipe.shear, recipe.shear))
+    dx, dy = rng.uniform(-recipe.shift, recipe.shift, 2) * size
+    zoom_x, zoom_y = rng.uniform(*recipe.zoom, 2)
     if rng.random() < recipe.flip:
-        zoom[0] = -zoom[0]
-    cos, sin = np.cos(theta), np.sin(theta)
-    rotate = np.array([[cos, -sin], [sin, cos]])
-    linear = rotate @ np.array([[1, -np.sin(shear)], [0, np.cos(shear)]]) @ np.diag(zoom)
-    centre = np.full(2, (size - 1) / 2)
-    return np.column_stack([linear, centre + rotate @ shift - linear @ centre])
+        zoom_x = -zoom_x
+    # rotation @ shear @ zoom, multiplied out: a shear turns the y axis only
+    cos, sin, centre = math.cos(theta), math.sin(theta), (size - 1) / 2
+    a, b = cos * zoom_x, -math.sin(theta + shear) * zoom_y
+    c, d = sin * zoom_x, math.cos(theta + shear) * zoom_y
+    return np.array(
+        [
+            [a, b, centre * (1 - a - b) + cos * dx - sin * dy],
+            [c, d, centre * (1 - c - d) + sin * dx + cos * dy],
+        ]
+    )
 
 
 class Augmenter:
@@ -151,5 +164,10 @@ class Augmenter:
                 flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
                 borderMode=cv2.BORDER_CONSTANT,
             )
-            cv2.convertScaleAbs(warped, dst=out, alpha=rng.uniform(*recipe.brightness))
+            factor = rng.uniform(*recipe.brightness)
+            if recipe.stain:
+                gains = factor * rng.uniform(1 - recipe.stain, 1 + recipe.stain, 3)
+                cv2.transform(warped, np.diag(gains), dst=out)
+            else:
+                cv2.convertScaleAbs(warped, dst=out, alpha=factor)
         return augmented

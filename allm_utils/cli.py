@@ -70,7 +70,7 @@ def _data_download(args):
 def _data_make(args):
     from . import synthetic
 
-    print(synthetic.make(args.dest, args.n_images, args.seed, progress=True))
+    print(synthetic.make(args.dest, args.n_images, args.seed, True, args.n_prelim))
     return 0
 
 
@@ -168,9 +168,10 @@ def _config(args):
     def chosen(kind):
         return {f.name: given[f.name] for f in dataclasses.fields(kind) if f.name in given}
 
+    for name in ("folds", "brightness", "test_sigmas"):
+        if name in given:
+            given[name] = tuple(given[name])
     options = {"out": Path(args.work) / "records", **chosen(ExperimentConfig)}
-    if "folds" in options:
-        options["folds"] = tuple(options["folds"])
     return ExperimentConfig(**options, training=TrainingConfig(**chosen(TrainingConfig)))
 
 
@@ -210,6 +211,7 @@ def _parser():
     one = command(data, "make", _data_make, "draw a synthetic tree of the same shape")
     one.add_argument("dest", metavar="DEST", help="folder to make")
     one.add_argument("--n-images", type=int, default=120, help="number of images (120)")
+    one.add_argument("--n-prelim", type=int, default=0, help="images of a prelim test set (0)")
     one.add_argument("--seed", type=int, default=0, help="draws other cells (0)")
 
     _add_train(command(commands, "train", _train, "train, test and record one run"))
@@ -252,6 +254,8 @@ def _add_split(parser):
     parser.add_argument("--work", metavar="DIR", default=work, help=text)
     add("--fold", "folds to use (1)", dest="folds", metavar="FOLD", type=int, nargs="+")
     add("--protocol", "paper, patient-disjoint or cross-fold (paper)")
+    add("--part", "which of the five patient-disjoint splits (0)", type=int)
+    add("--test", "split, or prelim: the preliminary test set (split)")
     add("--seed", "of the split and of training (1337)", type=int)
 
 
@@ -270,6 +274,7 @@ def _add_train(parser):
     add("--crop", "side of the centre crop, pixels (300)", type=int)
     add("--alpha", "width of the network (1.0)", type=float)
     add("--scaling", "unit or imagenet: [0, 1] or [-1, 1] (unit)")
+    add("--freeze", "last layer that keeps its pre-trained weights (none)", metavar="LAYER")
     add("--dropout", "share of features dropped (0.5)", type=float)
     add("--bn-momentum", "of batch normalisation (0.99)", type=float)
     add("--epochs", "at most (100)", type=int)
@@ -280,7 +285,12 @@ def _add_train(parser):
     add("--balance", "grey copies for hem, both or none (hem)")
     add("--no-augment", "no noise, warp or brightness", dest="augment", action="store_false")
     add("--clean-share", "share of training images without noise (0.0)", type=float)
+    add("--brightness", "range of the factor (0.4 0.8)", type=float, nargs=2, metavar="FACTOR")
+    add("--stain", "jitter of each colour channel, a share (0.0)", type=float)
+    add("--average", "momentum of averaged weights (0.0: none)", type=float)
     add("--precision", "auto, float32, mixed_float16 or mixed_bfloat16 (auto)")
+    text = "noise of the test, in grey levels; none for no noise (2 5 8 10)"
+    add("--test-sigma", text, dest="test_sigmas", metavar="SIGMA", type=float, nargs="*")
     add("--note", "what a reader of the record must know")
     parser.add_argument("--resume", action="store_true", help="continue a killed run")
 

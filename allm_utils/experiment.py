@@ -18,7 +18,7 @@ from . import __version__, cnmc, images, splits, synthetic
 from .balance import desaturate
 from .errors import ConfigError, DataError
 from .evaluation import predict
-from .models import mobilenet_m, parameters, precision, resolve_weights, save
+from .models import freeze, mobilenet_m, parameters, precision, resolve_weights, save
 from .noise import add_gaussian_noise
 from .records import SCHEMA_VERSION, check_free, write
 from .training import TrainingConfig, TrainingData, fit
@@ -47,13 +47,23 @@ class ExperimentConfig:
         Folds to use. "paper": one fold, split by image. "patient-disjoint": any, split by subject.
         "cross-fold": two, train on the first and test on the second.
     protocol : {"paper", "patient-disjoint", "cross-fold"}
+    part : int
+        Which of the five patient-disjoint splits, from 0.
+    test : {"split", "prelim"}
+        Test on a part of the folds, or on the 28 new patients of the preliminary test set. For the
+        latter the protocol is patient-disjoint, and the folds are divided into training and
+        validation.
     image_size, crop : int
         In pixels.
     alpha, dropout, l1, bn_momentum : float
     scaling : {"unit", "imagenet"}
     weights : "imagenet", path-like or None
+    freeze : str or None
+        Name of the last layer that keeps its pre-trained weights; all before it do too.
     model_file : path-like or None
         Where to save the trained model (float16), if anywhere.
+    test_sigmas : tuple of float
+        Noise of the test, everywhere and in the cell only. Each costs two passes.
     training : TrainingConfig
     note : str
         What a reader of the record must know.
@@ -66,6 +76,8 @@ class ExperimentConfig:
     model: str = "mobilenet_m"
     folds: tuple[int, ...] = (1,)
     protocol: str = "paper"
+    part: int = 0
+    test: str = "split"
     image_size: int = 224
     crop: int = 300
     alpha: float = 1.0
@@ -74,14 +86,14 @@ class ExperimentConfig:
     bn_momentum: float = 0.99
     scaling: str = "unit"
     weights: str | os.PathLike | None = "imagenet"
+    freeze: str | None = None
     model_file: str | os.PathLike | None = None
+    test_sigmas: tuple[float, ...] = TEST_SIGMAS
     training: TrainingConfig = field(default_factory=TrainingConfig)
     note: str = ""
 
     def __post_init__(self):
-        if self.protocol not in splits.PROTOCOLS:
-            known = ", ".join(splits.PROTOCOLS)
-            raise ConfigError(f"protocol {self.protocol!r}: choose one of {known}")
+        splits.check_protocol(self.protocol, self.part, self.test)
         if self.model not in MODELS:
             raise ConfigError(f"model {self.model!r}: choose one of {', '.join(MODELS)}")
         needed = {"paper": 1, "cross-fold": 2}.get(self.protocol)
@@ -90,21 +102,37 @@ class ExperimentConfig:
                 f"protocol {self.protocol} needs {needed} fold(s), not {len(self.folds)}"
             )
 
+    @property
+    def seed(self) -> int:
+        """Of the split and of training."""
+        return self.training.seed
+
     def values(self) -> dict:
         """Return what decides the numbers, as plain JSON values; no paths of this machine."""
         values = asdict(self)
         training = values.pop("training")
-        for name in ("data", "out", "work", "model_file", "note", "experiment"):
+        for name in ("data", "out", "work", "model_file", "test_sigmas", "note", "experiment"):
             values.pop(name)
         values["folds"] = list(self.folds)
         if self.weights is not None:
             values["weights"] = Path(self.weights).name
+        training["brightness"] = list(self.training.brightness)
         return values | training
 
     def run_id(self) -> str:
-        """Name the run: model, protocol, folds, seed."""
-        folds = "-".join(map(str, self.folds))
-        return f"{self.model}-{self.protocol}-fold{folds}-seed{self.training.seed}"
+        """Name the run: model, protocol, folds, part, seed."""
+        return name_run(self)
+
+
+def name_run(config) -> str:
+    """Name a run by what it was made of: model, protocol, folds, part, seed."""
+    folds = "-".join(map(str, config.folds))
+    part = ""
+    if config.test == "prelim":
+        part = "-prelim"
+    elif config.protocol == "patient-disjoint":
+        part = f"-part{config.part}"
+    return f"{config.model}-{config.protocol}-fold{folds}{part}-seed{config.seed}"
 
 
 def select(config: ExperimentConfig) -> tuple[pd.DataFrame, pd.Series]:
@@ -113,7 +141,8 @@ def select(config: ExperimentConfig) -> tuple[pd.DataFrame, pd.Series]:
     Returns
     -------
     frame : pandas.DataFrame
-        Rows of the chosen folds, as `cnmc.index` gives them.
+        Rows of the chosen folds, and of the preliminary test set if that is the test, as
+        `cnmc.index` gives them.
     split : pandas.Series of str
         "train", "val" or "test" for each row.
 
@@ -126,8 +155,67 @@ def select(config: ExperimentConfig) -> tuple[pd.DataFrame, pd.Series]:
     absent = set(config.folds) - set(frame["fold"].dropna().astype(int))
     if absent:
         raise DataError(f"{config.data}: no fold {sorted(absent)} there; check `allm data index`")
-    frame = frame[frame["fold"].isin(config.folds).fillna(False)].reset_index(drop=True)
-    return frame, splits.protocol_split(frame, config.protocol, config.folds, config.training.seed)
+    chosen = frame["fold"].isin(config.folds).fillna(False)
+    if config.test == "prelim":
+        chosen |= frame["split"] == "prelim"
+    frame = frame[chosen].reset_index(drop=True)
+    how = config.protocol, config.folds, config.seed, config.part, config.test
+    return frame, splits.protocol_split(frame, *how)
+
+
+def kind_of(data: str | os.PathLike) -> str:
+    """Name the kind of a tree, as records do: "synthetic" or "cnmc-2019"."""
+    return "synthetic" if synthetic.is_synthetic(data) else "cnmc-2019"
+
+
+def describe(config, frame: pd.DataFrame, split: pd.Series, start: dict) -> dict:
+    """Say for a record what ran, on what and where; the results are still to be added.
+
+    Parameters
+    ----------
+    config : ExperimentConfig or allm_utils.probe.ProbeConfig
+    frame, split
+        As `select` gives them.
+    start : dict
+        ``started`` and ``package``, from `began`.
+
+    Returns
+    -------
+    dict
+    """
+    finished = datetime.now(UTC).replace(microsecond=0)
+    return {
+        "schema": SCHEMA_VERSION,
+        "id": config.run_id(),
+        "experiment": config.experiment,
+        "model": config.model,
+        "folds": list(config.folds),
+        "protocol": config.protocol,
+        "config": config.values(),
+        "seed": config.seed,
+        "data": {
+            "kind": kind_of(config.data),
+            "fingerprint": images.fingerprint(frame, Path(config.work) / "images"),
+            "n_images": len(frame),
+        },
+        "split": {part: _membership(frame[split == part]) for part in ("train", "val", "test")},
+        "package": start["package"],
+        "backend": _backend(),
+        "hardware": _hardware(),
+        "weights": _weights(config),
+        "started": start["started"],
+        "finished": finished.isoformat(timespec="seconds"),
+        "seconds": (finished - datetime.fromisoformat(start["started"])).total_seconds(),
+        "note": config.note,
+    }
+
+
+def began() -> dict:
+    """Note now as the time when a run starts, and the code that runs."""
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "package": {"version": __version__, "commit": _commit()},
+    }
 
 
 def run(config: ExperimentConfig, resume: bool = False, progress: bool = True) -> Path:
@@ -154,8 +242,7 @@ def run(config: ExperimentConfig, resume: bool = False, progress: bool = True) -
     """
     run_id = config.run_id()
     folder = Path(config.work) / "runs" / config.experiment / run_id
-    kind = "synthetic" if synthetic.is_synthetic(config.data) else "cnmc-2019"
-    check_free(Path(config.out) / config.experiment, run_id, kind)
+    check_free(Path(config.out) / config.experiment, run_id, kind_of(config.data))
     frame, split = select(config)
     resolve_weights(config.weights, config.alpha)  # better missed now than after reading a fold
     pictures = images.load(
@@ -179,35 +266,13 @@ def run(config: ExperimentConfig, resume: bool = False, progress: bool = True) -
         trained, model = model, _build(config, "float32")
         model.set_weights(trained.get_weights())
     predictions = _test(model, frame.iloc[rows["test"]], pictures[rows["test"]], config)
-    finished = datetime.now(UTC).replace(microsecond=0)
     record = {
-        "schema": SCHEMA_VERSION,
-        "id": run_id,
-        "experiment": config.experiment,
-        "model": config.model,
-        "folds": list(config.folds),
-        "protocol": config.protocol,
-        "config": config.values(),
-        "seed": config.training.seed,
-        "data": {
-            "kind": kind,
-            "fingerprint": images.fingerprint(frame, Path(config.work) / "images"),
-            "n_images": len(frame),
-        },
-        "split": {part: _membership(frame.iloc[rows[part]]) for part in rows},
-        "package": start["package"],
-        "backend": _backend(),
-        "hardware": _hardware(),
-        "weights": _weights(config),
+        **describe(config, frame, split, start),
         "parameters": parameters(model),
-        "started": start["started"],
-        "finished": finished.isoformat(timespec="seconds"),
-        "seconds": (finished - datetime.fromisoformat(start["started"])).total_seconds(),
         "epochs_run": len(history),
         "best_epoch": history.best_epoch,
         "history": history.epochs,
         "conditions": list(predictions["condition"].unique()),
-        "note": config.note,
     }
     path = write(Path(config.out) / config.experiment, record, predictions)
     if config.model_file:
@@ -218,7 +283,7 @@ def run(config: ExperimentConfig, resume: bool = False, progress: bool = True) -
 
 def _build(config: ExperimentConfig, policy: str) -> keras.Model:
     with precision(policy):
-        return MODELS[config.model](
+        model = MODELS[config.model](
             weights=config.weights,
             image_size=config.image_size,
             alpha=config.alpha,
@@ -228,6 +293,9 @@ def _build(config: ExperimentConfig, policy: str) -> keras.Model:
             bn_momentum=config.bn_momentum,
             seed=config.training.seed,
         )
+    if config.freeze:
+        freeze(model, config.freeze)
+    return model
 
 
 def _begin(config: ExperimentConfig, folder: Path, resume: bool) -> dict:
@@ -235,8 +303,7 @@ def _begin(config: ExperimentConfig, folder: Path, resume: bool) -> dict:
     note = folder / "run.json"
     fresh = {
         "config": json.loads(json.dumps(config.values())),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "package": {"version": __version__, "commit": _commit()},
+        **began(),
     }
     if resume and note.exists():
         before = json.loads(note.read_text())
@@ -258,13 +325,18 @@ def _test(model, frame: pd.DataFrame, pictures: np.ndarray, config) -> pd.DataFr
     """Predict the test part: clean, under noise, in grey, and averaged over eight views."""
     seed = config.training.seed
     p_all = {"clean": predict(model, pictures)}
-    for sigma in TEST_SIGMAS:
-        p_all[f"noise:{sigma}"] = predict(model, add_gaussian_noise(pictures, sigma, seed))
-    for sigma in TEST_SIGMAS:
+    for sigma in config.test_sigmas:
+        p_all[f"noise:{sigma:g}"] = predict(model, add_gaussian_noise(pictures, sigma, seed))
+    for sigma in config.test_sigmas:
         noisy = add_gaussian_noise(pictures, sigma, seed, cell_only=True)
-        p_all[f"cell-noise:{sigma}"] = predict(model, noisy)
+        p_all[f"cell-noise:{sigma:g}"] = predict(model, noisy)
     p_all["grey"] = predict(model, desaturate(pictures))
     p_all["tta"] = predict(model, pictures, tta=True)
+    return prediction_table(frame, p_all)
+
+
+def prediction_table(frame: pd.DataFrame, p_all: dict) -> pd.DataFrame:
+    """Set the answers under every condition in the columns of a record's CSV."""
     cells = pd.DataFrame(
         {
             "file": [Path(path).name for path in frame["path"]],
@@ -289,6 +361,12 @@ def _membership(frame: pd.DataFrame) -> dict:
 def _weights(config: ExperimentConfig) -> dict | None:
     path = resolve_weights(config.weights, config.alpha)
     return None if path is None else {"name": path.name, "sha256": images.sha256(path)}
+
+
+def provenance() -> dict:
+    """Say with which code, versions and machine this process runs, as a record holds it."""
+    package = {"version": __version__, "commit": _commit()}
+    return {"package": package, "backend": _backend(), "hardware": _hardware()}
 
 
 def _backend() -> dict:

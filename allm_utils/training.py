@@ -46,6 +46,13 @@ class TrainingConfig:
         Noise, warp and brightness of section 3.3.
     clean_share : float
         Share of training pictures without noise. Not in the paper; 0.
+    brightness : tuple of float
+        Range of the factor that each training picture is multiplied by.
+    stain : float
+        As in `augment.Recipe`. Not in the paper; 0.
+    average : float
+        Momentum of a moving average of the weights over the steps, with which the network is
+        validated and tested (Polyak and Juditsky, 1992). Not in the paper; 0 is none.
     precision : str
         One of `PRECISIONS`; "auto" is mixed_float16 on a GPU and float32 on a CPU.
     seed : int
@@ -61,6 +68,9 @@ class TrainingConfig:
     balance: str = "hem"
     augment: bool = True
     clean_share: float = 0.0
+    brightness: tuple[float, float] = (0.4, 0.8)
+    stain: float = 0.0
+    average: float = 0.0
     precision: str = "auto"
     seed: int = 1337
 
@@ -79,6 +89,8 @@ class TrainingConfig:
             raise ConfigError(f"lr_factor {self.lr_factor}: give a number between 0 and 1")
         if not 0 <= self.clean_share <= 1:
             raise ConfigError(f"clean_share {self.clean_share}: give a share from 0 to 1")
+        if not 0 <= self.average < 1:
+            raise ConfigError(f"average {self.average}: give a momentum from 0 to below 1")
         if self.balance not in GREY:
             raise ConfigError(f"balance {self.balance!r}: choose one of {', '.join(GREY)}")
         if self.precision not in PRECISIONS:
@@ -127,7 +139,9 @@ class TrainingData(keras.utils.PyDataset):
             raise DataError(
                 f"training part has {counts[0]} HEM and {counts[1]} ALL pictures; both are needed"
             )
-        recipe = Recipe(clean_share=config.clean_share)
+        recipe = Recipe(
+            clean_share=config.clean_share, brightness=config.brightness, stain=config.stain
+        )
         self._augment = Augmenter(recipe, config.seed) if config.augment else None
         self._order = (None, None)
 
@@ -227,10 +241,10 @@ class _Checkpoint(keras.callbacks.Callback):
     Stands last in the list of callbacks: the others reset their counters when training begins.
     """
 
-    def __init__(self, path: Path | None, seed: int, plateau, stopper, history, state):
+    def __init__(self, path: Path | None, seed: int, swapper, plateau, stopper, history, state):
         super().__init__()
         self.path, self.seed = path, seed
-        self.plateau, self.stopper = plateau, stopper
+        self.swapper, self.plateau, self.stopper = swapper, plateau, stopper
         self.history, self.state = history, state
 
     def _variables(self):
@@ -249,6 +263,8 @@ class _Checkpoint(keras.callbacks.Callback):
         self.plateau.best, self.plateau.wait = counters["plateau"]
         self.stopper.best, self.stopper.wait, self.stopper.best_epoch = counters["stopper"]
         self.stopper.best_weights = self.state["best"]
+        if self.swapper:  # it was saved, and is now, with the averaged weights in the model
+            self.swapper._ema_weights_in_model = True
         self.state = None
 
     def on_epoch_end(self, epoch, logs=None):
@@ -344,7 +360,11 @@ def fit(
         If the checkpoint cannot be read or written.
     """
     model.compile(
-        optimizer=keras.optimizers.Adam(config.learning_rate),
+        optimizer=keras.optimizers.Adam(
+            config.learning_rate,
+            use_ema=config.average > 0,
+            ema_momentum=config.average or 0.99,  # unused without
+        ),
         loss="categorical_crossentropy",
         metrics=["accuracy"],
     )
@@ -364,10 +384,11 @@ def fit(
         factor=config.lr_factor, patience=config.lr_patience, min_lr=config.min_learning_rate
     )
     stopper = keras.callbacks.EarlyStopping(patience=config.early_stop, restore_best_weights=True)
-    callbacks = [_Epoch(train), plateau, stopper]
+    swapper = keras.callbacks.SwapEMAWeights(swap_on_epoch=True) if config.average else None
+    callbacks = [_Epoch(train), *filter(None, [swapper]), plateau, stopper]
     if progress:
         callbacks.append(_Progress(config, len(train), first))
-    callbacks.append(_Checkpoint(path, config.seed, plateau, stopper, history, state))
+    callbacks.append(_Checkpoint(path, config.seed, swapper, plateau, stopper, history, state))
     train.epoch = first
     images, labels = validation
     model.fit(

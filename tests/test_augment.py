@@ -58,7 +58,7 @@ def test_the_default_recipe_is_the_papers():
     recipe = dataclasses.asdict(Recipe())
     printed = paper.AUGMENTATION
     assert recipe.pop("sigmas") == paper.TRAIN_SIGMAS
-    assert recipe.pop("clean_share") == 0
+    assert recipe.pop("clean_share") == recipe.pop("stain") == 0
     assert recipe.pop("flip") == 0.5 * printed["horizontal_flip"]
     assert recipe.pop("shift") == printed["width_shift"] == printed["height_shift"]
     assert recipe == {name: printed[name] for name in recipe}
@@ -217,3 +217,19 @@ def test_a_share_outside_0_to_1_is_refused(share):
 def test_a_negative_sigma_is_refused():
     with pytest.raises(ConfigError, match=r"sigma -3: .*0 to 255"):
         Augmenter(Recipe(sigmas=(-3, 9)))
+
+
+def test_stain_scales_each_channel_by_a_factor_of_its_own():
+    white = np.full((200, 32, 32, 3), 100, np.uint8)
+    recipe = Recipe(sigmas=(), brightness=(1, 1), stain=0.2)
+    middle = Augmenter(recipe)(white, np.random.default_rng(0))[:, 16, 16] / 100
+    assert middle.min() >= 0.79 and middle.max() <= 1.21
+    assert middle.mean(0) == pytest.approx([1, 1, 1], abs=0.03)
+    assert (middle.std(0) > 0.08).all()
+    assert abs(np.corrcoef(middle.T)[0, 1]) < 0.25
+
+
+@pytest.mark.parametrize("changes", [{"stain": 1.0}, {"brightness": (0.8, 0.4)}])
+def test_colours_out_of_range_are_refused(changes):
+    with pytest.raises(ConfigError, match=next(iter(changes))):
+        Recipe(**changes)

@@ -239,6 +239,20 @@ def test_other_protocols(config, protocol, folds):
     assert all(record.data["split"][part]["n_hem"] for part in ("train", "val", "test"))
 
 
+def test_frozen_layers_stay_as_they_were(config, monkeypatch):
+    monkeypatch.setitem(experiment.MODELS, "mobilenet_m", models.mobilenet_m)
+    settings = config(epochs=1, freeze="conv_pw_1_relu")
+    before = experiment._build(settings, "float32")
+    frozen = [layer for layer in before.layers if not layer.trainable]
+    assert frozen[-1].name == "conv_pw_1_relu"
+    assert before.get_layer("conv_dw_2").trainable
+    record = run(config(epochs=1, freeze="conv_pw_1_relu", seed=8))
+    expected = sum(int(np.prod(w.shape)) for w in before.trainable_weights)
+    assert record.data["parameters"]["trainable"] == expected
+    with pytest.raises(ConfigError, match="no such layer"):
+        run(config(freeze="conv_99"))
+
+
 def test_a_leaking_split_stops_a_patient_disjoint_run(config, monkeypatch):
     leaky = experiment.splits.paper_split
     monkeypatch.setattr(
@@ -271,7 +285,8 @@ def test_a_fold_that_is_not_there(config):
 def test_values_hold_every_setting_that_decides_a_number(config):
     values = config().values()
     expected = set(vars(config())) | set(vars(TrainingConfig()))
-    expected -= {"data", "out", "work", "model_file", "note", "experiment", "training"}
+    expected -= {"data", "out", "work", "model_file", "test_sigmas", "note", "experiment"}
+    expected -= {"training"}
     assert set(values) == expected
     assert values == json.loads(json.dumps(values))
     assert config(weights="/some/where/w.h5").values()["weights"] == "w.h5"

@@ -106,6 +106,7 @@ def test_defaults_are_table_5():
         {"learning_rate": 1e-7},
         {"min_learning_rate": 0},
         {"clean_share": 1.5},
+        {"average": 1.0},
         {"balance": "all"},
         {"precision": "float8"},
         {"lr_factor": 1.0},
@@ -286,6 +287,24 @@ KILLED = textwrap.dedent("""
     folder = pathlib.Path(sys.argv[1])
     tests.train(tests.make_pictures(), tests.make_pictures(20, seed=1), tests.RESTLESS, folder)
 """)
+
+
+def test_averaged_weights_are_those_kept_and_survive_a_resume(tmp_path, pictures, validation):
+    settings = config(epochs=3, learning_rate=0.03, average=0.9)
+    model, history = train(pictures, validation, settings, tmp_path / "straight")
+    plain, _ = train(pictures, validation, config(epochs=3, learning_rate=0.03))
+    assert not same(model.get_weights(), plain.get_weights())
+    images, labels = validation
+    loss = model.evaluate(images, np.eye(2)[labels], verbose=0)[0]
+    assert loss == pytest.approx(min(history.epochs["val_loss"]), rel=1e-4)
+
+    broken = TrainingData(*pictures, settings)
+    broken.batch = lambda epoch, index: TrainingData.batch(broken, epoch, 99 * (epoch == 2) + index)
+    with pytest.raises(Exception, match="0"):  # an empty batch in the third epoch
+        fit(small_model(), broken, validation, settings, tmp_path, progress=False)
+    again, history_again = train(pictures, validation, settings, tmp_path, resume=True)
+    assert history_again == history
+    assert same(state(model), state(again))
 
 
 def test_resuming_a_stopped_run_trains_no_further(tmp_path, pictures, validation):
