@@ -1,5 +1,6 @@
 """The paper's balancing: every healthy training cell once more, in grey (section 3.2, Table 2)."""
 
+import cv2
 import numpy as np
 
 from .errors import ConfigError
@@ -17,14 +18,19 @@ def desaturate(images: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     images : numpy.ndarray
-        ``uint8 (..., 3)``, RGB.
+        ``uint8 (..., W, 3)``, RGB.
 
     Returns
     -------
     numpy.ndarray
         ``uint8``, same shape, three equal channels.
     """
-    return np.repeat(images.max(axis=-1, keepdims=True), 3, axis=-1)
+    if not images.size:
+        return images.copy()
+    flat = images.reshape(-1, images.shape[-2], 3)  # OpenCV knows rows and columns only
+    red, green, blue = cv2.split(flat)
+    value = cv2.max(cv2.max(red, green), blue)
+    return cv2.cvtColor(value, cv2.COLOR_GRAY2RGB).reshape(images.shape)
 
 
 def balanced_rows(labels: np.ndarray, grey: str = "hem") -> tuple[np.ndarray, np.ndarray]:

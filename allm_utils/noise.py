@@ -8,7 +8,7 @@ import numpy as np
 from .errors import ConfigError
 
 BANK_SIZE = 1 << 22
-"""Samples per noise bank: 28 pictures' worth of 224 x 224 x 3, 8 MB as int16."""
+"""Samples per noise bank: 28 pictures' worth of 224 x 224 x 3, 8 MB in two bytes each."""
 
 
 def _check_sigma(sigma: float) -> None:
@@ -82,12 +82,16 @@ class NoiseBank:
         for sigma in sigmas:
             _check_sigma(sigma)
             bank = rng.standard_normal(BANK_SIZE, dtype=np.float32) * np.float32(sigma)
-            self._banks[sigma] = np.rint(bank, out=bank).astype(np.int16)
+            np.rint(bank, out=bank)
+            # what lies above 0 and what lies below, so that no step leaves eight bits
+            self._banks[sigma] = [np.clip(part, 0, 255).astype(np.uint8) for part in (bank, -bank)]
 
     def add(self, image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
         """Return ``image`` (``uint8 (H, W, 3)``) with noise of one of the bank's sigmas."""
-        bank = self._banks[sigma]
-        start = int(rng.integers(bank.size - image.size + 1))
-        noise = bank[start : start + image.size].reshape(image.shape)
-        combine = cv2.add if rng.random() < 0.5 else cv2.subtract
-        return combine(image, noise, dtype=cv2.CV_8U)  # saturates like the reference
+        start = int(rng.integers(BANK_SIZE - image.size + 1))
+        above, below = (
+            part[start : start + image.size].reshape(image.shape) for part in self._banks[sigma]
+        )
+        if rng.random() >= 0.5:
+            above, below = below, above
+        return cv2.subtract(cv2.add(image, above), below)  # both saturate, like the reference
