@@ -279,18 +279,14 @@ def load(
     if not target.exists():
 
         def build(part: Path) -> None:
-            shape = (len(paths), size, size, 3)
-            array = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
-            if hasattr(os, "posix_fallocate"):
-                # ask for the space now: a full disk is an error here, but a crash at a later page
-                with open(part, "r+b") as file:
-                    os.posix_fallocate(file.fileno(), 0, part.stat().st_size)
+            header = {"descr": "|u1", "fortran_order": False, "shape": (len(paths), size, size, 3)}
             pictures = _in_threads(
                 lambda path: prepare(path, size, crop), paths, "reading", progress
             )
-            for row, picture in enumerate(pictures):
-                array[row] = picture
-            array.flush()
+            with open(part, "wb") as file:
+                np.lib.format.write_array_header_1_0(file, header)
+                for picture in pictures:
+                    file.write(picture)
 
         _write_atomically(target, build)
     try:

@@ -320,11 +320,15 @@ def test_a_cache_folder_that_is_a_file(paths, cache):
     one_line(caught, cache)
 
 
-@pytest.mark.parametrize("where", ["posix_fallocate", "replace"])
+@pytest.mark.parametrize(
+    "where",
+    [(np.lib.format, "write_array_header_1_0"), (images.os, "replace")],
+    ids=["write", "replace"],
+)
 def test_a_full_disk_leaves_nothing(paths, cache, monkeypatch, where):
     images.digests(paths, cache)  # the disk fills up afterwards
     before = sorted(cache.iterdir())
-    refuse(monkeypatch, (images.os, where), errno.ENOSPC)
+    refuse(monkeypatch, where, errno.ENOSPC)
     with pytest.raises(DataError, match="No space left") as caught:
         load(paths, cache)
     one_line(caught, cache)
