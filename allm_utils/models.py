@@ -20,7 +20,12 @@ from .errors import ConfigError, ModelError, WeightsError
 BACKBONE_END = "conv_pw_13_relu"
 """Last layer of the MobileNet part; what follows is the paper's head."""
 
-_WEIGHTS_URL = "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet/"
+_WEIGHTS_URL = "https://storage.googleapis.com/tensorflow/keras-applications/"
+_WEIGHTS_FILES = {
+    "mobilenet_m": "mobilenet/mobilenet_{alpha}_224_tf_no_top.h5",
+    "vgg16": "vgg16/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
+    "resnet50": "resnet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
+}
 _ALPHAS = {1.0: "1_0", 0.75: "7_5", 0.5: "5_0", 0.25: "2_5"}
 _SCALINGS = {"unit": (1 / 255, 0.0), "imagenet": (1 / 127.5, -1.0)}
 
@@ -36,7 +41,9 @@ def _reason(error: Exception) -> str:
     return textwrap.shorten(str(error) or type(error).__name__, 160, placeholder=" …")
 
 
-def resolve_weights(weights: str | os.PathLike | None, alpha: float = 1.0) -> Path | None:
+def resolve_weights(
+    weights: str | os.PathLike | None, alpha: float = 1.0, model: str = "mobilenet_m"
+) -> Path | None:
     """Find pre-trained weights: a path, else Keras' cache, else the download.
 
     Parameters
@@ -44,7 +51,9 @@ def resolve_weights(weights: str | os.PathLike | None, alpha: float = 1.0) -> Pa
     weights : "imagenet", path-like or None
         None means random weights, and must be asked for in so many words.
     alpha : float
-        Width multiplier; ImageNet weights exist for 0.25, 0.5, 0.75 and 1.
+        Width multiplier of MobileNet; ImageNet weights exist for 0.25, 0.5, 0.75 and 1.
+    model : str
+        The network they are for; only those that Keras ships have any.
 
     Returns
     -------
@@ -57,12 +66,17 @@ def resolve_weights(weights: str | os.PathLike | None, alpha: float = 1.0) -> Pa
     """
     if weights is None:
         return None
+    if model not in _WEIGHTS_FILES:
+        raise WeightsError(
+            f"{model}: no pre-trained weights exist, so {str(weights)!r} is of no use; "
+            "give weights=None and train it from random ones"
+        )
     if weights != "imagenet":
         path = Path(weights)
         if not path.is_file():
             raise WeightsError(
-                f"{path}: no such weight file; give a .h5 file of Keras' MobileNet without top, "
-                "or 'imagenet'"
+                f"{path}: no such weight file; give a .h5 file of the network without top, "
+                "as Keras publishes it, or 'imagenet'"
             )
         return path
     if alpha not in _ALPHAS:
@@ -70,15 +84,105 @@ def resolve_weights(weights: str | os.PathLike | None, alpha: float = 1.0) -> Pa
             f"alpha {alpha}: no ImageNet weights of that width; choose one of {list(_ALPHAS)} "
             "or weights=None"
         )
-    name = f"mobilenet_{_ALPHAS[alpha]}_224_tf_no_top.h5"
+    folder, name = _WEIGHTS_FILES[model].format(alpha=_ALPHAS[alpha]).split("/")
     try:
         # looks into Keras' cache first
-        return Path(keras.utils.get_file(name, _WEIGHTS_URL + name, cache_subdir="models"))
+        origin = f"{_WEIGHTS_URL}{folder}/{name}"
+        return Path(keras.utils.get_file(name, origin, cache_subdir="models"))
     except Exception as error:  # urllib, socket and Keras raise many kinds
         raise WeightsError(
             f"{name}: not in Keras' cache and not to be downloaded ({_reason(error)}); "
             "fetch it on another machine and give its path as weights"
         ) from None
+
+
+def scaled_input(
+    image_size: int,
+    scaling: str,
+    seed: int | None,
+    scalings: dict = _SCALINGS,
+    smallest: int = 32,
+):
+    """Begin a network: raw pixels, and the layer that scales them.
+
+    Parameters
+    ----------
+    image_size : int
+    scaling : str
+        A key of `scalings`.
+    seed : int, optional
+        Seeds Keras' global generator before any layer is made.
+    scalings : dict of str to (scale, offset)
+    smallest : int
+        The image size that the network can still halve as often as it does.
+
+    Returns
+    -------
+    inputs, scaled : keras.KerasTensor, shape (N, image_size, image_size, 3)
+
+    Raises
+    ------
+    ConfigError
+        If the image is too small or the scaling unknown.
+    """
+    if scaling not in scalings:
+        raise ConfigError(f"scaling {scaling!r}: choose one of {', '.join(scalings)}")
+    if image_size < smallest:
+        raise ConfigError(
+            f"image size {image_size}: the network halves it again and again; "
+            f"give {smallest} or more"
+        )
+    if seed is not None:
+        keras.utils.set_random_seed(seed)
+    scale, offset = scalings[scaling]
+    inputs = keras.Input((image_size, image_size, 3), name="pixels")
+    return inputs, layers.Rescaling(scale, offset, name="scaling")(inputs)
+
+
+def load_weights(backbone: keras.Model, path: Path | None, what: str) -> None:
+    """Load the weights of a backbone, unless `path` is None.
+
+    Raises
+    ------
+    WeightsError
+        If the file does not hold weights of `what`.
+    """
+    if path is None:
+        return
+    try:
+        backbone.load_weights(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise WeightsError(
+            f"{path}: not weights of {what} without top ({_reason(error)}); give the right file"
+        ) from None
+
+
+def classifier(
+    name: str, inputs, features, dropout: float, l1: float, bn_momentum: float
+) -> keras.Model:
+    """End a network: average pooling of ``(N, H, W, F)`` features, dropout, two probabilities."""
+    x = layers.GlobalAveragePooling2D(name="average_pooling")(features)
+    x = layers.Dropout(dropout, name="dropout")(x)
+    return _finished(name, inputs, _prediction(x, l1), bn_momentum)
+
+
+def _prediction(x, l1: float, initializer="glorot_uniform"):
+    return layers.Dense(
+        len(CLASSES),
+        activation="softmax",
+        kernel_initializer=initializer,
+        kernel_regularizer=keras.regularizers.L1(l1) if l1 else None,
+        dtype="float32",  # also under mixed precision
+        name="prediction",
+    )(x)
+
+
+def _finished(name: str, inputs, outputs, bn_momentum: float) -> keras.Model:
+    model = keras.Model(inputs, outputs, name=name)
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.momentum = bn_momentum
+    return model
 
 
 def mobilenet_m(
@@ -135,20 +239,13 @@ def mobilenet_m(
     mobilenet = keras.applications.MobileNet(
         input_tensor=scaled, alpha=alpha, include_top=False, weights=None
     )
-    if path is not None:
-        try:
-            mobilenet.load_weights(path)
-        except (OSError, ValueError, KeyError) as error:
-            raise WeightsError(
-                f"{path}: not weights of MobileNet x{alpha} without top "
-                f"({_reason(error)}); give the right file"
-            ) from None
+    load_weights(mobilenet, path, f"MobileNet x{alpha}")
     x = layers.GlobalAveragePooling2D(name="average_pooling")(mobilenet.output)
     x = layers.Flatten(name="flatten")(x)  # changes nothing after the pooling; it is in Table 4
     x = layers.Dropout(dropout, name="dropout")(x)
     x = layers.BatchNormalization(name="batch_normalization")(x)
-    outputs = prediction(x, l1, keras.initializers.RandomUniform())
-    return finished("mobilenet_m", inputs, outputs, bn_momentum)
+    outputs = _prediction(x, l1, keras.initializers.RandomUniform())
+    return _finished("mobilenet_m", inputs, outputs, bn_momentum)
 
 
 def alnett_style(
@@ -187,7 +284,7 @@ def alnett_style(
     ConfigError
         If the image is too small or the scaling unknown.
     """
-    refuse_weights("alnett_style", weights)
+    resolve_weights(weights, model="alnett_style")
     inputs, x = scaled_input(image_size, scaling, seed)
     for number, filters in enumerate(ALNETT_STYLE_FILTERS, start=1):
         name = f"cluster_{number}"
@@ -201,71 +298,7 @@ def alnett_style(
         x = layers.Conv2D(filters, 1, activation="relu", name=f"{name}_convolution")(x)
         x = layers.MaxPooling2D(name=f"{name}_pooling")(x)
         x = layers.BatchNormalization(name=f"{name}_normalization")(x)
-    x = layers.GlobalAveragePooling2D(name="average_pooling")(x)
-    x = layers.Dropout(dropout, name="dropout")(x)
-    return finished("alnett_style", inputs, prediction(x, l1), bn_momentum)
-
-
-def refuse_weights(name: str, weights) -> None:
-    """Raise WeightsError unless `weights` is None: the network `name` has none to offer."""
-    if weights is not None:
-        raise WeightsError(
-            f"{name}: no pre-trained weights exist, so {str(weights)!r} cannot be loaded; "
-            "give weights=None and train it from random ones"
-        )
-
-
-def scaled_input(image_size: int, scaling: str, seed: int | None, scalings: dict = _SCALINGS):
-    """Begin a network: raw pixels, and the layer that scales them.
-
-    Parameters
-    ----------
-    image_size : int
-    scaling : str
-        A key of `scalings`.
-    seed : int, optional
-        Seeds Keras' global generator before any layer is made.
-    scalings : dict of str to (scale, offset)
-
-    Returns
-    -------
-    inputs, scaled : keras.KerasTensor, shape (N, image_size, image_size, 3)
-
-    Raises
-    ------
-    ConfigError
-        If the image is too small or the scaling unknown.
-    """
-    if scaling not in scalings:
-        raise ConfigError(f"scaling {scaling!r}: choose one of {', '.join(scalings)}")
-    if image_size < 32:
-        raise ConfigError(f"image size {image_size}: it is halved five times, give 32 or more")
-    if seed is not None:
-        keras.utils.set_random_seed(seed)
-    scale, offset = scalings[scaling]
-    inputs = keras.Input((image_size, image_size, 3), name="pixels")
-    return inputs, layers.Rescaling(scale, offset, name="scaling")(inputs)
-
-
-def prediction(x, l1: float, initializer="glorot_uniform"):
-    """End a network: the two probabilities, from features of shape ``(N, F)``."""
-    return layers.Dense(
-        len(CLASSES),
-        activation="softmax",
-        kernel_initializer=initializer,
-        kernel_regularizer=keras.regularizers.L1(l1) if l1 else None,
-        dtype="float32",  # also under mixed precision
-        name="prediction",
-    )(x)
-
-
-def finished(name: str, inputs, outputs, bn_momentum: float) -> keras.Model:
-    """Make the model of a network, with one momentum in all its batch normalisations."""
-    model = keras.Model(inputs, outputs, name=name)
-    for layer in model.layers:
-        if isinstance(layer, layers.BatchNormalization):
-            layer.momentum = bn_momentum
-    return model
+    return classifier("alnett_style", inputs, x, dropout, l1, bn_momentum)
 
 
 def freeze(model: keras.Model, last: str) -> None:
@@ -319,8 +352,38 @@ def multiply_adds(model: keras.Model) -> int:
     return total
 
 
-def _card_path(path: Path) -> Path:
-    return path.with_suffix(".json")
+def card_path(path: str | os.PathLike) -> Path:
+    """Name the card of a model: NAME.json for NAME.keras, else NAME.tflite.json and the like."""
+    path = Path(path)
+    return path.with_suffix(".json") if path.suffix == ".keras" else Path(f"{path}.json")
+
+
+def read_card(path: str | os.PathLike) -> dict:
+    """Read the card of a model file of any format.
+
+    Returns
+    -------
+    dict
+        ``image_size``, ``crop``, ``classes`` and whatever was saved with them.
+
+    Raises
+    ------
+    ModelError
+        If it is missing, or of another class order.
+    """
+    try:
+        card = dict(json.loads(card_path(path).read_text()))
+    except (OSError, TypeError, ValueError):
+        raise ModelError(
+            f"{path}: its card {card_path(path).name} is missing or broken, so crop, size and "
+            "class order are unknown; keep the two files together"
+        ) from None
+    if card.get("classes") != list(CLASSES) or not {"image_size", "crop"} <= set(card):
+        raise ModelError(
+            f"{card_path(path)}: needs image_size, crop and classes {list(CLASSES)}; "
+            "take the card that was saved with the model"
+        )
+    return card
 
 
 def save(model: keras.Model, path: str | os.PathLike, card: dict, half: bool = False) -> Path:
@@ -351,8 +414,8 @@ def save(model: keras.Model, path: str | os.PathLike, card: dict, half: bool = F
         model.save(part)
         if half:
             _halve(part)
-        _card_path(part).write_text(json.dumps({**card, "classes": list(CLASSES)}, indent=2) + "\n")
-        os.replace(_card_path(part), _card_path(path))
+        card_path(part).write_text(json.dumps({**card, "classes": list(CLASSES)}, indent=2) + "\n")
+        os.replace(card_path(part), card_path(path))
         os.replace(part, path)
     return path
 
@@ -408,18 +471,7 @@ def load(path: str | os.PathLike) -> tuple[keras.Model, dict]:
         raise ModelError(f"{path}: no such model; check the path")
     if path.suffix != ".keras" or not zipfile.is_zipfile(path):
         raise ModelError(f"{path}: not a Keras model; give a .keras file made by `allm train`")
-    try:
-        card = dict(json.loads(_card_path(path).read_text()))
-    except (OSError, TypeError, ValueError):
-        raise ModelError(
-            f"{path}: its card {_card_path(path).name} is missing or broken, so crop, size and "
-            "class order are unknown; keep the two files together"
-        ) from None
-    if card.get("classes") != list(CLASSES) or not {"image_size", "crop"} <= set(card):
-        raise ModelError(
-            f"{_card_path(path)}: needs image_size, crop and classes {list(CLASSES)}; "
-            "take the card that was saved with the model"
-        )
+    card = read_card(path)
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many kinds for a broken archive
