@@ -507,3 +507,79 @@ def check_steps(steps):
         if answer != expected:
             raise Hint(f"fold {fold}: {expected} steps of 16, not {answer:.0f}")
     return True
+
+
+def check_calibration_error(calibration_error):
+    """Chapter 11: promised against come true, bin by bin."""
+    labels = np.array([1, 0, 1, 1, 0, 0, 1, 0])
+    p_all = np.array([0.62, 0.68, 0.68, 0.97, 0.05, 0.15, 0.95, 1.0])
+    answer = _number(calibration_error, labels.copy(), p_all.copy(), 10)
+    bin_of = np.minimum((p_all * 10).astype(int), 9)
+    gaps = np.array([abs((p_all - labels)[bin_of == b].mean()) for b in np.unique(bin_of)])
+    sizes = np.unique(bin_of, return_counts=True)[1]
+    expected = float(gaps @ sizes / len(labels))
+    if np.isclose(answer, gaps.mean()):
+        raise Hint("weigh each bin by its number of images: a bin of one image counts little")
+    if np.isclose(answer, np.abs(p_all - labels).mean()):
+        raise Hint("average inside each bin first: one image has no frequency")
+    if np.isclose(answer, abs((p_all - labels).mean())):
+        raise Hint("take the distance in each bin, not over all images: they would cancel out")
+    if np.isclose(answer, gaps @ sizes):
+        raise Hint("divide by the number of images")
+    with_last = p_all < 1
+    partial = np.array([(p_all - labels)[(bin_of == b) & with_last].sum() for b in range(10)])
+    if np.isclose(answer, np.abs(partial).sum() / len(labels)):
+        raise Hint("p = 1.0 belongs into the last bin, and yours has lost it")
+    if not np.isclose(answer, expected):
+        raise Hint(f"these eight images give {expected:.4f}, not {answer:.4f}")
+    return True
+
+
+def check_with_temperature(with_temperature):
+    """Chapter 11: the logit of a probability divided by a temperature."""
+    p_all = np.array([0.1, 0.5, 0.8, 0.99])
+    answer = np.asarray(_call(with_temperature, p_all.copy(), 2.0), float)
+    logits = np.log(p_all / (1 - p_all))
+    expected = 1 / (1 + np.exp(-logits / 2))
+    if answer.shape != p_all.shape:
+        raise Hint("return as many probabilities as there were")
+    if np.allclose(answer, p_all / 2):
+        raise Hint("divide the logit by the temperature, not the probability")
+    if np.allclose(answer, logits / 2):
+        raise Hint("that is the new logit: turn it back into a probability")
+    if np.allclose(answer, 1 / (1 + np.exp(-logits * 2))):
+        raise Hint("a temperature of 2 makes the answers less sure: divide, do not multiply")
+    if not np.isclose(answer[1], 0.5):
+        raise Hint("0.5 has the logit 0, and stays 0.5 at every temperature")
+    if not np.allclose(answer, expected):
+        raise Hint(f"0.8 at temperature 2 becomes {expected[2]:.4f}, not {answer[2]:.4f}")
+    return True
+
+
+def check_sensitivity_at(sensitivity_at):
+    """Chapter 11: the sensitivity left when a share of the HEM images must not raise an alarm."""
+    rng = np.random.default_rng(11)
+    labels = np.repeat([0, 1], [40, 60])
+    p_all = np.where(labels == 1, rng.beta(4, 2, 100), rng.beta(2, 4, 100)).round(4)
+    hem, leukemic = np.sort(p_all[labels == 0]), p_all[labels == 1]
+    for specificity in (0.5, 0.9, 0.95):
+        answer = _number(sensitivity_at, labels.copy(), p_all.copy(), specificity)
+        needed = int(np.ceil(specificity * 40 - 1e-9))
+        expected = float((leukemic > hem[needed - 1]).mean())
+        if np.isclose(answer, hem[needed - 1]):
+            raise Hint("that is the threshold: now count the ALL images above it")
+        if np.isclose(answer, (p_all > hem[needed - 1]).mean()):
+            raise Hint("count among the ALL images only")
+        if np.isclose(answer, 1 - expected):
+            raise Hint("these are the ALL images that are missed: sensitivity is the rest")
+        if np.isclose(answer, (leukemic >= 0.5).mean()) and not np.isclose(answer, expected):
+            raise Hint("0.5 is not the threshold: it follows from the specificity")
+        below = np.sort(leukemic)[int(np.ceil(specificity * 60)) - 1]
+        if np.isclose(answer, (leukemic > below).mean()):
+            raise Hint("the threshold comes from the HEM images, not from the ALL images")
+        if not np.isclose(answer, expected):
+            raise Hint(
+                f"{needed} of 40 HEM images must lie below the threshold; then {expected:.3f} of "
+                f"ALL are found, not {answer:.3f}"
+            )
+    return True

@@ -10,6 +10,8 @@ import matplotlib.figure
 import numpy as np
 from matplotlib.colors import rgb_to_hsv
 from matplotlib.patches import FancyBboxPatch, Patch, Rectangle
+from scipy.stats import binomtest
+from sklearn.calibration import calibration_curve
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from .evaluation import metrics
@@ -598,8 +600,8 @@ _MEASURES = {
 """Colour, mark and line of a metric wherever it is drawn against sigma."""
 
 
-def against_sigma(panels, ylim, source=None):
-    """Draw metrics against the sigma of the test noise.
+def against_sigma(panels, ylim, source=None, xlabel="σ of the test noise"):
+    """Draw metrics against the sigma of the test noise, or against the strength of something else.
 
     Parameters
     ----------
@@ -609,6 +611,7 @@ def against_sigma(panels, ylim, source=None):
     ylim : (float, float)
     source : str, optional
         Whose cells they are; written into the picture.
+    xlabel : str
 
     Returns
     -------
@@ -634,7 +637,7 @@ def against_sigma(panels, ylim, source=None):
         axis.set(ylim=ylim, xticks=sigmas)
         axis.grid(axis="y", color="#DDDDDD")
         axis.spines[["top", "right"]].set_visible(False)
-        axis.set_xlabel("σ of the test noise", fontsize=10)
+        axis.set_xlabel(xlabel, fontsize=10)
     figure.legend(
         named.values(), named, loc="outside upper center", ncols=4, fontsize=9, frameon=False
     )
@@ -1081,4 +1084,122 @@ def answers(panels, source):
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].legend(fontsize=9, frameon=False, loc=(0.3, 0.55))
     axes[-1].set_xlabel(f"probability of ALL ({source})")
+    return figure
+
+
+def reliability(answers, source, bins=10):
+    """Draw how often a stated probability came true, and below it how often it was stated.
+
+    Parameters
+    ----------
+    answers : dict of str to (labels, p_all)
+        By title. Labels 0 HEM, 1 ALL; probabilities of ALL.
+    source : str
+        Whose cells they are, and who answered.
+    bins : int
+        Of equal width.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One column each; the bars at the points are 95 % Wilson intervals of the frequency.
+    """
+    edges = np.linspace(0, 1, bins + 1)
+    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    axes = figure.subplots(
+        2, len(answers), squeeze=False, sharex=True, sharey="row", height_ratios=(3, 1)
+    )
+    for (upper, lower), (title, (labels, p_all)) in zip(axes.T, answers.items(), strict=True):
+        labels, p_all = np.asarray(labels), np.asarray(p_all, float)
+        true, stated = calibration_curve(labels, p_all, n_bins=bins)
+        count = np.histogram(p_all, edges)[0]
+        for x, share, n in zip(stated, true, count[count > 0], strict=True):
+            limits = binomtest(round(share * n), int(n)).proportion_ci(method="wilson")
+            upper.plot((x, x), limits, color="#767676", linewidth=1.5, zorder=1)
+        upper.plot((0, 1), (0, 1), ":", color="#767676", linewidth=1)
+        upper.plot(stated, true, "o-", color="black", markersize=5)
+        upper.set_title(title, fontsize=10)
+        upper.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+        lower.bar(edges[:-1], 100 * count / len(p_all), 1 / bins, align="edge", color="#56B4E9",
+                  edgecolor="white")  # fmt: skip
+        for axis in (upper, lower):
+            axis.spines[["top", "right"]].set_visible(False)
+    axes[0, 0].set_ylabel("share that is ALL", fontsize=10)
+    axes[1, 0].set_ylabel("% of images", fontsize=10)
+    figure.supxlabel(f"stated probability of ALL ({source})", fontsize=9)
+    return figure
+
+
+def heat_maps(pictures, heat, titles, columns=4, source=None):
+    """Lay heat maps over pictures, with the outline of each cell.
+
+    Parameters
+    ----------
+    pictures : array of uint8, shape (N, H, W, 3)
+    heat : array of float, shape (N, H, W)
+        From 0 to 1.
+    titles : sequence of str
+    columns : int
+    source : str, optional
+        Whose cells they are; written below the pictures.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The pictures in grey, the heat in colour.
+    """
+    n_rows = -(-len(pictures) // columns)
+    side = min(2.1, 6.4 / columns)
+    figure = Figure(figsize=(side * columns + 0.5, (side + 0.4) * n_rows), layout="constrained")
+    axes = figure.subplots(n_rows, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, picture, found, title in zip(axes.flat, pictures, heat, titles, strict=False):
+        axis.imshow(picture.max(axis=-1), cmap="gray", vmin=0, vmax=130)
+        shown = axis.imshow(found, cmap="inferno", vmin=0, vmax=1, alpha=0.6)
+        axis.contour(picture.any(axis=-1), (0.5,), colors="white", linewidths=0.8)
+        axis.set_title(title, fontsize=9)
+    figure.colorbar(shown, ax=axes, shrink=0.6, label="support, share of the highest")
+    if source:
+        figure.supxlabel(source, fontsize=9)
+    return figure
+
+
+def on_background(shares, source):
+    """Draw the share of heat maps that lies on the background, beside what is to be expected.
+
+    Parameters
+    ----------
+    shares : dict of str to dict of str to array of float
+        By group of cells, then by kind of map: the share in each picture, from 0 to 1.
+    source : str
+        Whose cells they are.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Boxes from the first to the third quartile, with the median; whiskers from 5 to 95 %.
+    """
+    kinds = list(dict.fromkeys(kind for group in shares.values() for kind in group))
+    figure = Figure(figsize=(6.4, 1.2 + 0.75 * len(shares)), layout="constrained")
+    axis = figure.subplots()
+    looks = (("#000000", None), ("#56B4E9", "///"), ("#CC79A7", "..."))
+    for kind, (colour, hatch), shift in zip(kinds, looks, (-0.25, 0, 0.25), strict=False):
+        values = [100 * np.asarray(group[kind]) for group in shares.values()]
+        boxes = axis.boxplot(
+            [v[np.isfinite(v)] for v in values], positions=np.arange(len(shares)) + shift,
+            widths=0.2, whis=(5, 95), showfliers=False, orientation="horizontal", patch_artist=True,
+            medianprops={"color": "black", "linewidth": 2}, manage_ticks=False,
+        )  # fmt: skip
+        for box in boxes["boxes"]:
+            box.set(facecolor="white", edgecolor=colour, hatch=hatch, linewidth=1.5, label=kind)
+    axis.set_yticks(range(len(shares)), shares, fontsize=10)
+    axis.invert_yaxis()
+    axis.set(xlim=(0, 100), xlabel=f"% of the map on the black background ({source})")
+    axis.spines[["top", "right"]].set_visible(False)
+    handles, labels = axis.get_legend_handles_labels()
+    named = dict(zip(labels, handles, strict=True))
+    figure.legend(
+        named.values(), named, loc="outside upper center", ncols=3, fontsize=9, frameon=False
+    )
     return figure

@@ -11,10 +11,12 @@ from scipy.special import expit, logit
 from scipy.stats import bootstrap
 from sklearn.metrics import log_loss
 from sklearn.model_selection import LeaveOneGroupOut
+from tqdm.auto import tqdm
 
 from . import experiment, images, models, records
 from .errors import ConfigError, DataError, RecordError
 from .evaluation import predict
+from .training import TrainingConfig
 
 EPSILON = 1e-6
 """Probabilities are kept this far from 0 and 1 before their logit is taken; records hold six
@@ -337,7 +339,9 @@ CORRUPTIONS = {
 }
 """Those of Hendrycks & Dietterich (2019) used here: our names, and the library's."""
 
-SEVERITIES = (1, 2, 3, 4, 5)
+SEVERITIES = (1, 3, 5)
+"""Of the five of the library, those that `CONDITIONS` uses."""
+
 STAIN_STEP = 0.05
 """Stain severity s scales each stain by a factor within 1 ± s times this."""
 
@@ -377,7 +381,7 @@ def corrupt(pictures, kind, severity, seed=0):
     ConfigError
         Another kind or severity.
     """
-    if kind not in (*CORRUPTIONS, "stain") or severity not in SEVERITIES:
+    if kind not in (*CORRUPTIONS, "stain") or severity not in range(1, 6):
         known = ", ".join((*CORRUPTIONS, "stain"))
         raise ConfigError(f"{kind}:{severity}: choose one of {known}, severity 1 to 5")
     from imagecorruptions import corrupt as corrupt_one  # takes seconds: it compiles
@@ -513,8 +517,8 @@ def retest(saved, source, data, out, work, conditions=CONDITIONS, note="", progr
     rows = {part: np.flatnonzero(split == part) for part in ("val", "test")}
     test, seen = frame.iloc[rows["test"]], pictures[rows["test"]]
     p_all = {}
-    for condition in conditions:
-        p_all[condition] = predict(model, under(seen, condition, old["seed"]), progress=progress)
+    for condition in tqdm(conditions, desc="test", disable=not progress):
+        p_all[condition] = predict(model, under(seen, condition, old["seed"]))
     clean = p_all["clean"] if "clean" in p_all else predict(model, seen)
     heat = gradcam(model, seen, clean >= 0.5)
     finished = datetime.now(UTC).replace(microsecond=0)
@@ -549,11 +553,15 @@ def retest(saved, source, data, out, work, conditions=CONDITIONS, note="", progr
 
 def _same_split(old, data, work):
     """The frame and split of a record, made again and compared with what it noted."""
-    training = experiment.TrainingConfig(seed=old["seed"])
     config = experiment.ExperimentConfig(
-        data=data, out=work, work=work, folds=tuple(old["folds"]), protocol=old["protocol"],
-        training=training,
-    )  # fmt: skip
+        data=data,
+        out=work,
+        work=work,
+        folds=tuple(old["folds"]),
+        protocol=old["protocol"],
+        **{key: old["config"][key] for key in ("part", "test") if key in old["config"]},
+        training=TrainingConfig(seed=old["seed"]),
+    )
     frame, split = experiment.select(config)
     found = images.fingerprint(frame, Path(work) / "images")
     if found != old["data"]["fingerprint"]:

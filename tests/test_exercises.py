@@ -400,6 +400,59 @@ def test_disagreements():
     assert "3 images" in hint(check, lambda a, b: (a.sum(), b.sum()))
 
 
+# -- chapter 11 -------------------------------------------------------------------------------
+
+
+def test_calibration_error():
+    def right(labels, p_all, bins, last=True, mean=False):
+        bin_of = np.minimum((p_all * bins).astype(int), bins - 1 if last else bins)
+        gaps = np.abs(np.bincount(bin_of, p_all - labels, bins + 1)[:bins])
+        if mean:
+            n = np.bincount(bin_of, minlength=bins + 1)[:bins]
+            return (gaps[n > 0] / n[n > 0]).mean()
+        return gaps.sum() / len(labels)
+
+    check = exercises.check_calibration_error
+    assert check(right)
+    assert "weigh" in hint(check, lambda y, p, b: right(y, p, b, mean=True))
+    assert "inside each bin" in hint(check, lambda y, p, b: np.abs(p - y).mean())
+    assert "cancel" in hint(check, lambda y, p, b: abs((p - y).mean()))
+    assert "divide" in hint(check, lambda y, p, b: 8 * right(y, p, b))
+    assert "last bin" in hint(check, lambda y, p, b: right(y, p, b, last=False))
+    assert "eight images" in hint(check, lambda y, p, b: 0.0)
+
+
+def test_with_temperature():
+    def right(p, t):
+        return 1 / (1 + np.exp(-np.log(p / (1 - p)) / t))
+
+    check = exercises.check_with_temperature
+    assert check(right)
+    assert "as many" in hint(check, lambda p, t: 0.5)
+    assert "not the probability" in hint(check, lambda p, t: p / t)
+    assert "new logit" in hint(check, lambda p, t: np.log(p / (1 - p)) / t)
+    assert "less sure" in hint(check, lambda p, t: right(p, 1 / t))
+    assert "stays 0.5" in hint(check, lambda p, t: p**t)
+    assert "becomes" in hint(check, lambda p, t: right(p, t + 1))
+
+
+def test_sensitivity_at():
+    def right(labels, p_all, specificity, of=0, among=1):
+        chosen = np.sort(p_all[labels == of])
+        threshold = chosen[int(np.ceil(specificity * len(chosen) - 1e-9)) - 1]
+        counted = p_all if among is None else p_all[labels == among]
+        return (counted > threshold).mean()
+
+    check = exercises.check_sensitivity_at
+    assert check(right)
+    assert "threshold: now" in hint(check, lambda y, p, s: np.sort(p[y == 0])[int(40 * s) - 1])
+    assert "ALL images only" in hint(check, lambda y, p, s: right(y, p, s, among=None))
+    assert "missed" in hint(check, lambda y, p, s: 1 - right(y, p, s))
+    assert "0.5 is not" in hint(check, lambda y, p, s: (p[y == 1] >= 0.5).mean())
+    assert "from the HEM" in hint(check, lambda y, p, s: right(y, p, s, of=1))
+    assert "of 40" in hint(check, lambda y, p, s: 0.0)
+
+
 # -- scorecard --------------------------------------------------------------------------------
 
 

@@ -301,3 +301,48 @@ def test_memory_halves_as_the_momentum_says():
     assert slow.get_ydata()[-1] < 0.1
     assert mark.get_xdata()[0] == 50
     assert "an epoch: 50 steps" in texts(axis.figure)
+
+
+def test_reliability_draws_stated_against_true():
+    labels, p_all = answers()
+    figure = figures.reliability({"one": (labels, p_all), "two": answers(seed=1)}, "made", bins=5)
+    assert [axis.get_title() for axis in figure.axes] == ["one", "two", "", ""]
+    points = figure.axes[0].lines[-1]
+    for x, y in points.get_xydata():
+        inside = np.floor(np.minimum(p_all, 0.999) * 5) == np.floor(min(x, 0.999) * 5)
+        assert (x, y) == pytest.approx((p_all[inside].mean(), labels[inside].mean()))
+    assert sum(bar.get_height() for bar in figure.axes[2].patches) == pytest.approx(100)
+    assert "made" in texts(figure)
+    interval = figure.axes[0].lines[0].get_ydata()
+    assert interval[0] <= points.get_ydata()[0] <= interval[1]
+
+
+def test_heat_maps_outlines_the_cells():
+    pictures = np.zeros((3, 32, 32, 3), np.uint8)
+    pictures[:, 8:20, 8:20] = 60
+    heat = RNG.random((3, 32, 32))
+    figure = figures.heat_maps(pictures, heat, ["one", "two", "three"], 2, "made")
+    shown = [axis for axis in figure.axes if axis.images]
+    assert [axis.get_title() for axis in shown[:3]] == ["one", "two", "three"]
+    np.testing.assert_allclose(shown[1].images[1].get_array(), heat[1])
+    assert all(axis.collections for axis in shown[:3])
+    assert figure.get_supxlabel() == "made"
+
+
+def test_on_background_draws_a_box_for_each_group_and_kind():
+    shares = {
+        "HEM": {"heat": np.array([0.1, 0.2, 0.6, np.nan]), "cell": np.array([0.3, 0.3])},
+        "ALL": {"heat": np.array([0.5]), "cell": np.array([0.4])},
+    }
+    (axis,) = figures.on_background(shares, "made").axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["HEM", "ALL"]
+    assert len(axis.patches) == 4
+    medians = sorted({round(float(line.get_xdata()[0]), 6) for line in axis.lines})
+    assert {20.0, 30.0, 40.0, 50.0} <= set(medians)
+    assert "made" in axis.get_xlabel()
+
+
+def test_against_sigma_can_show_another_strength():
+    lines = {"accuracy": {1: 0.9, 5: 0.5}}
+    figure = figures.against_sigma({"one": lines}, (0, 1), None, "severity")
+    assert figure.axes[0].get_xlabel() == "severity"

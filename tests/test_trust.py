@@ -227,6 +227,7 @@ def trained(tmp_path_factory):
         image_size=32,
         alpha=0.25,
         weights=None,
+        bn_momentum=0.5,
         model_file=folder / "model.keras",
         training=TrainingConfig(epochs=1, seed=5),
     )
