@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 from sklearn.metrics import roc_auc_score
+from statsmodels.stats.contingency_tables import mcnemar
 from tqdm.auto import tqdm
 
 from .errors import ConfigError, DataError, ModelError
@@ -219,6 +220,91 @@ def intervals(labels, p_all, groups=None, n=1000, seed=0, level=0.95, threshold=
     return {name: (float(a), float(b)) for name, (a, b) in zip(names, limits, strict=True)}
 
 
+def paired_test(labels, p_a, p_b, threshold=0.5):
+    """McNemar's test of two classifiers on the same images.
+
+    Only the images on which one is right and the other is not can tell the two apart. If both
+    were equally good, each such image would be the toss of a coin. That takes the images to be
+    independent of each other, which cells of one subject are not: see `paired_test_by_subject`.
+
+    Parameters
+    ----------
+    labels : array of int, shape (N,)
+        0 HEM, 1 ALL.
+    p_a, p_b : array of float, shape (N,)
+        Probability of ALL in [0, 1], of classifiers A and B, image by image.
+    threshold : float
+        An image is called ALL when its probability is at or above it.
+
+    Returns
+    -------
+    dict
+        ``both, only_a, only_b, neither``, the images rightly called; ``pvalue``, two-sided, from
+        the binomial distribution where fewer than 25 images tell the two apart, else from the
+        chi-squared with continuity correction; ``exact``, which of the two it was.
+
+    Raises
+    ------
+    DataError
+        As `metrics`.
+    """
+    right_a, right_b = _right(labels, p_a, threshold), _right(labels, p_b, threshold)
+    pairs = ((right_a & right_b, right_a & ~right_b), (~right_a & right_b, ~right_a & ~right_b))
+    table = [[int(pair.sum()) for pair in row] for row in pairs]
+    (both, only_a), (only_b, neither) = table
+    exact = only_a + only_b < 25
+    counts = {"both": both, "only_a": only_a, "only_b": only_b, "neither": neither}
+    pvalue = float(mcnemar(table, exact=exact, correction=True).pvalue)
+    return {**counts, "pvalue": pvalue, "exact": exact}
+
+
+def paired_test_by_subject(labels, p_a, p_b, groups, n=20_000, seed=0, threshold=0.5):
+    """Sign-flip permutation test of two classifiers on the same images, whole subjects at a time.
+
+    If A and B were equally good, then in each subject it would be chance which of the two comes
+    out ahead. So the two swap places in whole subjects, at random, and the difference that was
+    found is compared with those that arise so. Nothing is assumed of the images of one subject.
+
+    Parameters
+    ----------
+    labels, p_a, p_b, threshold
+        As in `paired_test`.
+    groups : array, shape (N,)
+        The subject of each image.
+    n : int
+        Number of permutations; all of them where there are no more than that (14 subjects).
+    seed : int
+        The same seed gives the same p-value.
+
+    Returns
+    -------
+    dict
+        ``difference``, accuracy of A minus that of B; ``subjects``, how many there are;
+        ``pvalue``, two-sided. It cannot fall below 2 to the power of 1 - `subjects`.
+
+    Raises
+    ------
+    DataError
+        As `metrics`, or `groups` has another length.
+    """
+    gain = _right(labels, p_a, threshold).astype(int) - _right(labels, p_b, threshold)
+    if len(groups) != len(gain):
+        raise DataError(f"{len(groups)} groups for {len(gain)} labels; give one per image")
+    by_subject = pd.Series(gain).groupby(np.asarray(groups)).sum().to_numpy()
+    pvalue = 1.0  # of one subject: both of its two swaps are as far from 0
+    if len(by_subject) > 1:
+        pvalue = stats.permutation_test(
+            (by_subject,),
+            np.sum,
+            permutation_type="samples",
+            n_resamples=n,
+            batch=1000,
+            rng=np.random.default_rng(seed),
+        ).pvalue
+    difference = float(gain.mean())
+    return {"difference": difference, "subjects": len(by_subject), "pvalue": float(pvalue)}
+
+
 def confusion_from_printed(
     precision, recall, f1, accuracy, auc, n_all, n_hem, average="macro", decimals=(2, 2, 2, 2, 3)
 ):
@@ -257,6 +343,11 @@ def confusion_from_printed(
     for name, value, digits in zip(names, printed, decimals, strict=True):
         fits &= np.abs(rates[name] - value) <= 0.5 * 10.0**-digits + 1e-9
     return pd.DataFrame(counts)[fits].reset_index(drop=True)
+
+
+def _right(labels, p_all, threshold):
+    labels, p_all = _checked(labels, p_all)
+    return (p_all >= threshold) == (labels == 1)
 
 
 def _class_rates(hits, false, missed):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn import metrics as sk
 
 from allm_utils import evaluation, paper
@@ -260,3 +261,88 @@ class TestPredict:
         model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
         with pytest.raises(ModelError, match="two classes"):
             evaluation.predict(model, np.zeros((1, 8, 8, 3), np.uint8))
+
+
+def answers(both, only_a, only_b, neither):
+    """Labels, and the probabilities of two classifiers that are right so many times."""
+    counts = (both, only_a, only_b, neither)
+    right_a, right_b = (np.repeat(k, counts) for k in ((1, 1, 0, 0), (1, 0, 1, 0)))
+    labels = np.arange(sum(counts)) % 2
+    return labels, np.where(right_a, labels, 1 - labels), np.where(right_b, labels, 1 - labels)
+
+
+class TestPaired:
+    def test_counts_and_the_binomial_where_few_disagree(self):
+        found = evaluation.paired_test(*answers(50, 9, 2, 5))
+        assert list(found.values())[:4] == [50, 9, 2, 5] and found["exact"] is True
+        assert found["pvalue"] == pytest.approx(stats.binomtest(2, 11).pvalue)
+
+    def test_chi_squared_with_correction_where_many_do(self):
+        """Example of the textbooks: (|b - c| - 1)^2 / (b + c)."""
+        found = evaluation.paired_test(*answers(50, 25, 11, 5))
+        assert found["exact"] is False
+        assert found["pvalue"] == pytest.approx(stats.chi2.sf((25 - 11 - 1) ** 2 / 36, 1))
+        few, many = answers(50, 12, 12, 0), answers(50, 13, 12, 0)
+        assert evaluation.paired_test(*few)["exact"] and not evaluation.paired_test(*many)["exact"]
+
+    def test_no_disagreement_is_no_evidence(self):
+        same = answers(10, 0, 0, 3)
+        assert evaluation.paired_test(*same)["pvalue"] == 1
+        found = evaluation.paired_test_by_subject(*same, np.arange(13) % 4)
+        assert found == {"difference": 0.0, "subjects": 4, "pvalue": 1.0}
+
+    def test_the_order_of_the_two_does_not_matter(self):
+        labels, a, b = answers(40, 20, 7, 3)
+        groups = np.arange(70) % 6
+        one, other = (evaluation.paired_test(labels, *pair) for pair in ((a, b), (b, a)))
+        assert one["pvalue"] == other["pvalue"] and one["only_a"] == other["only_b"] == 20
+        one = evaluation.paired_test_by_subject(labels, a, b, groups)
+        other = evaluation.paired_test_by_subject(labels, b, a, groups)
+        assert one["pvalue"] == other["pvalue"] and one["difference"] == -other["difference"]
+
+    def test_a_threshold_moves_the_answers(self):
+        found = evaluation.paired_test([1, 0], [0.6, 0.1], [0.8, 0.1], threshold=0.7)
+        assert (found["both"], found["only_b"]) == (1, 1)
+
+    def test_all_swaps_of_few_subjects_by_hand(self):
+        """Gains 3, 2 and -1: two of the eight sums of signs reach the 4 found, 6 and 4."""
+        labels, a, b = answers(0, 5, 1, 0)
+        groups = ["x", "x", "x", "y", "y", "z"]
+        found = evaluation.paired_test_by_subject(labels, a, b, groups)
+        assert found["subjects"] == 3 and found["difference"] == pytest.approx(4 / 6)
+        assert found["pvalue"] == pytest.approx(2 * 2 / 8)
+
+    def test_one_subject_proves_nothing_however_many_its_cells(self):
+        case = answers(100, 60, 10, 0)
+        assert evaluation.paired_test(*case)["pvalue"] < 1e-6
+        assert evaluation.paired_test_by_subject(*case, np.zeros(170))["pvalue"] == 1
+
+    def test_singletons_agree_with_mcnemar(self):
+        """Where every image is its own subject, swapping is tossing the coin of each."""
+        case = answers(30, 12, 4, 4)
+        by_image = evaluation.paired_test(*case)["pvalue"]
+        found = evaluation.paired_test_by_subject(*case, np.arange(50))
+        assert found["pvalue"] == pytest.approx(by_image, abs=0.01)
+        assert found == evaluation.paired_test_by_subject(*case, np.arange(50))
+
+    def test_level_when_subjects_share_their_luck(self):
+        """No difference on average, but each subject leans: McNemar cries wolf, ours does not."""
+        rng = np.random.default_rng(0)
+        groups = np.repeat(np.arange(12), 40)
+        alarms = np.zeros(2)
+        for _ in range(60):
+            lean = np.repeat(rng.uniform(0.05, 0.95, 12), 40)
+            a_ahead = (rng.random(480) < lean).astype(float)
+            labels = np.ones(480, int)
+            case = labels, a_ahead, 1 - a_ahead
+            alarms[0] += evaluation.paired_test(*case)["pvalue"] < 0.05
+            alarms[1] += evaluation.paired_test_by_subject(*case, groups, n=5000)["pvalue"] < 0.05
+        assert alarms[0] > 25 and alarms[1] < 8
+
+    @pytest.mark.parametrize("wrong", [[0.5], [0.5, 1.5]])
+    def test_what_does_not_pair_up_is_refused(self, wrong):
+        for pair in ((wrong, [0.1, 0.9]), ([0.1, 0.9], wrong)):
+            with pytest.raises(DataError):
+                evaluation.paired_test([0, 1], *pair)
+        with pytest.raises(DataError, match="1 groups for 2 labels"):
+            evaluation.paired_test_by_subject([0, 1], [0, 1], [0, 1], ["x"])
