@@ -267,6 +267,8 @@ def _add_train(parser):
     add("--out", "folder of the records (WORK/records)", metavar="DIR")
     add("--experiment", "name of the experiment (mobilenet_m)")
     add("--model-file", "where to save the model, NAME.keras (nowhere)", metavar="FILE")
+    text = "mobilenet_m, alnett_style, vgg16, resnet50, googlenet or alexnet (mobilenet_m)"
+    add("--model", text)
     add("--weights", "imagenet, a .h5 file, or none (imagenet)")
     if os.environ.get("ALLM_WEIGHTS"):
         parser.set_defaults(weights=os.environ["ALLM_WEIGHTS"])
@@ -275,6 +277,7 @@ def _add_train(parser):
     add("--alpha", "width of the network (1.0)", type=float)
     add("--scaling", "unit or imagenet: [0, 1] or [-1, 1] (unit)")
     add("--freeze", "last layer that keeps its pre-trained weights (none)", metavar="LAYER")
+    add("--l1", "penalty on the last layer's kernel (0.015)", type=float)
     add("--dropout", "share of features dropped (0.5)", type=float)
     add("--bn-momentum", "of batch normalisation (0.99)", type=float)
     add("--epochs", "at most (100)", type=int)

@@ -128,6 +128,23 @@ def shipped_index():
     return frame.assign(digest=frame["path"].map(digests))
 
 
+def shipped_prelim():
+    """Index of the 1,867 images of the preliminary test set, from their published labels.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of `index`, `path` being the name (``1.bmp``), in the order of `index`.
+    """
+    table = resources.files("allm_utils").joinpath("data/cnmc_prelim.txt.xz").read_bytes()
+    rows = {}
+    for number, patient in enumerate(lzma.decompress(table).decode().splitlines(), start=1):
+        subject, smear, cell, label = _parse(patient, "cnmc_prelim.txt.xz")
+        name = f"{number}.bmp"
+        rows[name] = (name, label, None, subject, smear, cell, "prelim")
+    return _frame([rows[name] for name in sorted(rows)])
+
+
 def merged_subject(subject):
     """Name of the group a subject belongs to: one of `GROUPS`, or the subject itself.
 

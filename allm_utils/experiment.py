@@ -14,16 +14,32 @@ import keras
 import numpy as np
 import pandas as pd
 
-from . import __version__, cnmc, images, splits, synthetic
+from . import __version__, cnmc, images, peers, splits, synthetic
 from .balance import desaturate
-from .errors import ConfigError, DataError
+from .errors import ConfigError, DataError, RecordError
 from .evaluation import predict
-from .models import freeze, mobilenet_m, parameters, precision, resolve_weights, save
+from .models import (
+    alnett_style,
+    freeze,
+    mobilenet_m,
+    parameters,
+    precision,
+    read_card,
+    resolve_weights,
+    save,
+)
 from .noise import add_gaussian_noise
-from .records import SCHEMA_VERSION, check_free, write
+from .records import SCHEMA_VERSION, Record, check_free, write
 from .training import TrainingConfig, TrainingData, fit
 
-MODELS: dict[str, Callable] = {"mobilenet_m": mobilenet_m}
+MODELS: dict[str, Callable] = {
+    "mobilenet_m": mobilenet_m,
+    "alnett_style": alnett_style,
+    "vgg16": peers.vgg16,
+    "resnet50": peers.resnet50,
+    "googlenet": peers.googlenet,
+    "alexnet": peers.alexnet,
+}
 TEST_SIGMAS = (2, 5, 8, 10)
 
 
@@ -199,9 +215,8 @@ def describe(config, frame: pd.DataFrame, split: pd.Series, start: dict) -> dict
             "n_images": len(frame),
         },
         "split": {part: _membership(frame[split == part]) for part in ("train", "val", "test")},
+        **provenance(),
         "package": start["package"],
-        "backend": _backend(),
-        "hardware": _hardware(),
         "weights": _weights(config),
         "started": start["started"],
         "finished": finished.isoformat(timespec="seconds"),
@@ -214,7 +229,7 @@ def began() -> dict:
     """Note now as the time when a run starts, and the code that runs."""
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "package": {"version": __version__, "commit": _commit()},
+        "package": provenance()["package"],
     }
 
 
@@ -244,7 +259,8 @@ def run(config: ExperimentConfig, resume: bool = False, progress: bool = True) -
     folder = Path(config.work) / "runs" / config.experiment / run_id
     check_free(Path(config.out) / config.experiment, run_id, kind_of(config.data))
     frame, split = select(config)
-    resolve_weights(config.weights, config.alpha)  # better missed now than after reading a fold
+    # better missed now than after reading a fold
+    resolve_weights(config.weights, config.alpha, config.model)
     pictures = images.load(
         frame, config.image_size, config.crop, Path(config.work) / "images", progress
     )
@@ -281,12 +297,102 @@ def run(config: ExperimentConfig, resume: bool = False, progress: bool = True) -
     return path
 
 
+def select_again(
+    source: Record, data: str | os.PathLike, work: str | os.PathLike
+) -> tuple[pd.DataFrame, pd.Series]:
+    """Index and split the data of a record again.
+
+    Parameters
+    ----------
+    source : Record
+    data : path-like
+        Root of the tree that the run used.
+    work : path-like
+        Scratch folder.
+
+    Returns
+    -------
+    frame, split
+        As `select`.
+
+    Raises
+    ------
+    RecordError
+        The images are not those that the run used.
+    """
+    old = source.data
+    config = ExperimentConfig(
+        data=data,
+        out=work,
+        work=work,
+        folds=tuple(old["folds"]),
+        protocol=old["protocol"],
+        **{key: old["config"][key] for key in ("part", "test") if key in old["config"]},
+        training=TrainingConfig(seed=old["seed"]),
+    )
+    frame, split = select(config)
+    if images.fingerprint(frame, Path(work) / "images") != old["data"]["fingerprint"]:
+        raise RecordError(f"{data}: not the images of record {source.id}; give the tree it used")
+    return frame, split
+
+
+def describe_again(
+    source: Record, saved: str | os.PathLike, name: str, started: datetime, note: str = ""
+) -> dict:
+    """Say for a record that a trained model was tested again; the results are still to be added.
+
+    Parameters
+    ----------
+    source : Record
+        Of the run that trained it; split, settings and history are taken from there.
+    saved : path-like
+        The model's file.
+    name : str
+        Of the experiment.
+    started : datetime
+        When the new test began, in UTC.
+    note : str
+        What a reader of the record must know, beside where it comes from.
+
+    Returns
+    -------
+    dict
+        Its ``source`` names the old record and the file.
+
+    Raises
+    ------
+    RecordError
+        The file is not the model of the record.
+    """
+    if read_card(saved).get("record") != source.id:
+        raise RecordError(f"{saved}: not the model of record {source.id}; give its own record")
+    finished = datetime.now(UTC)
+    origin = f"No new training: the saved model of record {source.id}, tested again."
+    return {
+        **{key: value for key, value in source.data.items() if key != "metrics"},
+        "id": f"{source.id}-{name}",
+        "experiment": name,
+        **provenance(),
+        "started": started.isoformat(timespec="seconds"),
+        "finished": finished.isoformat(timespec="seconds"),
+        "seconds": round((finished - started).total_seconds()),
+        "source": {
+            "record": source.id,
+            "experiment": source.data["experiment"],
+            "model": Path(saved).name,
+            "sha256": images.sha256(saved),
+        },
+        "note": f"{origin} {note}".strip(),
+    }
+
+
 def _build(config: ExperimentConfig, policy: str) -> keras.Model:
+    width = {"alpha": config.alpha} if config.model == "mobilenet_m" else {}
     with precision(policy):
         model = MODELS[config.model](
+            **width,
             weights=config.weights,
             image_size=config.image_size,
-            alpha=config.alpha,
             dropout=config.dropout,
             l1=config.l1,
             scaling=config.scaling,
@@ -337,6 +443,24 @@ def _test(model, frame: pd.DataFrame, pictures: np.ndarray, config) -> pd.DataFr
 
 def prediction_table(frame: pd.DataFrame, p_all: dict) -> pd.DataFrame:
     """Set the answers under every condition in the columns of a record's CSV."""
+    return answers(frame, p_all)
+
+
+def answers(frame: pd.DataFrame, p_all: dict[str, np.ndarray]) -> pd.DataFrame:
+    """Arrange predictions as a record holds them.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        The test images, as `select` gives them.
+    p_all : dict of str to array of float
+        By condition: the probability of ALL of each image.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``file, subject, label, condition, p_all``.
+    """
     cells = pd.DataFrame(
         {
             "file": [Path(path).name for path in frame["path"]],
@@ -359,7 +483,7 @@ def _membership(frame: pd.DataFrame) -> dict:
 
 
 def _weights(config: ExperimentConfig) -> dict | None:
-    path = resolve_weights(config.weights, config.alpha)
+    path = resolve_weights(config.weights, config.alpha, config.model)
     return None if path is None else {"name": path.name, "sha256": images.sha256(path)}
 
 

@@ -30,6 +30,13 @@ PARAMETERS = {
     ("mobilenet_m", 0.75): {"total": 1_837_586, "trainable": 1_819_634},
     ("mobilenet_m", 0.5): {"total": 832_610, "trainable": 820_642},
     ("mobilenet_m", 0.25): {"total": 220_082, "trainable": 214_098},
+    ("alnett_style", 1.0): {"total": 543_004, "trainable": 541_020},
+    ("vgg16", 1.0): {"total": 14_715_714, "trainable": 14_715_714},
+    ("resnet50", 1.0): {"total": 23_591_810, "trainable": 23_538_690},
+    ("googlenet", 1.0): {"total": 5_997_442, "trainable": 5_982_882},
+    ("alexnet", 1.0): {"total": 3_749_122, "trainable": 3_748_418},
+    ("probe_mobilenet", 1.0): {"total": 3_229_889, "trainable": 1_025},
+    ("probe_handmade", None): {"total": 0, "trainable": 0},  # trees, as large as they grow
 }
 """Parameters by model and width: a record with other counts is of another network."""
 
@@ -41,8 +48,16 @@ FINGERPRINTS = {
     (0, 2): "dfef2d15dadeb3f3076add728fca6c41e3db41172955b57f20c46e306d06b447",
     (1, 2): "4ea9a96f5bf1617b057f21b97fc559d7605ddaf95022a30f7bdd002cac2fe7f1",
     (0, 1, 2): "526b462884729181d7d17ddab8b046862b9f0cd8ee568436f29a342b629dd109",
+    (0, "prelim"): "eeb420a8055dc9c89438220aeb63085ce9d4d1cb055533490a6f8360f7953abb",
+    (1, "prelim"): "07859ec7f2c99687c9959ec52a341a93900803e7d5f31f5f99d7c7449c368b96",
+    (2, "prelim"): "886695498c97dd8ce6ebd8757bfcc98c64eb7ff1d9a75981d3ff194d6317753c",
+    (0, 1, "prelim"): "91538ba687e106ab7322852c0beb2ff888172efeab8b3463c9d831f7c2979bd1",
+    (0, 2, "prelim"): "4f5590ff9e79b47c417b8d4e58abc8c42a80f4238ba63310a534cad935251cc4",
+    (1, 2, "prelim"): "f5c130b0d2c4b39cfdfd687d6c2745c74b66c1577d8fb4cdc393ae87a7c313d8",
+    (0, 1, 2, "prelim"): "f0a8b6bc92aff13ad2ae9673263782421351622933b8ae0c52038180de613a2f",
 }
-"""Of the published folds, as `images.fingerprint`: sha256 over the sorted sha256 of the images."""
+"""Of the published folds, and of these with the preliminary test set, as `images.fingerprint`:
+sha256 over the sorted sha256 of the images."""
 
 _PACKAGED = Path(__file__).parent / "results"
 RESULTS = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[1] / "results"
@@ -345,7 +360,8 @@ def stale(record):
     reasons = []
     alpha = data["config"].get("alpha")
     expected = PARAMETERS.get((data["model"], alpha), {})
-    for name in ("total", "trainable"):
+    frozen = data["config"].get("freeze") is not None
+    for name in ("total",) if frozen else ("total", "trainable"):
         count = data["parameters"][name]
         if count != expected.get(name):
             reasons.append(
@@ -354,13 +370,18 @@ def stale(record):
             )
     if data["data"]["kind"] == "synthetic":
         return reasons
-    folds = data["folds"]
-    if data["data"]["fingerprint"] != FINGERPRINTS.get(tuple(sorted(folds))):
+    folds, test = data["folds"], data["config"].get("test", "split")
+    prelim = ("prelim",) if test == "prelim" else ()
+    if data["data"]["fingerprint"] != FINGERPRINTS.get((*sorted(folds), *prelim)):
         reasons.append(f"data fingerprint is not that of the published folds {folds}")
     frame = cnmc.shipped_index()
-    frame = frame[frame["fold"].isin(folds)].reset_index(drop=True)
+    frame = frame[frame["fold"].isin(folds)].drop(columns="digest")
+    if prelim:
+        frame = pd.concat([frame, cnmc.shipped_prelim()])
+    frame = frame.reset_index(drop=True)
     try:
-        split = splits.protocol_split(frame, data["protocol"], folds, data["seed"])
+        how = data["protocol"], folds, data["seed"], data["config"].get("part", 0), test
+        split = splits.protocol_split(frame, *how)
     except AllmError as error:
         return [*reasons, f"its split can no longer be made ({error})"]
     for part in PARTS:

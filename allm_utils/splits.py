@@ -19,6 +19,12 @@ from allm_utils.errors import ConfigError, DataError
 PROTOCOLS = ("paper", "patient-disjoint", "cross-fold")
 """Ways to make a split: by image in one fold, by subject, from one fold to another."""
 
+TESTS = ("split", "prelim")
+"""What a run is tested on: a part of its folds, or the preliminary test set."""
+
+N_PARTS = 5
+"""Patient-disjoint splits of a run."""
+
 _ATTEMPTS = 50
 
 
@@ -153,35 +159,29 @@ def cross_fold_split(frame, train_fold, test_fold, seed=0):
         if not (folds == fold).any():
             raise DataError(f"fold_{fold}: not in this frame; index a tree that has it")
     train, test = frame[folds == train_fold], frame[folds == test_fold]
-    n_parts = 5 if _n_groups(train).min() >= 5 else 3
-    part = _deal(train, n_parts, seed)
     kept = ~_groups(train).isin(_groups(test))
     if not kept.any():
         raise DataError(
             f"every subject of fold_{train_fold} is also in fold_{test_fold}; take other folds"
         )
-    images = pd.crosstab(part[kept], train["label"][kept])
-    val = ((n_parts * images / images.sum() - 1) ** 2).sum(axis=1).idxmin()
     split = _unused(frame)
     split[test.index] = "test"
-    split[train.index[kept]] = np.where(part[kept] == val, "val", "train")
+    split[train.index[kept]] = _train_and_val(train, kept, seed)
     return _checked(frame, split)
 
 
-def protocol_split(frame, protocol, folds, seed=1337):
-    """Split as a run does.
+def prelim_split(frame, seed=0):
+    """Train on the training images of the frame and test on the preliminary test set.
+
+    Its 28 subjects have no name in common with the 73 of the training set. The training images are
+    divided into training and validation as in `cross_fold_split`.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        As `allm_utils.cnmc.index` gives, with the rows of `folds` only.
-    protocol : str
-        One of `PROTOCOLS`: `paper_split`, the first of five by `patient_disjoint_split`, or
-        `cross_fold_split`.
-    folds : sequence of int
-        For cross-fold: the training fold, then the test fold.
+        As `allm_utils.cnmc.index` gives.
     seed : int
-        Of the paper's shuffle. The other two protocols use the frozen deals.
+        Of the deal into training and validation, as in `patient_disjoint_split`.
 
     Returns
     -------
@@ -190,16 +190,88 @@ def protocol_split(frame, protocol, folds, seed=1337):
     Raises
     ------
     DataError
+        No preliminary set in the frame, or too few subjects of a class.
+    """
+    train = frame[frame["split"] == "train"]
+    split = _unused(frame)
+    split[frame["split"] == "prelim"] = "test"
+    if not (split == "test").any():
+        raise DataError(
+            "no preliminary test set in this tree; put C-NMC_test_prelim_phase_data and its label "
+            "file beside the folds"
+        )
+    split[train.index] = _train_and_val(train, train["label"].notna(), seed)
+    return _checked(frame, split)
+
+
+def protocol_split(frame, protocol, folds, seed=1337, part=0, test="split"):
+    """Split as a run does.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        As `allm_utils.cnmc.index` gives, with the rows of `folds` only.
+    protocol : str
+        One of `PROTOCOLS`: `paper_split`, one of `N_PARTS` by `patient_disjoint_split`, or
+        `cross_fold_split`.
+    folds : sequence of int
+        For cross-fold: the training fold, then the test fold.
+    seed : int
+        Of the paper's shuffle. The other two protocols use the frozen deals.
+    part : int
+        Which of the patient-disjoint splits, from 0.
+    test : str
+        One of `TESTS`: with "prelim" it is `prelim_split`, for which the protocol has to be
+        patient-disjoint.
+
+    Returns
+    -------
+    pandas.Series of str
+
+    Raises
+    ------
+    ConfigError
+        `part` or `test` does not go with the protocol.
+    DataError
         As those functions, and where a split that should be patient-disjoint is not.
     """
+    check_protocol(protocol, part, test)
     if protocol == "paper":
         return paper_split(frame, seed)
-    if protocol == "patient-disjoint":
-        split = patient_disjoint_split(frame)[0]
+    if test == "prelim":
+        split = prelim_split(frame)
+    elif protocol == "patient-disjoint":
+        split = patient_disjoint_split(frame, N_PARTS)[part]
     else:
         split = cross_fold_split(frame, *folds)
     assert_patient_disjoint(frame, split)
     return split
+
+
+def check_protocol(protocol, part=0, test="split"):
+    """Make sure that a protocol exists, and that part and test set go with it.
+
+    Parameters
+    ----------
+    protocol, part, test
+        As in `protocol_split`.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if protocol not in PROTOCOLS:
+        raise ConfigError(f"protocol {protocol!r}: choose one of {', '.join(PROTOCOLS)}")
+    if test not in TESTS:
+        raise ConfigError(f"test {test!r}: choose one of {', '.join(TESTS)}")
+    if test == "prelim" and protocol != "patient-disjoint":
+        raise ConfigError(
+            f"test prelim with protocol {protocol}: its patients are new; "
+            "give --protocol patient-disjoint"
+        )
+    parts = N_PARTS if protocol == "patient-disjoint" and test == "split" else 1
+    if part not in range(parts):
+        raise ConfigError(f"part {part}: protocol {protocol}, test {test} has 0 to {parts - 1}")
 
 
 def assert_patient_disjoint(frame, split):
@@ -294,6 +366,18 @@ def _smears(frame):
 def _n_groups(frame):
     """Number of merged subjects per label, 0 and 1."""
     return _groups(frame).groupby(frame["label"]).nunique().reindex([0, 1], fill_value=0)
+
+
+def _train_and_val(frame, kept, seed):
+    """Part "train" or "val" of the kept rows: whole subjects, nearest a fifth (or third) of them.
+
+    Five parts are dealt, or three where a class has fewer than five subjects.
+    """
+    n_parts = 5 if _n_groups(frame).min() >= 5 else 3
+    part = _deal(frame, n_parts, seed)[kept]
+    images = pd.crosstab(part, frame["label"][kept])
+    val = ((n_parts * images / images.sum() - 1) ** 2).sum(axis=1).idxmin()
+    return np.where(part == val, "val", "train")
 
 
 def _deal(frame, n_parts, seed):

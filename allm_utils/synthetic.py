@@ -37,6 +37,7 @@ from tqdm.auto import tqdm
 from allm_utils.errors import ConfigError, DataError
 
 MARKER = "SYNTHETIC.json"
+PRELIM_FOLDER = Path("C-NMC_Leukemia/validation_data/C-NMC_test_prelim_phase_data")
 VERSION = 3
 """Raised whenever the same settings draw other pixels, so that an older tree is replaced."""
 
@@ -51,6 +52,9 @@ SUBJECTS = (
     {"21": 80, "37": 197, "47": 278, "78": 218, "H2": 112, "H3": 36, "H13": 137, "H23": 327},
 )
 """Per fold, some subjects of the real set and how many images each has there."""
+
+PRELIM = {"53": 201, "57": 262, "66": 164, "H31": 77, "H39": 84, "H49": 162}
+"""The same of the preliminary test set: people of whom the folds hold no cell."""
 
 TWINS = {"21": "20", "78": "51", "H2": "H6", "H3": "H10"}
 """The second name of a person and the first: the same stain, and a few of the same files."""
@@ -73,7 +77,7 @@ class _Cell(NamedTuple):
     twin: str | None
 
 
-def make(dest, n_images=120, seed=0, progress=False):
+def make(dest, n_images=120, seed=0, progress=False, n_prelim=0):
     """Draw a synthetic C-NMC tree below `dest`.
 
     Each image is a function of (`seed`, its index) and of `n_images`, whatever the number of
@@ -90,6 +94,9 @@ def make(dest, n_images=120, seed=0, progress=False):
         Draws another population: other stains, other cells.
     progress : bool
         Show a progress bar.
+    n_prelim : int
+        Images of a preliminary test set beside the folds, with its label file; 0 for none, else
+        one for each of its 6 subjects or more. The folds are the same with and without.
 
     Returns
     -------
@@ -99,7 +106,7 @@ def make(dest, n_images=120, seed=0, progress=False):
     Raises
     ------
     ConfigError
-        `n_images` or `seed` is out of range.
+        `n_images`, `n_prelim` or `seed` is out of range.
     DataError
         `dest` holds something that this function did not make, or cannot be written.
     """
@@ -107,9 +114,13 @@ def make(dest, n_images=120, seed=0, progress=False):
     smallest = sum(map(len, SUBJECTS))
     if n_images < smallest:
         raise ConfigError(f"n_images={n_images}: too few; give {smallest} or more, one a subject")
+    if n_prelim and n_prelim < len(PRELIM):
+        raise ConfigError(f"n_prelim={n_prelim}: too few; give 0, or {len(PRELIM)} or more")
     if seed < 0:
         raise ConfigError(f"seed={seed}: negative; give 0 or more")
     settings = {"version": VERSION, "n_images": int(n_images), "seed": int(seed)}
+    if n_prelim:
+        settings["n_prelim"] = int(n_prelim)
     if _settings(dest) == settings:
         return dest
     _refuse_foreign(dest)
@@ -120,7 +131,7 @@ def make(dest, n_images=120, seed=0, progress=False):
         raise DataError(f"{dest}: cannot be made ({error.strerror}); choose another") from None
     try:
         tree = building / "tree"
-        _draw(tree, n_images, seed, progress)
+        _draw(tree, n_images, n_prelim, seed, progress)
         (tree / MARKER).write_text(json.dumps(settings) + "\n")
         _swap(tree, dest, building / "old", settings)
     except OSError as error:
@@ -189,8 +200,11 @@ def _swap(tree, dest, old, settings):
             tree.rename(dest)
 
 
-def _draw(tree, n_images, seed, progress):
+def _draw(tree, n_images, n_prelim, seed, progress):
     cells = _plan(n_images, seed)
+    if n_prelim:
+        test_set, labels = _plan_prelim(n_prelim, seed, len(cells))
+        cells += test_set
     for cell in cells:
         (tree / cell.path).parent.mkdir(parents=True, exist_ok=True)
 
@@ -207,6 +221,10 @@ def _draw(tree, n_images, seed, progress):
     for cell in cells:
         if cell.twin is not None:
             shutil.copyfile(tree / cell.twin, tree / cell.path)
+    if n_prelim:
+        (tree / PRELIM_FOLDER).parent.joinpath(f"{PRELIM_FOLDER.name}_labels.csv").write_text(
+            "\n".join(["Patient_ID,new_names,labels", *labels, ""])
+        )
 
 
 # -- the plan: who, where, how large ---------------------------------------------------------
@@ -229,34 +247,70 @@ def _plan(n_images, seed):
         kind, written = ("all", subject) if label else ("hem", subject)
         # The real set writes one subject in lower case: a parser has to cope.
         written = "h3" if subject == "H3" else written
-        smears = np.sort(rng.integers(0, max(1, round(count / CELLS_PER_SMEAR)), count))
-        smears = np.unique(smears, return_inverse=True)[1]
-        shift = rng.standard_normal((smears.max() + 1, len(TRAITS)))
         own = by_subject.setdefault(subject, [])
-        for i, smear in enumerate(smears):
-            traits = (
-                person[TWINS.get(subject, subject)]
-                + 0.35 * shift[smear]
-                + 0.45 * rng.standard_normal(len(TRAITS))
-                + (label - 0.5) * CLASS_SHIFT
-            )
-            nth = 1 + int((smears[:i] == smear).sum())
+        whose = person[TWINS.get(subject, subject)]
+        for smear, nth, traits in _own_cells(rng, whose, label, count):
             path = (
                 f"C-NMC_Leukemia/training_data/fold_{fold_of[subject]}/{kind}/"
-                f"UID_{written}_{smear + 1}_{nth}_{kind}.bmp"
+                f"UID_{written}_{smear}_{nth}_{kind}.bmp"
             )
             own.append(len(cells))
-            cells.append(_Cell(len(cells), path, label, traits.astype(np.float32), 0.0, None))
+            cells.append(_Cell(len(cells), path, label, traits, 0.0, None))
 
-    for label in (0, 1):
-        rows = [cell.index for cell in cells if cell.label == label]
-        size = [0.5 * cells[i].traits[-1] + 0.85 * rng.standard_normal() for i in rows]
-        for i, area in zip(rows, _areas(np.array(size), label), strict=True):
-            cells[i] = cells[i]._replace(area=float(area))
+    cells = _sized(rng, cells)
     for second, first in TWINS.items():
         shared = min(max(1, n_images // 150), len(by_subject[second]), len(by_subject[first]))
         for copy, source in zip(by_subject[second][:shared], by_subject[first], strict=False):
             cells[copy] = cells[copy]._replace(twin=cells[source].path)
+    return cells
+
+
+def _plan_prelim(n_images, seed, first):
+    """List the cells of the preliminary test set, numbered from `first`, and its label lines."""
+    rng = np.random.default_rng([seed, 3])
+    counts = _apportion([_share(s, PRELIM) for s in PRELIM], n_images)
+    person = {}
+    for label in (0, 1):
+        people = [s for s in PRELIM if _label(s) == label]
+        person |= zip(people, _spread(rng, len(people), len(TRAITS)), strict=True)
+    drawn = []
+    for subject, count in zip(PRELIM, counts, strict=True):
+        label = _label(subject)
+        kind = "all" if label else "hem"
+        for smear, nth, traits in _own_cells(rng, person[subject], label, count):
+            drawn.append((f"UID_{subject}_{smear}_{nth}_{kind}.bmp", label, traits))
+    cells, lines = [], []
+    for number, row in enumerate(rng.permutation(len(drawn)), start=1):
+        patient, label, traits = drawn[row]
+        path = f"{PRELIM_FOLDER.as_posix()}/{number}.bmp"
+        cells.append(_Cell(first + number - 1, path, label, traits, 0.0, None))
+        lines.append(f"{patient},{number}.bmp,{label}")
+    return _sized(rng, cells), lines
+
+
+def _own_cells(rng, person, label, count):
+    """Yield smear, number in the smear (both from 1) and traits of the cells of a person."""
+    smears = np.sort(rng.integers(0, max(1, round(count / CELLS_PER_SMEAR)), count))
+    smears = np.unique(smears, return_inverse=True)[1]
+    shift = rng.standard_normal((smears.max() + 1, len(TRAITS)))
+    for i, smear in enumerate(smears):
+        traits = (
+            person
+            + 0.35 * shift[smear]
+            + 0.45 * rng.standard_normal(len(TRAITS))
+            + (label - 0.5) * CLASS_SHIFT
+        )
+        yield smear + 1, 1 + int((smears[:i] == smear).sum()), traits.astype(np.float32)
+
+
+def _sized(rng, cells):
+    """Give each cell its area, by its trait and by chance, class by class."""
+    cells = list(cells)
+    for label in (0, 1):
+        rows = [i for i, cell in enumerate(cells) if cell.label == label]
+        size = [0.5 * cells[i].traits[-1] + 0.85 * rng.standard_normal() for i in rows]
+        for i, area in zip(rows, _areas(np.array(size), label), strict=True):
+            cells[i] = cells[i]._replace(area=float(area))
     return cells
 
 
