@@ -438,11 +438,6 @@ def _test(model, frame: pd.DataFrame, pictures: np.ndarray, config) -> pd.DataFr
         p_all[f"cell-noise:{sigma:g}"] = predict(model, noisy)
     p_all["grey"] = predict(model, desaturate(pictures))
     p_all["tta"] = predict(model, pictures, tta=True)
-    return prediction_table(frame, p_all)
-
-
-def prediction_table(frame: pd.DataFrame, p_all: dict) -> pd.DataFrame:
-    """Set the answers under every condition in the columns of a record's CSV."""
     return answers(frame, p_all)
 
 

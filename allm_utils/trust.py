@@ -548,7 +548,7 @@ def retest(saved, source, data, out, work, conditions=CONDITIONS, note="", progr
             [f"No new training: the saved model of record {source.id}, tested again.", note]
         ).strip(),
     }
-    return records.write(Path(out) / "trust", record, experiment.prediction_table(test, p_all))
+    return records.write(Path(out) / "trust", record, experiment.answers(test, p_all))
 
 
 def _same_split(old, data, work):
