@@ -231,6 +231,15 @@ def test_shipped_index_has_the_published_counts():
     assert len(pairs) == 104 and set(pairs) == {2}
 
 
+def test_shipped_prelim_has_the_published_counts():
+    frame = cnmc.shipped_prelim()
+    assert list(frame) == list(cnmc.shipped_index())[:-1]
+    assert frame.groupby("label").size().to_dict() == {0: 648, 1: 1219}
+    assert frame.groupby("label")["subject"].nunique().to_dict() == {0: 15, 1: 13}
+    assert not set(frame["subject"]) & set(cnmc.shipped_index()["subject"])
+    assert frame["path"].tolist() == sorted(f"{n}.bmp" for n in range(1, 1868))
+
+
 def test_shipped_index_and_index_have_one_order(tmp_path):
     shipped = cnmc.shipped_index()[::20].reset_index(drop=True)
     for path in shipped["path"]:
@@ -400,3 +409,11 @@ def test_preliminary_labels(shared, tmp_path):
     shutil.copy(shared / "cnmc" / LABEL_FILE, folder.parent)
     table = cnmc.summary(cnmc.index(tmp_path))
     assert list(table.loc["prelim"]) == [1219, 648, 1867, 13, 15, 28]
+
+
+@pytest.mark.real
+def test_shipped_prelim_is_the_label_file(shared):
+    labels = cnmc._read_labels(shared / "cnmc" / "C-NMC_test_prelim_phase_data_labels.csv")
+    columns = ["subject", "smear", "cell", "label"]
+    found = cnmc.shipped_prelim().set_index("path")[columns]
+    assert {name: tuple(row) for name, *row in found.itertuples()} == labels

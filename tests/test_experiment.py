@@ -239,6 +239,31 @@ def test_other_protocols(config, protocol, folds):
     assert all(record.data["split"][part]["n_hem"] for part in ("train", "val", "test"))
 
 
+def test_the_preliminary_set_tests_what_the_folds_trained(config, tmp_path):
+    root = synthetic.make(tmp_path / "tree", 120, n_prelim=18)
+    settings = config(
+        data=root, epochs=1, protocol="patient-disjoint", folds=(0, 1, 2), test="prelim"
+    )
+    record = run(settings)
+    assert record.id == "mobilenet_m-patient-disjoint-fold0-1-2-prelim-seed7"
+    assert record.data["split"]["test"]["subjects"] == sorted(synthetic.PRELIM)
+    assert record.data["split"]["test"]["n"] == 18
+    assert sum(record.data["split"][p]["n"] for p in ("train", "val")) == 120
+    assert record.data["config"]["test"] == "prelim"
+    assert len(record.rows()) == 18
+
+
+def test_another_part_is_another_run(config):
+    settings = config(epochs=1, protocol="patient-disjoint", folds=(0, 1, 2), part=2)
+    assert settings.run_id() == "mobilenet_m-patient-disjoint-fold0-1-2-part2-seed7"
+    first, other = (
+        experiment.select(config(protocol="patient-disjoint", folds=(0, 1, 2), part=part))
+        for part in (0, 2)
+    )
+    tested = [set(frame["subject"][split == "test"]) for frame, split in (first, other)]
+    assert not tested[0] & tested[1]
+
+
 def test_frozen_layers_stay_as_they_were(config, monkeypatch):
     monkeypatch.setitem(experiment.MODELS, "mobilenet_m", models.mobilenet_m)
     settings = config(epochs=1, freeze="conv_pw_1_relu")
@@ -269,6 +294,8 @@ def test_a_leaking_split_stops_a_patient_disjoint_run(config, monkeypatch):
         {"model": "resnet"},
         {"folds": (0, 1)},
         {"protocol": "cross-fold", "folds": (0,)},
+        {"protocol": "patient-disjoint", "part": 5},
+        {"protocol": "paper", "test": "prelim"},
     ],
 )
 def test_settings_out_of_range_are_refused(config, changes):

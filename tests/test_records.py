@@ -26,16 +26,23 @@ def part_of(frame):
     }
 
 
-def make_run(protocol="paper", folds=(1,), seed=1337, conditions=("clean", "noise:5")):
+def make_run(
+    protocol="paper", folds=(1,), seed=1337, conditions=("clean", "noise:5"), part=0, test="split"
+):
     """A record of the published folds, with predictions that are right 19 times in 20."""
     frame = cnmc.shipped_index()
     frame = frame[frame["fold"].isin(folds)].reset_index(drop=True)
-    if protocol == "paper":
+    fingerprint = records.FINGERPRINTS[(*sorted(folds), *(["prelim"] if test == "prelim" else []))]
+    config = {"alpha": 1.0, "seed": seed, "epochs": 2, "part": part, "test": test}
+    if test == "prelim":
+        frame = pd.concat([frame, cnmc.shipped_prelim()], ignore_index=True)
+        split = splits.prelim_split(frame)
+    elif protocol == "paper":
         split = splits.paper_split(frame, seed)
     elif protocol == "cross-fold":
         split = splits.cross_fold_split(frame, *folds)
     else:
-        split = splits.patient_disjoint_split(frame)[0]
+        split = splits.patient_disjoint_split(frame)[part]
     test = frame[split == "test"]
     labels = test["label"].to_numpy(int)
     rng = np.random.default_rng(0)
@@ -61,11 +68,11 @@ def make_run(protocol="paper", folds=(1,), seed=1337, conditions=("clean", "nois
         "model": "mobilenet_m",
         "folds": list(folds),
         "protocol": protocol,
-        "config": {"alpha": 1.0, "seed": seed, "epochs": 2},
+        "config": config,
         "seed": seed,
         "data": {
             "kind": "cnmc-2019",
-            "fingerprint": records.FINGERPRINTS[tuple(sorted(folds))],
+            "fingerprint": fingerprint,
             "n_images": len(frame),
         },
         "split": {name: part_of(frame[split == name]) for name in records.PARTS},
@@ -300,6 +307,14 @@ class TestStale:
     def test_a_fresh_record_is_not(self, protocol, folds):
         assert records.stale(records.Record(*make_run(protocol, folds))) == []
 
+    @pytest.mark.parametrize("where", [{"part": 3}, {"test": "prelim"}])
+    def test_nor_one_of_another_part_or_of_the_preliminary_set(self, where):
+        record = records.Record(*make_run("patient-disjoint", (0, 1, 2), **where))
+        assert records.stale(record) == []
+        for name in where:
+            del record.data["config"][name]
+        assert any("test part" in reason for reason in records.stale(record))
+
     @pytest.mark.parametrize(
         ("change", "named"),
         [
@@ -434,7 +449,7 @@ class TestScorecard:
         assert card.loc[("Table 5", "epochs")]["verdict"] == "differs"
         assert card.loc[("Table 5", "learning rate, last")]["verdict"] == "reproduced"
         row = card.loc[("Text", "section 4.2, fold 1, epochs run")]
-        assert (row["ours"], row["record"], row["verdict"]) == (2, record.id, "not comparable")
+        assert (row["ours"], row["record"], row["verdict"]) == (2, record.name, "not comparable")
 
     def test_averages_wait_for_all_folds(self):
         runs = []
@@ -468,6 +483,21 @@ class TestScorecard:
         row = card.loc[("Table 9", "fold 1, balanced and augmented, accuracy")]
         assert row["verdict"] == "not run yet"
 
+    def test_smaller_pictures_stand_in_and_say_so(self, run):
+        small = records.Record(*with_accuracy(run, 0.9))
+        small.data["config"] |= {"image_size": 112}
+        small.data["experiment"] = "small"
+        again = records.Record(*with_accuracy(run, 0.9))
+        again.data["source"] = {"record": "another"}
+        item = "fold 1, sigma 0, accuracy"
+        card = records.scorecard([again, small]).set_index("item")
+        row = card.loc[item]
+        assert (row["record"], row["note"]) == (small.name, "ours is lower, at 112 px")
+        assert records.paper_run([again, small], 1) is None
+        full = records.Record(*with_accuracy(run, 0.9))
+        row = records.scorecard([small, full]).set_index("item").loc[item]
+        assert (row["record"], row["note"]) == (full.name, "ours is lower")
+
     def test_verdicts_follow_the_predictions(self, run):
         """19 of 20 right in fold 1: the paper's 0.96 lies in the interval."""
         record = records.Record(*with_accuracy(run, 0.95))
@@ -476,7 +506,7 @@ class TestScorecard:
         assert row["ours"] == record.metrics()["accuracy"] == pytest.approx(0.95, abs=1e-3)
         assert (row["low"], row["high"]) == record.intervals()["accuracy"]
         assert row["verdict"] == "within interval"
-        assert row["record"] == record.id
+        assert row["record"] == record.name
         auc = card.loc[("Table 7", "fold 1, sigma 5, balanced accuracy (the paper's AUC)")]
         assert auc["ours"] == record.metrics("noise:5")["balanced_accuracy"]
         tenth = card.loc[("Table 10", "fold 1, accuracy, %")]

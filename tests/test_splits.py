@@ -197,6 +197,44 @@ def test_patient_disjoint_split_leaves_the_test_sets_alone(small):
         assert (split[-5:] == "unused").all() and not (split[:-5] == "unused").any()
 
 
+def test_the_preliminary_set_is_the_test_part_and_its_people_are_new(published):
+    frame = pd.concat([published, cnmc.shipped_prelim()], ignore_index=True)
+    split = splits.protocol_split(frame, "patient-disjoint", (0, 1, 2), test="prelim")
+    assert (split == "test").equals(frame["split"] == "prelim")
+    assert set(split[: len(published)]) == {"train", "val"}
+    splits.assert_patient_disjoint(frame, split)
+    val = frame["label"][split == "val"].value_counts() / published["label"].value_counts()
+    assert val.between(0.15, 0.25).all()
+    assert holds_both_classes(frame, split)
+    with pytest.raises(DataError, match="no preliminary test set"):
+        splits.prelim_split(published)
+
+
+def test_a_run_may_take_any_of_the_five_parts(published):
+    fold = published[published["fold"] == 0]
+    five = splits.patient_disjoint_split(fold, splits.N_PARTS)
+    for part, split in enumerate(five):
+        found = splits.protocol_split(fold, "patient-disjoint", (0,), part=part)
+        pd.testing.assert_series_equal(found, split)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        (("official",), "protocol 'official'"),
+        (("patient-disjoint", 5), "part 5"),
+        (("patient-disjoint", -1), "part -1"),
+        (("paper", 1), "part 1"),
+        (("patient-disjoint", 1, "prelim"), "part 1"),
+        (("patient-disjoint", 0, "final"), "test 'final'"),
+        (("paper", 0, "prelim"), "patient-disjoint"),
+    ],
+)
+def test_protocols_that_do_not_exist(settings, named):
+    with pytest.raises(ConfigError, match=named):
+        splits.check_protocol(*settings)
+
+
 def test_too_few_subjects(published):
     fold = published[published["fold"] == 1]
     with pytest.raises(DataError, match="3 subjects of class HEM cannot fill 5 parts"):

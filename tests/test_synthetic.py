@@ -236,6 +236,24 @@ def test_other_settings_replace_a_synthetic_tree(tmp_path):
     assert list(tmp_path.iterdir()) == [root]
 
 
+def test_a_preliminary_set_of_other_people_stands_beside_the_same_folds(tmp_path):
+    without = digests(synthetic.make(tmp_path / "without", 24))
+    root = synthetic.make(tmp_path / "with", 24, n_prelim=12)
+    found = digests(root)
+    del without[synthetic.MARKER]
+    assert without.items() <= found.items()
+    frame = cnmc.index(root)
+    prelim = frame[frame["split"] == "prelim"]
+    assert len(prelim) == 12 and len(frame) == 36
+    assert set(prelim["subject"]) == set(synthetic.PRELIM)
+    assert not set(prelim["subject"]) & set(frame["subject"][frame["split"] == "train"])
+    assert set(prelim["label"]) == {0, 1}
+    assert synthetic.make(root, 24) == root  # other settings: drawn anew, without
+    assert len(cnmc.index(root)) == 24
+    with pytest.raises(ConfigError, match="n_prelim=3"):
+        synthetic.make(tmp_path / "few", 24, n_prelim=3)
+
+
 @pytest.mark.parametrize("there", [False, True])
 def test_a_full_disk_leaves_nothing_half_made(tmp_path, monkeypatch, there):
     root = tmp_path / "deep" / "tree"
