@@ -217,7 +217,6 @@ def describe(config, frame: pd.DataFrame, split: pd.Series, start: dict) -> dict
         "split": {part: _membership(frame[split == part]) for part in ("train", "val", "test")},
         **provenance(),
         "package": start["package"],
-        "weights": _weights(config),
         "started": start["started"],
         "finished": finished.isoformat(timespec="seconds"),
         "seconds": (finished - datetime.fromisoformat(start["started"])).total_seconds(),
@@ -284,6 +283,7 @@ def run(config: ExperimentConfig, resume: bool = False, progress: bool = True) -
     predictions = _test(model, frame.iloc[rows["test"]], pictures[rows["test"]], config)
     record = {
         **describe(config, frame, split, start),
+        "weights": weights_file(resolve_weights(config.weights, config.alpha, config.model)),
         "parameters": parameters(model),
         "epochs_run": len(history),
         "best_epoch": history.best_epoch,
@@ -477,8 +477,8 @@ def _membership(frame: pd.DataFrame) -> dict:
     }
 
 
-def _weights(config: ExperimentConfig) -> dict | None:
-    path = resolve_weights(config.weights, config.alpha, config.model)
+def weights_file(path: Path | None) -> dict | None:
+    """Name a file of pre-trained weights, as `resolve_weights` finds it, for a record."""
     return None if path is None else {"name": path.name, "sha256": images.sha256(path)}
 
 
