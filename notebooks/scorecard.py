@@ -111,12 +111,13 @@ address = repository()
 links = {}
 for record in recorded:
     path = f"{address}/{record.data['experiment']}/{record.id}.json"
-    links[record.id] = f'<a href="{path}">{record.id}</a>' if address else record.id
+    name = record.name
+    links[name] = f'<a href="{path}">{name}</a>' if address else name
 
 # %%
 rows = [
     {
-        "record": links[record.id],
+        "record": links[record.name],
         "protocol": record.data["protocol"],
         "folds": " → ".join(map(str, record.data["folds"])),
         "epochs": record.data["epochs_run"],

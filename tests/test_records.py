@@ -547,9 +547,9 @@ class TestScorecard:
             record["id"] = f"{experiment}-{protocol}-{seed}-{image_size}"
             others.append(records.Record(record, run[1]))
         card = records.scorecard(others)
-        assert set(card["record"]) == {"", "mobilenet_m-paper-1337-224"}
+        assert set(card["record"]) == {"", "mobilenet_m/mobilenet_m-paper-1337-224"}
         card = records.scorecard([other for other in others if other.data["seed"] != 1337])
-        assert set(card["record"]) == {"", "mobilenet_m-paper-1-224"}
+        assert set(card["record"]) == {"", "mobilenet_m/mobilenet_m-paper-1-224"}
 
     def test_as_printed_keeps_the_papers_digits(self, run):
         text = records.as_printed(records.scorecard([records.Record(*with_accuracy(run, 0.95))]))
@@ -593,12 +593,13 @@ def with_accuracy(run, accuracy):
 
 
 def test_parameter_counts_are_those_of_the_models():
-    from allm_utils import models
+    from allm_utils import experiment, models
 
     for (name, alpha), counts in records.PARAMETERS.items():
         if name.startswith("probe_"):  # no network of ours: see test_probe
             continue
-        found = models.parameters(getattr(models, name)(weights=None, alpha=alpha))
+        width = {"alpha": alpha} if name == "mobilenet_m" else {}
+        found = models.parameters(experiment.MODELS[name](weights=None, **width))
         assert counts == {key: found[key] for key in counts}
 
 

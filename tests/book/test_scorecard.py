@@ -73,7 +73,7 @@ def test_records_are_linked_in_the_repository(visit, recorded):
     links = page.eval_on_selector_all(
         "article table a[href$='.json']", "links => links.map(a => [a.innerText, a.href])"
     )
-    assert {name for name, _ in links} == {record.id for record in recorded}
+    assert {name for name, _ in links} == {record.name for record in recorded}
     for name, address in links:
         path = ROOT / address.removeprefix(base)
         assert path.is_file() and path.stem == name, address
