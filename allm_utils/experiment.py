@@ -292,7 +292,8 @@ def run(config: ExperimentConfig, resume: bool = False, progress: bool = True) -
     }
     path = write(Path(config.out) / config.experiment, record, predictions)
     if config.model_file:
-        card = {"image_size": config.image_size, "crop": config.crop, "record": run_id}
+        card = {"image_size": config.image_size, "crop": config.crop}
+        card["record"] = f"{config.experiment}/{run_id}"
         save(model, config.model_file, card, half=True)
     return path
 
@@ -364,7 +365,7 @@ def describe_again(
     RecordError
         The file is not the model of the record.
     """
-    if read_card(saved).get("record") != source.id:
+    if read_card(saved).get("record") != source.name:
         raise RecordError(f"{saved}: not the model of record {source.id}; give its own record")
     finished = datetime.now(UTC)
     origin = f"No new training: the saved model of record {source.id}, tested again."

@@ -505,7 +505,7 @@ def retest(saved, source, data, out, work, conditions=CONDITIONS, note="", progr
     old = source.data
     model, card = models.load(saved)
     if (
-        card.get("record") != source.id
+        card.get("record") != source.name
         or models.parameters(model)["total"] != old["parameters"]["total"]
     ):
         raise RecordError(f"{saved}: not the model of record {source.id}; give its own record")

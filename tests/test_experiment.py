@@ -153,7 +153,7 @@ def test_the_saved_model_gives_the_recorded_predictions(smoke):
     config, record = smoke
     model, card = models.load(config.model_file)
     assert card["image_size"] == 64 and card["crop"] == 300
-    assert card["record"] == record.id
+    assert card["record"] == record.name
     rows = record.rows("clean").head(10)
     frame, _ = experiment.select(config)
     by_name = {os.path.basename(path): path for path in frame["path"]}

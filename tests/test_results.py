@@ -45,5 +45,5 @@ def test_a_shipped_model_repeats_the_predictions_of_its_record(path, shared, tmp
 
 
 def _record(card):
-    (record,) = [r for r in records.load_all() if r.id == card["record"]]
+    (record,) = [r for r in records.load_all() if r.name == card["record"]]
     return record
