@@ -141,6 +141,36 @@ def _predict(args):
     return 0
 
 
+def _export(args):
+    _import_keras_quietly()
+    from . import experiment, export, models, predict
+
+    cells = None
+    if any(name.endswith("int8") for name in args.format):
+        if args.calibration:
+            paths = predict.listed(args.calibration)
+        else:
+            frame, split = experiment.select(_config(args))
+            paths = frame["path"][split == "train"].tolist()
+        cells = export.calibration_cells(paths, models.read_card(args.saved), progress=True)
+    for path in export.export(args.saved, args.format, args.folder, cells).values():
+        print(path)
+    return 0
+
+
+def _retest(args):
+    _import_keras_quietly()
+    from . import records, trust
+
+    data, out = _needs_data(args.data), args.out or Path(args.work) / "records"
+    source = records.load(args.record)
+    path = trust.retest(args.saved, source, data, out, args.work, note=args.note)
+    record = records.load(path)
+    print(path)
+    print(_table({condition: record.metrics(condition) for condition in record.data["conditions"]}))
+    return 0
+
+
 def _scorecard(args):
     from . import records
 
@@ -160,8 +190,7 @@ def _config(args):
     from .training import TrainingConfig
 
     given = vars(args)
-    if given["data"] is None:
-        raise ConfigError("no data: give --data DIR, or set ALLM_DATA to the folder of C-NMC 2019")
+    _needs_data(given["data"])
     if given.get("weights") == "none":
         given["weights"] = None
 
@@ -173,6 +202,12 @@ def _config(args):
             given[name] = tuple(given[name])
     options = {"out": Path(args.work) / "records", **chosen(ExperimentConfig)}
     return ExperimentConfig(**options, training=TrainingConfig(**chosen(TrainingConfig)))
+
+
+def _needs_data(data):
+    if data is None:
+        raise ConfigError("no data: give --data DIR, or set ALLM_DATA to the folder of C-NMC 2019")
+    return data
 
 
 def _table(found):
@@ -229,17 +264,41 @@ def _parser():
     one.add_argument("--batch-size", type=int, default=64, help="images per step (64)")
 
     one = command(commands, "predict", _predict, "classify images of single cells")
-    one.add_argument("saved", metavar="MODEL", help="a .keras file with its card")
+    one.add_argument("saved", metavar="MODEL", help="a .keras, .tflite or .onnx file with its card")
     one.add_argument("image", metavar="IMAGE", nargs="+", help="image files, or folders of them")
     one.add_argument("--batch-size", type=int, default=64, help="images in memory (64)")
     form = one.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON")
     form.add_argument("--csv", action="store_true", help="print CSV")
 
+    one = command(commands, "export", _export, "write a model for a phone, a browser or a server")
+    one.add_argument("saved", metavar="MODEL", help="a .keras file with its card")
+    text = "litert, litert-int8, onnx, onnx-int8"
+    one.add_argument("--format", nargs="+", required=True, metavar="FORMAT", help=text)
+    one.add_argument("--folder", metavar="DIR", help="where to write (beside the model)")
+    text = "training cells for int8: images, or folders of them (the training part of --data)"
+    one.add_argument("--calibration", nargs="+", metavar="IMAGE", help=text)
+    _add_split(one)
+
+    text = "test a saved model under blur, light, compression, stain and size, and record it"
+    one = command(commands, "retest", _retest, text)
+    one.add_argument("saved", metavar="MODEL", help="a .keras file with its card")
+    one.add_argument("record", metavar="RECORD", help="the JSON file of the run that trained it")
+    _add_data(one)
+    one.add_argument("--out", metavar="DIR", help="folder of the records (WORK/records)")
+    one.add_argument("--note", default="", help="what a reader of the record must know")
+
     one = command(commands, "scorecard", _scorecard, "compare the paper's numbers with ours")
     one.add_argument("--results", metavar="DIR", help="folder of the records (the package's own)")
     one.add_argument("--markdown", action="store_true", help="print a Markdown table")
     return parser
+
+
+def _add_data(parser):
+    data, work = os.environ.get("ALLM_DATA"), os.environ.get("ALLM_WORK") or "work"
+    parser.add_argument("--data", metavar="DIR", default=data, help="C-NMC tree ($ALLM_DATA)")
+    text = "scratch folder for caches and checkpoints ($ALLM_WORK, else work)"
+    parser.add_argument("--work", metavar="DIR", default=work, help=text)
 
 
 def _add_split(parser):
@@ -248,10 +307,7 @@ def _add_split(parser):
     def add(name, text, **options):
         parser.add_argument(name, help=text, default=argparse.SUPPRESS, **options)
 
-    data, work = os.environ.get("ALLM_DATA"), os.environ.get("ALLM_WORK") or "work"
-    parser.add_argument("--data", metavar="DIR", default=data, help="C-NMC tree ($ALLM_DATA)")
-    text = "scratch folder for caches and checkpoints ($ALLM_WORK, else work)"
-    parser.add_argument("--work", metavar="DIR", default=work, help=text)
+    _add_data(parser)
     add("--fold", "folds to use (1)", dest="folds", metavar="FOLD", type=int, nargs="+")
     add("--protocol", "paper, patient-disjoint or cross-fold (paper)")
     add("--part", "which of the five patient-disjoint splits (0)", type=int)
