@@ -86,12 +86,22 @@ class NoiseBank:
             # what lies above 0 and what lies below, so that no step leaves eight bits
             self._banks[sigma] = [np.clip(part, 0, 255).astype(np.uint8) for part in (bank, -bank)]
 
-    def add(self, image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
-        """Return ``image`` (``uint8 (H, W, 3)``) with noise of one of the bank's sigmas."""
+    def add(
+        self,
+        image: np.ndarray,
+        sigma: float,
+        rng: np.random.Generator,
+        out: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Return ``image`` (``uint8 (H, W, 3)``) with noise of one of the bank's sigmas.
+
+        With ``out``, of the same kind, it is written there.
+        """
         start = int(rng.integers(BANK_SIZE - image.size + 1))
         above, below = (
             part[start : start + image.size].reshape(image.shape) for part in self._banks[sigma]
         )
         if rng.random() >= 0.5:
             above, below = below, above
-        return cv2.subtract(cv2.add(image, above), below)  # both saturate, like the reference
+        noisy = cv2.add(image, above, dst=out)  # saturates, as does the next: like the reference
+        return cv2.subtract(noisy, below, dst=noisy)

@@ -167,13 +167,15 @@ class TrainingData(keras.utils.PyDataset):
         """
         size = self.config.batch_size
         chosen = self.order(epoch)[index * size : (index + 1) * size]
-        pictures = self.images[self.rows[chosen]]
-        grey = self.grey[chosen]
-        pictures[grey] = desaturate(pictures[grey])
+        rows = self.rows[chosen]
+        pictures = [
+            desaturate(self.images[row]) if grey else self.images[row]
+            for row, grey in zip(rows, self.grey[chosen], strict=True)
+        ]
         if self._augment:
             rng = np.random.default_rng([self.config.seed, 2, epoch, index])
             pictures = self._augment(pictures, rng)
-        return pictures, np.eye(2, dtype=np.float32)[self.labels[self.rows[chosen]]]
+        return np.asarray(pictures), np.eye(2, dtype=np.float32)[self.labels[rows]]
 
     def __getitem__(self, index: int):
         return self.batch(self.epoch, index)
