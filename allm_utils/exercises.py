@@ -1,7 +1,10 @@
 """The checks of the exercises: each answers a reader's attempt with a tick or a hint."""
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
+from scipy.stats import binom
 
 from . import paper
 
@@ -582,4 +585,197 @@ def check_sensitivity_at(sensitivity_at):
                 f"{needed} of 40 HEM images must lie below the threshold; then {expected:.3f} of "
                 f"ALL are found, not {answer:.3f}"
             )
+    return True
+
+
+def check_recalls(recalls):
+    """Chapter 9: both recalls from both precisions and the sizes of the classes."""
+    for tp, n_all, tn, n_hem in ((181, 481, 220, 226), (469, 481, 211, 226), (30, 60, 90, 100)):
+        precision_all = tp / (tp + n_hem - tn)
+        precision_hem = tn / (tn + n_all - tp)
+        answer = _call(recalls, precision_all, precision_hem, n_all, n_hem)
+        if not isinstance(answer, tuple | list) or len(answer) != 2:
+            raise Hint("return two numbers: the recall of ALL and the recall of HEM")
+        expected = tp / n_all, tn / n_hem
+        if np.allclose(answer, expected):
+            continue
+        if np.allclose(answer, expected[::-1]):
+            raise Hint("the other way round: first the recall of ALL")
+        if np.allclose(answer, (tp, tn)):
+            raise Hint("these are the cells called rightly: divide by the sizes of the classes")
+        if np.isclose(answer[0], (tp + n_hem - tn) / n_all):
+            raise Hint("of the cells called ALL only the share precision_all is ALL")
+        raise Hint(
+            f"precisions {precision_all:.3f}, {precision_hem:.3f} on {n_all} ALL, {n_hem} HEM "
+            f"mean recalls of {expected[0]:.3f} and {expected[1]:.3f}; how many are called ALL?"
+        )
+    return True
+
+
+def check_effects(effects):
+    """Chapter 9: two main effects and the interaction, from the four corners of a grid."""
+    for corners in ((0.80, 0.86, 0.90, 0.92), (0.5, 0.6, 0.7, 0.9), (0.9, 0.8, 0.85, 0.75)):
+        neither, balanced, augmented, both = corners
+        answer = _call(effects, *corners)
+        if not isinstance(answer, tuple | list) or len(answer) != 3:
+            raise Hint("return three numbers: balance, augmentation, interaction")
+        balance = (balanced - neither + both - augmented) / 2
+        augmentation = (augmented - neither + both - balanced) / 2
+        interaction = (both - augmented) - (balanced - neither)
+        expected = balance, augmentation, interaction
+        if np.allclose(answer, expected):
+            continue
+        if np.allclose(answer[:2], (2 * balance, 2 * augmentation)):
+            raise Hint("a main effect is the mean of two differences, not their sum")
+        if np.allclose(answer[:2], (balanced - neither, augmented - neither)):
+            raise Hint("each factor has two differences, without and with the other: average them")
+        if np.allclose(answer[:2], expected[1::-1]) and not np.allclose(answer[:2], expected[:2]):
+            raise Hint("the other way round: first balance, then augmentation")
+        if np.isclose(answer[2], -interaction) and not np.isclose(interaction, 0):
+            raise Hint("interaction: the effect with the other factor minus that without it")
+        if np.isclose(answer[2], interaction / 2) and not np.isclose(interaction, 0):
+            raise Hint("the interaction is the whole difference of the two differences here")
+        raise Hint(
+            f"corners {corners} give balance {balance:+.3f}, augmentation {augmentation:+.3f}, "
+            f"interaction {interaction:+.3f}"
+        )
+    return True
+
+
+def check_running_mean(running_mean):
+    """Chapter 9: what batch normalisation remembers after some batches."""
+    for means, momentum in (([1.0, 2.0, 3.0], 0.9), ([0.2, 0.6, 1.0], 0.5), ([2.0] * 60, 0.99)):
+        answer = _number(running_mean, list(means), momentum)
+        expected = swapped = 0.0
+        for mean in means:
+            expected = momentum * expected + (1 - momentum) * mean
+            swapped = (1 - momentum) * swapped + momentum * mean
+        if np.isclose(answer, expected):
+            continue
+        if np.isclose(answer, np.mean(means)):
+            raise Hint("that is the plain mean; the running one starts at 0 and moves slowly")
+        if np.isclose(answer, swapped):
+            raise Hint("momentum is the share of the old value that stays")
+        raise Hint(
+            f"{len(means)} batches, momentum {momentum}: {expected:.4f}, not {answer:.4f}; start "
+            "at 0"
+        )
+    return True
+
+
+def check_reach(reach):
+    """Chapter 8: how wide a window the last of some layers sees."""
+    plain = [(3, 1), (2, 2)] * 5
+    dilated = [(7, 1), (2, 2)] * 5
+    for layers, expected in (
+        ([(3, 1)], 3),
+        ([(3, 1), (3, 1)], 5),
+        ([(2, 2), (3, 1)], 6),
+        ([(3, 2), (3, 2), (5, 1)], 23),
+        (plain, 94),
+        (dilated, 218),
+    ):
+        answer = _number(reach, list(layers))
+        if answer == expected:
+            continue
+        if answer == sum(window for window, _ in layers):
+            raise Hint("windows overlap: the second adds its window less one, not all of it")
+        if answer == 1 + sum(window - 1 for window, _ in layers):
+            raise Hint("after a stride of 2 a neighbour is two pixels away, then four")
+        raise Hint(f"{layers} (window, stride) sees {expected} pixels, not {answer:g}")
+    return True
+
+
+def check_mcnemar(mcnemar):
+    """Chapter 8: the exact p-value of two counts of disagreement."""
+    for only_a, only_b in ((19, 11), (8, 0), (0, 8), (1, 4), (5, 5)):
+        few, n = min(only_a, only_b), only_a + only_b
+        one_sided = binom.cdf(few, n, 0.5)
+        expected = min(1, 2 * one_sided)
+        answer = _number(mcnemar, only_a, only_b)
+        if np.isclose(answer, expected):
+            continue
+        if answer > 1:
+            raise Hint(f"{answer:.3f} is no probability: cut it at 1")
+        if np.isclose(answer, one_sided):
+            raise Hint("either of the two could have been ahead: count both sides")
+        if np.isclose(answer, binom.pmf(few, n, 0.5)) or np.isclose(
+            answer, 2 * binom.pmf(few, n, 0.5)
+        ):
+            raise Hint("not only this outcome: this one and all that are more extreme")
+        raise Hint(f"{only_a} against {only_b}: p is {expected:.4f}, not {answer:.4f}")
+    return True
+
+
+def check_sign_flips(sign_flips):
+    """Chapter 8: the exact p-value of gains by subject, whose signs are flipped."""
+    for gains in ([7, 3, 2, 2, -1, 1], [3, 2, -1], [4, 1, 1, 2], [5, -5], [0, 0, 3]):
+        sums = np.array([np.dot(signs, gains) for signs in product((1, -1), repeat=len(gains))])
+        expected = np.mean(np.abs(sums) >= abs(sum(gains)))
+        answer = _number(sign_flips, list(gains))
+        if np.isclose(answer, expected):
+            continue
+        if np.isclose(answer, np.mean(np.abs(sums) > abs(sum(gains)))):
+            raise Hint("the sums that were found are among the flips: count ties too (>=)")
+        if np.isclose(answer, np.mean(sums >= sum(gains))):
+            raise Hint("a difference the other way would be as surprising: compare sizes, abs()")
+        raise Hint(f"gains {gains}: p is {expected:.4f}, not {answer:.4f}")
+    return True
+
+
+def check_round_trip(round_trip):
+    """Chapter 12: to eight bits and back."""
+    values = np.array([-1.0, -0.26, 0.0, 0.26, 0.74, 1.0])
+    answer = np.asarray(_call(round_trip, values, 0.5, 0))
+    if answer.shape != values.shape:
+        raise Hint(f"give as many numbers as came in, {len(values)}")
+    if np.allclose(answer, np.rint(values / 0.5)):
+        raise Hint("these are the whole numbers: now go back, scale times (q - zero)")
+    if np.allclose(answer, values):
+        raise Hint("nothing was lost: round to whole numbers on the way, with np.rint")
+    if np.allclose(answer, 0.5 * np.trunc(values / 0.5)):
+        raise Hint("round to the nearest whole number (np.rint), do not cut off")
+    if not np.allclose(answer, 0.5 * np.rint(values / 0.5)):
+        raise Hint(f"with scale 0.5 and zero 0, {values[1]} becomes -0.5, not {answer[1]:g}")
+    wide = np.array([-200.0, -127.0, 0.0, 99.0, 150.0])
+    answer = np.asarray(_call(round_trip, wide, 1.0, -28))
+    if np.allclose(answer, wide):
+        raise Hint("eight bits hold -128 to 127 only: clip q before you go back")
+    if np.allclose(answer, np.clip(wide, -128, 127)):
+        raise Hint("mind the zero: q = value / scale + zero, and it is q that is clipped")
+    if not np.allclose(answer, np.clip(np.rint(wide) - 28, -128, 127) + 28):
+        raise Hint(f"scale 1, zero -28: {wide[0]:g} becomes -100, not {answer[0]:g}")
+    return True
+
+
+def check_typical(typical):
+    """Chapter 12: the time of a call, without its first."""
+    for times, warm_up in (([900.0, 40, 5, 7, 6, 5, 90], 2), ([30.0, 4, 3, 3, 3, 100], 1)):
+        answer = _number(typical, list(times), warm_up)
+        kept = np.array(times[warm_up:])
+        if np.isclose(answer, np.median(kept)):
+            continue
+        if np.isclose(answer, np.median(times)):
+            raise Hint(f"drop the first {warm_up} of the times, they are the warm-up")
+        if np.isclose(answer, np.mean(kept)):
+            raise Hint("a mean follows its largest values: take the median")
+        if np.isclose(answer, np.min(kept)):
+            raise Hint("the shortest is the best case, not the typical one: take the median")
+        raise Hint(f"{times}, warm-up {warm_up}: {np.median(kept):g}, not {answer:g}")
+    return True
+
+
+def check_megabytes(megabytes):
+    """Chapter 12: the size of a file from its parameters."""
+    for parameters, bits in ((3_235_010, 32), (3_235_010, 8), (1_000_000, 16)):
+        answer, expected = _number(megabytes, parameters, bits), parameters * bits / 8 / 1e6
+        if np.isclose(answer, expected):
+            continue
+        if np.isclose(answer, 8 * expected):
+            raise Hint("a byte has eight bits")
+        if np.isclose(answer, 1e6 * expected):
+            raise Hint("these are bytes: a megabyte is a million of them")
+        if np.isclose(answer, expected * 1e6 / 2**20):
+            raise Hint("that is in MiB, of 2**20 bytes; a megabyte is 1,000,000")
+        raise Hint(f"{parameters:,} numbers of {bits} bits: {expected:g} MB, not {answer:g}")
     return True

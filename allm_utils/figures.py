@@ -9,7 +9,9 @@ import io
 import matplotlib.figure
 import numpy as np
 from matplotlib.colors import rgb_to_hsv
+from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch, Patch, Rectangle
+from matplotlib.ticker import MaxNLocator
 from scipy.stats import binomtest
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import precision_recall_curve, roc_curve
@@ -1119,7 +1121,7 @@ def reliability(answers, source, bins=10):
         upper.plot((0, 1), (0, 1), ":", color="#767676", linewidth=1)
         upper.plot(stated, true, "o-", color="black", markersize=5)
         upper.set_title(title, fontsize=10)
-        upper.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+        upper.set(xlim=(0, 1), ylim=(0, 1))
         lower.bar(edges[:-1], 100 * count / len(p_all), 1 / bins, align="edge", color="#56B4E9",
                   edgecolor="white")  # fmt: skip
         for axis in (upper, lower):
@@ -1195,11 +1197,652 @@ def on_background(shares, source):
             box.set(facecolor="white", edgecolor=colour, hatch=hatch, linewidth=1.5, label=kind)
     axis.set_yticks(range(len(shares)), shares, fontsize=10)
     axis.invert_yaxis()
-    axis.set(xlim=(0, 100), xlabel=f"% of the map on the black background ({source})")
+    axis.set(xlim=(0, 100), xlabel=f"% of the map on the black background\n({source})")
     axis.spines[["top", "right"]].set_visible(False)
     handles, labels = axis.get_legend_handles_labels()
     named = dict(zip(labels, handles, strict=True))
     figure.legend(
         named.values(), named, loc="outside upper center", ncols=3, fontsize=9, frameon=False
     )
+    return figure
+
+
+def interaction(panels, ylabel, baseline=None):
+    """Draw a metric over two factors, balance and augmentation: an interaction plot.
+
+    Parameters
+    ----------
+    panels : dict of str to dict of str to dict
+        By title, then by line (with or without augmentation): balance to a value, or to
+        (low, value, high). An empty panel says that nothing was run.
+    ylabel : str
+    baseline : float, optional
+        What an answer without looking at the picture gets.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Parallel lines: the factors add up. Others: the effect of one depends on the other.
+    """
+    figure = Figure(figsize=(max(3.2 * len(panels), 4.6), 3.5), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    named = {}
+    for axis, (title, lines) in zip(axes, panels.items(), strict=True):
+        for i, (name, points) in enumerate(lines.items()):
+            colour, style = _LINES[i]
+            values = np.array([np.broadcast_to(point, 3) for point in points.values()])
+            reach = np.abs(values[:, [0, 2]] - values[:, [1]]).T
+            x = np.arange(len(points)) + 0.05 * (2 * i - 1)  # apart, so that no bar hides another
+            drawn = axis.errorbar(
+                x, values[:, 1], reach, color=colour, linestyle=style, marker="os^"[i], capsize=4
+            )
+            named.setdefault(name, drawn)
+            axis.set_xticks(range(len(points)), points)
+            axis.set_xlim(-0.3, len(points) - 0.7)
+        if not lines:
+            axis.text(0.5, 0.5, "not run yet", transform=axis.transAxes, ha="center", fontsize=11)
+            axis.set_xticks([])
+        if baseline is not None:
+            axis.axhline(baseline, color="#767676", linewidth=1, linestyle=(0, (1, 2)))
+        axis.set_title(title, fontsize=10)
+        axis.set_xlabel("grey copies of", fontsize=10)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylabel(ylabel)
+    figure.legend(
+        named.values(), named, loc="outside upper center", ncols=2, fontsize=9, frameon=False
+    )
+    return figure
+
+
+def grey_response(rows, source):
+    """Draw the share of cells called ALL, in colour and in grey, by class and training set.
+
+    Parameters
+    ----------
+    rows : dict of str to dict of str to dict
+        By training set, then "in colour" or "in grey", then class: (low, share, high).
+    source : str
+        Whose cells they are.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A network that ignores colour has its marks in the same places on both sides.
+    """
+    figure = Figure(figsize=(6.4, 1.5 + 0.5 * len(rows)), layout="constrained")
+    axes = figure.subplots(1, 2, sharey=True)
+    for axis, kind in zip(axes, ("in colour", "in grey"), strict=True):
+        for place, row in enumerate(rows.values()):
+            for name, mark, shift in (("ALL", "o", -0.13), ("HEM", "s", 0.13)):
+                low, share, high = 100 * np.asarray(row[kind][name], float)
+                axis.errorbar(
+                    share, place + shift, xerr=[[share - low], [high - share]], color=COLOURS[name],
+                    marker=mark, capsize=3, clip_on=False, label=name if place == 0 else None,
+                )  # fmt: skip
+        axis.set_title(kind, fontsize=10)
+        axis.set(xlim=(0, 100), xticks=range(0, 101, 25), xlabel="% called ALL")
+        axis.grid(axis="x", color="#DDDDDD")
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_yticks(range(len(rows)), rows, fontsize=9)
+    axes[0].set_ylim(len(rows) - 0.5, -0.5)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=2, fontsize=9, frameon=False)
+    figure.supxlabel(source, fontsize=9)
+    return figure
+
+
+def magnitudes(kernels, mark):
+    """Draw the sizes of the weights of a layer in falling order, one curve per kernel.
+
+    Parameters
+    ----------
+    kernels : dict of str to array of float
+        Name of the curve, and the weights.
+    mark : float
+        A size to mark.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure = Figure(figsize=(6.4, 3.4), layout="constrained")
+    axis = figure.subplots()
+    for (name, kernel), (colour, style) in zip(kernels.items(), _LINES, strict=False):
+        sizes = np.sort(np.abs(np.ravel(kernel)))[::-1]
+        axis.plot(np.arange(1, len(sizes) + 1), sizes, style, color=colour, lw=2, label=name)
+    axis.axhline(mark, color="#767676", linewidth=1, linestyle=(0, (1, 2)))
+    axis.text(1, mark, f"{mark:g}", va="bottom", fontsize=9)
+    axis.set(yscale="log", ylim=(1e-5, None), xlabel="weights, in falling order", ylabel="size")
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(fontsize=9, frameon=False, loc="lower left")
+    return figure
+
+
+def feature_maps(rows, titles, source):
+    """Show feature maps in a grid: one row per way to make them, one column per channel.
+
+    Parameters
+    ----------
+    rows : dict of str to array of float, shape (H, W, C)
+        Label of the row, and its maps.
+    titles : sequence of str
+        One per channel.
+    source : str
+        Whose cell it is, and who looked at it.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A channel has the same scale in all rows: from 0, black, to its largest value, white.
+    """
+    n = len(titles)
+    figure = Figure(figsize=(6.4, 0.5 + 6.4 / n * len(rows) * 0.9), layout="constrained")
+    axes = figure.subplots(len(rows), n, squeeze=False)
+    top = np.max([maps.max(axis=(0, 1)) for maps in rows.values()], axis=0)
+    for line, (name, maps) in zip(axes, rows.items(), strict=True):
+        for channel, axis in enumerate(line):
+            axis.imshow(maps[..., channel], cmap="gray", vmin=0, vmax=max(top[channel], 1e-9))
+            axis.set(xticks=[], yticks=[])
+        line[0].set_ylabel(name, fontsize=10)
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title, fontsize=10)
+    figure.supxlabel(source, fontsize=9)
+    return figure
+
+
+def dilations(rates):
+    """Draw on which pixels a 3×3 filter looks, for each dilation rate.
+
+    Parameters
+    ----------
+    rates : sequence of int
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One panel per rate: nine filled squares; the frame is the window they span.
+    """
+    figure = Figure(figsize=(6.4, 2.6), layout="constrained")
+    side = 2 * max(rates) + 3
+    for axis, rate in zip(figure.subplots(1, len(rates)), rates, strict=True):
+        for x in range(side):
+            for y in range(side):
+                dx, dy = x - side // 2, y - side // 2
+                taken = dx in (-rate, 0, rate) and dy in (-rate, 0, rate)
+                fill = "#D55E00" if dx == dy == 0 else "#333333" if taken else "white"
+                axis.add_patch(Rectangle((dx - 0.5, dy - 0.5), 1, 1, fc=fill, ec="#BBBBBB"))
+        frame = {"fill": False, "ec": "#0072B2", "lw": 2.5, "linestyle": "--"}
+        axis.add_patch(Rectangle((-rate - 0.5, -rate - 0.5), 2 * rate + 1, 2 * rate + 1, **frame))
+        axis.set(xlim=(-side / 2, side / 2), ylim=(-side / 2, side / 2), aspect="equal")
+        axis.axis("off")
+        window = 2 * rate + 1
+        axis.set_title(f"dilation {rate}:\nwindow {window} × {window}", fontsize=10)
+    return figure
+
+
+def cluster(rates):
+    """Draw one cluster of our ALNett-style network.
+
+    Parameters
+    ----------
+    rates : sequence of int
+        Dilation rates of its depthwise convolutions.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    axis = figure.subplots()
+    axis.set(xlim=(0, 12), ylim=(-5.7, 1.6))
+    axis.axis("off")
+    style = {"arrowstyle": "-|>", "color": "#333333", "shrinkA": 0, "shrinkB": 0}
+
+    def box(x, y, width, text, colour):
+        shape = "round,pad=0,rounding_size=0.15"
+        corner = (x - width / 2, y - 0.4)
+        axis.add_patch(FancyBboxPatch(corner, width, 0.8, shape, fc=colour, ec="#333333"))
+        axis.text(x, y, text, ha="center", va="center", fontsize=9)
+
+    axis.text(6, 1.4, "maps of the cluster before", ha="center", va="center", fontsize=9)
+    places = np.linspace(2, 10, len(rates))
+    for x, rate in zip(places, rates, strict=True):
+        axis.annotate("", (x, 0.45), (6, 1.2), arrowprops=style)
+        box(x, 0, 3.6, f"3 × 3 depthwise,\ndilation {rate}", "#FBE3D3")
+        axis.annotate("", (6, -0.95), (x, -0.4), arrowprops=style)
+    below = (("side by side", "#ECECEC"), ("1 × 1 convolution, ReLU", "#D6E8F4"),
+             ("2 × 2 max-pooling", "#ECECEC"), ("batch normalisation", "#ECECEC"))  # fmt: skip
+    for i, (name, colour) in enumerate(below):
+        y = -1.35 - 1.2 * i
+        box(6, y, 4.8, name, colour)
+        if i:
+            axis.annotate("", (6, y + 0.4), (6, y + 0.8), arrowprops=style)
+    known = "in the abstract: depthwise convolution\nwith different dilation rates"
+    axis.text(8.7, -1.9, known, fontsize=9, style="italic", va="center")
+    known = "in the abstract: convolution,\nmax-pooling, normalisation"
+    axis.text(8.7, -3.75, known, fontsize=9, style="italic", va="center")
+    return figure
+
+
+def disagreements(rows, names, title):
+    """Draw, for each subject, the images that only one of two classifiers called rightly.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        Columns ``subject, label, right_a, right_b``, one row per test image.
+    names : (str, str)
+        Of classifiers A and B.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A to the left, B to the right of the middle.
+    """
+    rows = rows.assign(a=rows["right_a"] & ~rows["right_b"], b=rows["right_b"] & ~rows["right_a"])
+    found = rows.groupby(["label", "subject"])[["a", "b"]].sum().assign(
+        n=rows.groupby(["label", "subject"]).size()
+    ).reset_index().sort_values(["label", "n"], ascending=[False, False])  # fmt: skip
+    figure = Figure(figsize=(6.4, 1.4 + 0.26 * len(found)), layout="constrained")
+    axis = figure.subplots()
+    top = max(found[["a", "b"]].to_numpy().max(), 4)
+    for place, row in enumerate(found.itertuples()):
+        axis.barh(place, -row.a, color="#333333")
+        axis.barh(place, row.b, color="#CC79A7", hatch="///", edgecolor="white")
+        for count, side, align in ((row.a, -1, "right"), (row.b, 1, "left")):
+            if count:
+                x = side * (count + 0.02 * top)
+                axis.text(x, place, f"{count}", va="center", ha=align, fontsize=9)
+    labels = [f"{r.subject} ({('HEM', 'ALL')[r.label]}, n = {r.n})" for r in found.itertuples()]
+    axis.set_yticks(range(len(found)), labels, fontsize=9)
+    axis.invert_yaxis()
+    axis.axvline(0, color="black", linewidth=1)
+    axis.set_xlim(-1.2 * top, 1.2 * top)
+    axis.xaxis.set_major_formatter(lambda x, _: f"{abs(x):.0f}")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.set_xlabel(f"← only {names[0]} right      test images      only {names[1]} right →")
+    axis.set_title(title, fontsize=10)
+    axis.spines[["top", "right", "left"]].set_visible(False)
+    return figure
+
+
+def networks(rows):
+    """Draw networks by their parameters and their multiply-adds, both on a logarithmic scale.
+
+    Parameters
+    ----------
+    rows : dict of str to (parameters, multiply-adds)
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure = Figure(figsize=(6.4, 3.8), layout="constrained")
+    axis = figure.subplots()
+    for name, (parameters, multiply_adds) in rows.items():
+        x, y = parameters / 1e6, multiply_adds / 1e9
+        axis.plot(x, y, "o", color="#0072B2", markersize=9)
+        axis.annotate(name, (x, y), (0, 8), textcoords="offset points", ha="center", fontsize=9)
+    axis.set(xscale="log", yscale="log", xlim=(0.25, 60), ylim=(0.2, 30))
+    axis.set_xlabel("million parameters, with our head of two classes")
+    axis.set_ylabel("thousand million multiply-adds\nper picture of 224 px")
+    for scale in (axis.xaxis, axis.yaxis):
+        scale.set_major_formatter(lambda x, _: f"{x:g}")
+    axis.grid(color="#DDDDDD")
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def quantised(weights, bits=4, shown=8):
+    """Draw the weights of one channel on a coarse grid, and what eight bits would lose.
+
+    Parameters
+    ----------
+    weights : array of float
+    bits : int
+        Of the grid that is drawn; eight would be too fine to see.
+    shown : int
+        Bits of the error on the right.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    weights = np.ravel(weights)
+    step, fine = (np.abs(weights).max() / (2 ** (b - 1) - 1) for b in (bits, shown))
+    figure = Figure(figsize=(7.2, 2.9), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    levels = step * np.arange(-(2 ** (bits - 1)) + 1, 2 ** (bits - 1))
+    left.vlines(levels, 0, 1, color="#D55E00", linewidth=1, transform=left.get_xaxis_transform())
+    left.hist(weights, bins=60, color="#0072B2")
+    left.set_title(f"{len(weights)} weights, and the {len(levels)} values of {bits} bits")
+    left.set_xlabel("weight")
+    error = fine * np.rint(weights / fine) - weights
+    right.hist(error / fine, bins=np.linspace(-0.5, 0.5, 21), color="#0072B2", edgecolor="white")
+    right.set_title(f"what is lost with {shown} bits")
+    right.set_xlabel(f"error, in steps of {fine:.2g}")
+    for axis in (left, right):
+        axis.title.set_fontsize(10)
+        axis.set_ylabel("number of weights")
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def channel_ranges(largest, name):
+    """Draw the largest weight of each channel, and the one step that would serve them all.
+
+    Parameters
+    ----------
+    largest : array of float, shape (channels,)
+        Largest absolute weight of each channel; positive.
+    name : str
+        Of the layer.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    largest = np.sort(largest)
+    step = largest[-1] / 127
+    lost = largest < step / 2
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    axis = figure.subplots()
+    places = np.arange(1, len(largest) + 1)
+    axis.scatter(places[~lost], largest[~lost], s=7, color="#0072B2", label="some weights stay")
+    axis.scatter(places[lost], largest[lost], s=7, color="#D55E00", label="all weights become 0")
+    axis.axhline(step, color="black", linewidth=1)
+    axis.annotate("one step for all", (1, step), (2, 4), textcoords="offset points", fontsize=9)
+    axis.set_yscale("log")
+    axis.yaxis.set_major_formatter(lambda x, _: f"{x:g}")
+    axis.set_xlabel("channels, in order of their largest weight")
+    axis.set_ylabel("largest weight")
+    axis.set_title(f"{name}: {lost.sum()} of {len(largest)} channels lost", fontsize=10)
+    axis.legend(frameon=False, fontsize=9)
+    axis.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def latencies(rows):
+    """Draw the median time of each way with its interval, on a logarithmic scale.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        By way: columns ``median``, ``low``, ``high``, in ms.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure = Figure(figsize=(6.4, 0.9 + 0.34 * len(rows)), layout="constrained")
+    axis = figure.subplots()
+    for place, row in enumerate(rows.itertuples()):
+        axis.plot([row.low, row.high], [place, place], color="#0072B2", linewidth=3, alpha=0.5)
+        axis.plot(row.median, place, "o", color="#0072B2")
+        axis.annotate(
+            f"{row.median:.3g} ms", (row.high, place), (6, 0), textcoords="offset points",
+            va="center", fontsize=9,
+        )  # fmt: skip
+    axis.set_yticks(range(len(rows)), rows.index)
+    axis.invert_yaxis()
+    axis.set_xscale("log")
+    axis.set_xlim(0.7 * rows["low"].min(), 2.2 * rows["high"].max())
+    axis.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+    axis.xaxis.set_minor_formatter(lambda x, _: "")
+    axis.set_xlabel("one picture, ms")
+    axis.grid(axis="x", color="#DDDDDD")
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right", "left"]].set_visible(False)
+    return figure
+
+
+def agreement(panels, labels, source):
+    """Draw the answers of other formats against those of Keras.
+
+    Parameters
+    ----------
+    panels : dict of str to (array of float, array of float)
+        Title: probability of ALL by Keras, and by the other format.
+    labels : array of int
+        0 HEM, 1 ALL.
+    source : str
+        Whose cells they are.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        What lies in the shaded corners changed its class.
+    """
+    labels = np.asarray(labels)
+    width = 2.9 * len(panels)
+    figure = Figure(figsize=(width, 3.3), layout="constrained")
+    for axis, (title, (exact, other)) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
+    ):
+        for x, y in ((0, 0.5), (0.5, 0)):
+            axis.add_patch(Rectangle((x, y), 0.5, 0.5, color="#EEEEEE", zorder=0))
+        for label, name in enumerate(COLOURS):
+            chosen = labels == label
+            axis.scatter(
+                np.asarray(exact)[chosen], np.asarray(other)[chosen], s=12, alpha=0.6, linewidth=0,
+                color=COLOURS[name], marker="os"[label], label=name,
+            )  # fmt: skip
+        axis.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
+        axis.set_xlabel("Keras: probability of ALL")
+        axis.set_ylabel(title)
+        axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False, fontsize=9, loc="upper left")
+    figure.suptitle(source, fontsize=9, color="#555555")
+    return figure
+
+
+def met_before(shares):
+    """Draw how much of a test part a training part has met before.
+
+    Parameters
+    ----------
+    shares : dict of str to dict of str to float
+        By the name of the split: shares in [0, 1], as `allm_utils.splits.leakage` gives them.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One panel per split, one bar per degree of acquaintance.
+    """
+    words = {"subject": "same patient", "smear": "same smear", "twin": "same file"}
+    figure = Figure(figsize=(6.4, 0.55 + 0.95 * len(shares)), layout="constrained")
+    axes = figure.subplots(len(shares), 1, sharex=True, squeeze=False)[:, 0]
+    for axis, (title, found) in zip(axes, shares.items(), strict=True):
+        names = [name for name in words if name in found]
+        for place, name in enumerate(names):
+            percent = 100 * found[name]
+            axis.barh(place, percent, 0.7, color="#CC79A7", edgecolor="black", linewidth=0.8)
+            axis.text(percent + 1, place, f"{percent:.3g} %", va="center", fontsize=9)
+        axis.set_yticks(range(len(names)), [words[name] for name in names], fontsize=9)
+        axis.set_title(title, fontsize=10, loc="left")
+        axis.set_xlim(0, 115)
+        axis.set_xticks(range(0, 101, 20))
+        axis.invert_yaxis()
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[-1].set_xlabel("% of the test cells that training has met")
+    return figure
+
+
+def same_files(pairs, folds):
+    """Draw which subjects share byte-identical files, and the folds that they stand in.
+
+    Parameters
+    ----------
+    pairs : sequence of (str, str, int)
+        Two subjects, and how many files they share; a subject with itself has files twice.
+    folds : dict of str to int
+        The fold of each subject.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One column per fold, one dot per subject, one line per pair of subjects.
+    """
+    figure = Figure(figsize=(6.4, 4.6), layout="constrained")
+    axis = figure.subplots()
+    columns = sorted(set(folds.values()))
+    places = {}
+    for fold in columns:
+        names = sorted((s for s in folds if folds[s] == fold), key=lambda s: (s[0] == "H", s))
+        for row, name in enumerate(names):
+            places[name] = (columns.index(fold), -(row + 0.5) * 8 / len(names))
+    for first, second, count in pairs:
+        (x, y), (u, v) = places[first], places[second]
+        bend = 0.45 if x == u else 0.0
+        style = {"arrowstyle": "-", "color": "#CC79A7", "linewidth": 1.5 + 5 * count / 71}
+        if first != second:
+            curve = f"arc3,rad={bend}"
+            axis.annotate("", (u, v), (x, y), arrowprops=style | {"connectionstyle": curve})
+        middle = ((x + u) / 2 + 0.6 * bend * abs(v - y) / 4, (y + v) / 2)
+        if first == second:
+            middle = (x - 0.24, y - 0.45)
+        text = f"{count}, twice" if first == second else str(count)
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+        axis.text(*middle, text, ha="center", va="center", fontsize=10, bbox=box)
+    for name, (x, y) in places.items():
+        colour = COLOURS["HEM" if name.startswith("H") else "ALL"]
+        axis.plot(x, y, "o", color=colour, markersize=30, markeredgecolor="black", zorder=3)
+        style = {"color": "white", "fontweight": "bold", "fontsize": 9, "zorder": 4}
+        axis.text(x, y, name, ha="center", va="center", **style)
+    axis.set_xticks(range(len(columns)), [f"fold {fold}" for fold in columns], fontsize=10)
+    axis.set(xlim=(-0.45, len(columns) - 0.5), ylim=(-8.2, 0.2), yticks=[])
+    axis.xaxis.tick_top()
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+    names = [Patch(fc=COLOURS[name], label=name) for name in ("ALL", "HEM")]
+    figure.legend(handles=names, loc="outside lower right", ncols=2, fontsize=9, frameon=False)
+    return figure
+
+
+def two_splits(scores, source, metric="balanced accuracy"):
+    """Draw the scores of classifiers on several test parts, split by image and by person.
+
+    Parameters
+    ----------
+    scores : dict of str to dict of str to sequence of float
+        By classifier, then by kind of split: one score in [0, 1] per test part.
+    source : str
+        Whose cells they are.
+    metric : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A dot per test part, and a bar at the mean.
+    """
+    figure = Figure(figsize=(6.4, 1.4 + 0.9 * len(scores)), layout="constrained")
+    axis = figure.subplots()
+    ticks = []
+    for row, (name, kinds) in enumerate(scores.items()):
+        for shift, (mark, colour), (kind, values) in zip(
+            (-0.18, 0.18), (("o", "#000000"), ("s", "#CC79A7")), kinds.items(), strict=True
+        ):
+            y = np.full(len(values), row + shift)
+            label = kind if row == 0 else None
+            axis.plot(values, y, mark, color=colour, alpha=0.75, markersize=7, label=label)
+            mean = np.mean(values)
+            axis.plot((mean, mean), (row + shift - 0.14, row + shift + 0.14), color=colour, lw=3)
+            axis.text(1.005, row + shift, f"mean {mean:.3f}", va="center", fontsize=9,
+                      transform=axis.get_yaxis_transform())  # fmt: skip
+        ticks.append(name)
+    axis.set_yticks(range(len(ticks)), ticks, fontsize=10)
+    axis.set_ylim(len(ticks) - 0.5, -0.5)
+    axis.set_xlabel(f"{metric} ({source})")
+    axis.grid(axis="x", color="#DDDDDD")
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside upper center", ncols=2, fontsize=9, frameon=False)
+    return figure
+
+
+def protocols(runs, metrics):
+    """Draw the same metrics of several runs, each with two intervals.
+
+    Parameters
+    ----------
+    runs : dict of str to (values, by_image, by_subject)
+        By the name of the run: the metrics, and their intervals by image and by subject.
+    metrics : sequence of str
+        Names of the metrics to draw.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A thick line by image, a thin one by subject.
+    """
+    looks = (
+        ("o", "#000000"),
+        ("D", "#56B4E9"),
+        ("s", "#CC79A7"),
+        ("^", "#009E73"),
+        ("v", "#E69F00"),
+    )
+    figure = Figure(
+        figsize=(6.4, 1.2 + 0.24 * len(metrics) * (len(runs) + 1)), layout="constrained"
+    )
+    axis = figure.subplots()
+    step = 0.8 / max(len(runs), 1)
+    for row, metric in enumerate(metrics):
+        for i, (name, (values, by_image, by_subject)) in enumerate(runs.items()):
+            mark, colour = looks[i % len(looks)]
+            y = row - 0.4 + step * (i + 0.5)
+            axis.plot(by_subject[metric], (y, y), color=colour, linewidth=1.2)
+            axis.plot(by_image[metric], (y, y), color=colour, linewidth=4, alpha=0.6)
+            axis.plot(values[metric], y, mark, color=colour, markeredgecolor="black", markersize=7,
+                      label=name if row == 0 else None)  # fmt: skip
+    axis.set_yticks(range(len(metrics)), [name.replace("_", " ") for name in metrics], fontsize=10)
+    axis.set_ylim(len(metrics) - 0.5, -0.5)
+    axis.set_xlabel("thick: interval by image; thin: by subject")
+    axis.grid(axis="x", color="#DDDDDD")
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside upper left", ncols=1, fontsize=9, frameon=False)
+    return figure
+
+
+def effects(found, metric):
+    """Draw what single changes did to a metric, with intervals, and a line at no effect.
+
+    Parameters
+    ----------
+    found : sequence of (str, str, float, float, float)
+        The change, the test that it was measured on, the difference, and its interval.
+    metric : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    changes = list(dict.fromkeys(row[0] for row in found))
+    tests = list(dict.fromkeys(row[1] for row in found))
+    looks = (("s", "#CC79A7"), ("^", "#009E73"))
+    figure = Figure(figsize=(6.4, 1.2 + 0.5 * max(len(changes), 1)), layout="constrained")
+    axis = figure.subplots()
+    axis.axvline(0, color="#333333", linewidth=1)
+    for change, test, difference, low, high in found:
+        mark, colour = looks[tests.index(test) % len(looks)]
+        y = changes.index(change) + 0.24 * (tests.index(test) - (len(tests) - 1) / 2)
+        axis.plot((low, high), (y, y), color=colour, linewidth=2)
+        axis.plot(difference, y, mark, color=colour, markeredgecolor="black", markersize=7)
+    axis.set_yticks(range(len(changes)), changes, fontsize=9)
+    axis.set_ylim(max(len(changes), 1) - 0.5, -0.5)
+    if not changes:
+        axis.text(0.5, 0.5, "not run yet", transform=axis.transAxes, ha="center", fontsize=11)
+    axis.set_xlabel(f"change of {metric}, 95 % interval by subject")
+    axis.grid(axis="x", color="#DDDDDD")
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right"]].set_visible(False)
+    handles = [
+        Line2D([], [], marker=mark, color=colour, markeredgecolor="black", label=test)
+        for test, (mark, colour) in zip(tests, looks, strict=False)
+    ]
+    if handles:
+        figure.legend(handles=handles, loc="outside upper left", fontsize=9, frameon=False)
     return figure

@@ -1,5 +1,7 @@
 """The checks of the exercises: right answers pass, typical wrong ones get their hint."""
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -37,6 +39,9 @@ UNSOLVED = [..., None, 3, lambda *arguments: ..., lambda *arguments: None]
         exercises.check_softmax,
         exercises.check_learning_rates,
         exercises.check_early_stop,
+        exercises.check_reach,
+        exercises.check_mcnemar,
+        exercises.check_sign_flips,
         exercises.check_steps,
         exercises.check_macro_f1,
         exercises.check_threshold_for,
@@ -44,6 +49,9 @@ UNSOLVED = [..., None, 3, lambda *arguments: ..., lambda *arguments: None]
         exercises.check_specificity_from,
         exercises.check_noise_in_cell,
         exercises.check_disagreements,
+        exercises.check_recalls,
+        exercises.check_effects,
+        exercises.check_running_mean,
         exercises.check_verdict,
     ],
 )
@@ -469,3 +477,124 @@ def test_verdict():
     assert "within interval" in hint(check, lambda p, o, low, high, d: right(p, o, 2, 1, d))
     assert "reproduced, not" in hint(check, lambda p, o, low, high, d: right(p, o, low, high, 9))
     assert "differs" in hint(check, lambda p, o, low, high, d: right(p, o, 0, 1e9, d))
+
+
+# -- chapter 9 --------------------------------------------------------------------------------
+
+
+def test_recalls():
+    def called(precision_all, precision_hem, n_all, n_hem):
+        n = n_all + n_hem
+        return (n_all - (1 - precision_hem) * n) / (precision_all + precision_hem - 1), n
+
+    def right(p, q, n_all, n_hem):
+        as_all, n = called(p, q, n_all, n_hem)
+        return p * as_all / n_all, q * (n - as_all) / n_hem
+
+    check = exercises.check_recalls
+    assert check(right)
+    assert "other way" in hint(check, lambda *a: right(*a)[::-1])
+    assert "only the share" in hint(check, lambda *a: (called(*a)[0] / a[2], 0.5))
+    assert "divide" in hint(check, lambda *a: (right(*a)[0] * a[2], right(*a)[1] * a[3]))
+    assert "two numbers" in hint(check, lambda *a: right(*a)[0])
+    assert "0.376" in hint(check, lambda p, q, n, m: (p, q))
+
+
+def test_effects():
+    def right(n, b, a, c, mean=0.5, sign=1):
+        return mean * (b - n + c - a), mean * (a - n + c - b), sign * ((c - a) - (b - n))
+
+    check = exercises.check_effects
+    assert check(right)
+    assert "not their sum" in hint(check, lambda *c: right(*c, mean=1))
+    assert "average" in hint(check, lambda n, b, a, c: (b - n, a - n, 0))
+    assert "other way" in hint(check, lambda n, b, a, c: right(n, a, b, c))
+    assert "minus that without" in hint(check, lambda *c: right(*c, sign=-1))
+    assert "whole difference" in hint(check, lambda *c: right(*c, sign=0.5))
+    assert "three numbers" in hint(check, lambda *c: right(*c)[:2])
+    assert "balance +0.040" in hint(check, lambda *c: (0, 0, 0))
+
+
+def test_running_mean():
+    def right(means, momentum, start=0.0):
+        for mean in means:
+            start = momentum * start + (1 - momentum) * mean
+        return start
+
+    check = exercises.check_running_mean
+    assert check(right)
+    assert "plain mean" in hint(check, lambda means, momentum: np.mean(means))
+    assert "stays" in hint(check, lambda means, momentum: right(means, 1 - momentum))
+    assert "start at 0" in hint(check, lambda means, momentum: right(means, momentum, means[0] / 2))
+
+
+def test_reach():
+    def right(layers, overlap=1):
+        seen, apart = 1, 1
+        for window, stride in layers:
+            seen, apart = seen + (window - overlap) * apart, apart * stride
+        return seen
+
+    check = exercises.check_reach
+    assert check(right)
+    assert "overlap" in hint(check, lambda layers: sum(w for w, _ in layers) or 1)
+    assert "two pixels" in hint(check, lambda layers: 1 + sum(w - 1 for w, _ in layers))
+    assert "sees 3 pixels" in hint(check, lambda layers: 4)
+    assert "one number" in hint(check, lambda layers: [3])
+
+
+def test_mcnemar():
+    def right(a, b):
+        return stats.binomtest(a, a + b).pvalue
+
+    check = exercises.check_mcnemar
+    assert check(right)
+    assert "both sides" in hint(check, lambda a, b: right(a, b) / 2)
+    assert "more extreme" in hint(check, lambda a, b: stats.binom.pmf(min(a, b), a + b, 0.5))
+    assert "cut it" in hint(check, lambda a, b: 2 * stats.binom.cdf(min(a, b), a + b, 0.5))
+    assert "19 against 11" in hint(check, lambda a, b: 0.5)
+
+
+def test_sign_flips():
+    def sums(gains):
+        return np.array([np.dot(s, gains) for s in product((1, -1), repeat=len(gains))])
+
+    check = exercises.check_sign_flips
+    assert check(lambda g: np.mean(np.abs(sums(g)) >= abs(sum(g))))
+    assert "ties" in hint(check, lambda g: np.mean(np.abs(sums(g)) > abs(sum(g))))
+    assert "abs()" in hint(check, lambda g: np.mean(sums(g) >= sum(g)))
+    assert "p is" in hint(check, lambda g: 0.0321)
+
+
+def test_round_trip():
+    def right(values, scale, zero, rounded=np.rint, low=-128, high=127):
+        return scale * (np.clip(rounded(values / scale) + zero, low, high) - zero)
+
+    check = exercises.check_round_trip
+    assert check(right)
+    assert "now go back" in hint(check, lambda v, s, z: np.rint(v / s) + z)
+    assert "nothing was lost" in hint(check, lambda v, s, z: v)
+    assert "do not cut off" in hint(check, lambda *a: right(*a, rounded=np.trunc))
+    assert "clip q" in hint(check, lambda *a: right(*a, low=-1e9, high=1e9))
+    assert "mind the zero" in hint(check, lambda v, s, z: right(v, s, 0))
+    assert "as many" in hint(check, lambda v, s, z: v[:2])
+    assert "becomes -0.5" in hint(check, lambda v, s, z: v + 1)
+    assert "becomes -100" in hint(check, lambda v, s, z: right(v, s, -z))
+
+
+def test_typical():
+    check = exercises.check_typical
+    assert check(lambda times, warm_up: np.median(times[warm_up:]))
+    assert "drop the first 2" in hint(check, lambda times, warm_up: np.median(times))
+    assert "a mean" in hint(check, lambda times, warm_up: np.mean(times[warm_up:]))
+    assert "best case" in hint(check, lambda times, warm_up: np.min(times[warm_up:]))
+    assert "6, not 0" in hint(check, lambda times, warm_up: 0)
+
+
+def test_megabytes():
+    check = exercises.check_megabytes
+    assert check(lambda n, bits: n * bits / 8e6)
+    assert "eight bits" in hint(check, lambda n, bits: n * bits / 1e6)
+    assert "a million" in hint(check, lambda n, bits: n * bits / 8)
+    assert "MiB" in hint(check, lambda n, bits: n * bits / 8 / 2**20)
+    assert "12.94 MB" in hint(check, lambda n, bits: 3)

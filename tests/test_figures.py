@@ -346,3 +346,125 @@ def test_against_sigma_can_show_another_strength():
     lines = {"accuracy": {1: 0.9, 5: 0.5}}
     figure = figures.against_sigma({"one": lines}, (0, 1), None, "severity")
     assert figure.axes[0].get_xlabel() == "severity"
+
+
+def test_interaction_draws_the_bars_that_it_was_given():
+    lines = {
+        "with": {"none": (0.8, 0.85, 0.95), "HEM": (0.7, 0.8, 0.85)},
+        "without": {"none": 0.6, "HEM": 0.7},
+    }
+    figure = figures.interaction({"mine": lines, "real": {}}, "accuracy", baseline=0.5)
+    mine, real = figure.axes
+    first, _, bars = mine.containers[0]
+    assert list(first.get_ydata()) == [0.85, 0.8]
+    low, high = bars[0].get_segments()[0][:, 1]
+    assert (low, high) == pytest.approx((0.8, 0.95))
+    assert list(mine.containers[1][0].get_ydata()) == [0.6, 0.7]
+    assert [label.get_text() for label in mine.get_xticklabels()] == ["none", "HEM"]
+    assert mine.lines[-1].get_ydata()[0] == 0.5
+    assert "not run yet" in texts(figure) and not real.containers
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["with", "without"]
+
+
+def test_grey_response_sets_colour_beside_grey():
+    row = {
+        "in colour": {"ALL": (0.9, 0.95, 1), "HEM": (0, 0.05, 0.1)},
+        "in grey": {"ALL": (0, 0.1, 0.2), "HEM": (0, 0, 0)},
+    }
+    figure = figures.grey_response({"paper": row, "again": row}, "made")
+    colour, grey = figure.axes
+    assert [list(c[0].get_xdata()) for c in colour.containers[:2]] == [[95], [5]]
+    assert [list(c[0].get_xdata()) for c in grey.containers[:2]] == [[10], [0]]
+    assert [label.get_text() for label in colour.get_yticklabels()] == ["paper", "again"]
+    assert {"in", "grey", "made", "ALL", "HEM"} <= set(texts(figure).split())
+
+
+def test_magnitudes_sorts_the_sizes():
+    axis = figures.magnitudes({"now": np.array([[0.1, -0.3], [0.2, 0.0]])}, 0.01).axes[0]
+    assert list(axis.lines[0].get_ydata()) == [0.3, 0.2, 0.1, 0.0]
+    assert axis.lines[1].get_ydata()[0] == 0.01 and axis.get_yscale() == "log"
+    assert "now" in texts(axis.figure)
+
+
+def test_feature_maps_have_one_scale_per_channel():
+    maps = np.arange(8.0).reshape(2, 2, 2)
+    figure = figures.feature_maps({"a": maps, "b": 3 * maps}, ["one", "two"], "made")
+    tops = [axis.images[0].get_clim()[1] for axis in figure.axes]
+    assert tops == [18, 21, 18, 21]
+    assert [axis.get_title() for axis in figure.axes] == ["one", "two", "", ""]
+    assert {"a", "b", "made"} <= set(texts(figure).split())
+
+
+def test_dilations_looks_at_nine_pixels_whatever_the_rate():
+    figure = figures.dilations((1, 2, 3))
+    for axis, rate in zip(figure.axes, (1, 2, 3), strict=True):
+        taken = [p for p in axis.patches if p.get_facecolor()[:3] != (1, 1, 1) and p.get_fill()]
+        assert len(taken) == 9
+        assert axis.patches[-1].get_width() == 2 * rate + 1  # the frame
+        assert f"window {2 * rate + 1} × {2 * rate + 1}" in axis.get_title()
+
+
+def test_cluster_says_what_is_in_the_abstract():
+    words = texts(figures.cluster((1, 2, 3)))
+    for word in ("dilation 3", "1 × 1 convolution", "max-pooling", "in the abstract"):
+        assert word in words
+
+
+def test_disagreements_by_subject():
+    rows = pd.DataFrame(
+        {
+            "subject": ["1", "1", "1", "H2", "H2"],
+            "label": [1, 1, 1, 0, 0],
+            "right_a": [True, True, True, False, True],
+            "right_b": [False, False, True, True, True],
+        }
+    )
+    figure = figures.disagreements(rows, ("one", "other"), "made")
+    (axis,) = figure.axes
+    assert [bar.get_width() for bar in axis.patches] == [-2, 0, 0, 1]
+    assert [label.get_text() for label in axis.get_yticklabels()] == [
+        "1 (ALL, n = 3)",
+        "H2 (HEM, n = 2)",
+    ]
+    assert "only one right" in texts(figure) and "only other right" in texts(figure)
+
+
+def test_networks_places_each():
+    axis = figures.networks({"small": (1e6, 2e9), "large": (2e7, 1e10)}).axes[0]
+    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in axis.lines] == [(1, 2), (20, 10)]
+    assert {"small", "large"} <= set(texts(axis.figure).split())
+
+
+def test_quantised_draws_one_line_per_level():
+    weights = np.random.default_rng(0).normal(0, 0.1, 300)
+    left, right = figures.quantised(weights, bits=3).axes
+    (lines,) = (c for c in left.collections if hasattr(c, "get_segments"))
+    levels = sorted(segment[0][0] for segment in lines.get_segments())
+    assert levels == pytest.approx(np.arange(-3, 4) * np.abs(weights).max() / 3)
+    assert sum(bar.get_height() for bar in right.patches) == 300  # no error beyond half a step
+
+
+def test_channel_ranges_counts_the_channels_that_vanish():
+    axis = figures.channel_ranges(np.array([127.0, 0.4, 3.0, 0.49, 0.6]), "a layer").axes[0]
+    assert axis.get_title() == "a layer: 2 of 5 channels lost"
+    assert axis.lines[0].get_ydata()[0] == 1
+
+
+def test_latencies_draws_the_ways_in_order():
+    values = {"median": [40.0, 2], "low": [38, 1.9], "high": [50, 2.4]}
+    rows = pd.DataFrame(values, ["slow", "fast"])
+    axis = figures.latencies(rows).axes[0]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["slow", "fast"]
+    assert axis.yaxis_inverted()
+    assert "40 ms" in texts(axis.figure) and "\n2 ms" in "\n" + texts(axis.figure)
+
+
+def test_agreement_parts_the_classes():
+    labels, p_all = answers()
+    figure = figures.agreement({"int8": (p_all, p_all**2), "float": (p_all, p_all)}, labels, "made")
+    for axis, name in zip(figure.axes, ("int8", "float"), strict=True):
+        assert axis.get_ylabel() == name
+        hem, all_ = axis.collections
+        assert len(hem.get_offsets()) == (labels == 0).sum()
+        assert len(all_.get_offsets()) == (labels == 1).sum()
+    assert "made" in texts(figure)
