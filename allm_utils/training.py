@@ -127,7 +127,8 @@ class TrainingData(keras.utils.PyDataset):
     """
 
     def __init__(self, images, labels, config: TrainingConfig, rows=None):
-        super().__init__(workers=2, use_multiprocessing=False, max_queue_size=8)
+        workers = min(8, max(2, os.cpu_count() or 2))  # threads: OpenCV lets the others work
+        super().__init__(workers=workers, use_multiprocessing=False, max_queue_size=2 * workers)
         chosen = np.arange(len(images)) if rows is None else np.asarray(rows)
         self.images, self.labels = images, np.asarray(labels, int)
         self.config = config
