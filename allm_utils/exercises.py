@@ -779,3 +779,62 @@ def check_megabytes(megabytes):
             raise Hint("that is in MiB, of 2**20 bytes; a megabyte is 1,000,000")
         raise Hint(f"{parameters:,} numbers of {bits} bits: {expected:g} MB, not {answer:g}")
     return True
+
+
+def check_leaks(leaks):
+    """Chapter 10: does anybody stand on both sides of a split?"""
+    cases = (
+        (["11", "H2", "14"], ["15", "H7"], False, "nobody is on both sides"),
+        (["11", "H2", "14"], ["15", "14"], True, "subject 14 is on both sides"),
+        (["11", "H2"], ["H11", "2"], False, "11 and H11 are two people: keep the H"),
+        (["20", "H7"], ["21", "H8"], True, "20 and 21 share 71 files: use cnmc.merged_subject"),
+        (["H10", "1"], ["H3", "2"], True, "H10 and H3 share a file: merge the names first"),
+    )
+    for train, test, expected, hint in cases:
+        answer = _call(leaks, pd.Series(train), pd.Series(test))
+        if not isinstance(answer, bool | np.bool_):
+            raise Hint(f"return True or False, not {type(answer).__name__}")
+        if answer != expected:
+            raise Hint(f"train {', '.join(train)}, test {', '.join(test)}: {hint}")
+    return True
+
+
+def check_test_people(test_people):
+    """Chapter 10: a random test part of whole subjects."""
+    subjects = np.repeat(["1", "2", "3", "H4", "H5", "H6", "7", "8"], [40, 5, 9, 30, 12, 2, 1, 21])
+    drawn = []
+    for seed in range(30):
+        answer = np.asarray(_call(test_people, subjects, 0.2, np.random.default_rng(seed)))
+        if answer.shape != subjects.shape or answer.dtype != bool:
+            raise Hint(f"return one True or False for each of the {len(subjects)} images")
+        mixed = [name for name in np.unique(subjects) if len(set(answer[subjects == name])) > 1]
+        if mixed:
+            raise Hint(f"subject {mixed[0]} is in training and in test: draw people, not images")
+        if answer.mean() < 0.2:
+            raise Hint(f"the test part holds {answer.mean():.0%} of the images: go on up to 20 %")
+        sizes = [np.mean(subjects == name) for name in np.unique(subjects[answer])]
+        if answer.all() or answer.mean() - max(sizes) >= 0.2:
+            raise Hint(f"{answer.mean():.0%} are tested: stop once 20 % are reached")
+        drawn.append(tuple(np.unique(subjects[answer])))
+    if len(set(drawn)) == 1:
+        raise Hint("every draw is the same: shuffle the people with rng")
+    return True
+
+
+def check_weighted_f1(weighted_f1):
+    """Chapter 10: the metric of the challenge."""
+    for tp, fn, fp, tn in ((1100, 119, 200, 448), (40, 10, 30, 20), (5, 0, 5, 90)):
+        answer = _number(weighted_f1, tp, fn, fp, tn)
+        f1_all, f1_hem = 2 * tp / (2 * tp + fn + fp), 2 * tn / (2 * tn + fn + fp)
+        n_all, n_hem = tp + fn, fp + tn
+        expected = (n_all * f1_all + n_hem * f1_hem) / (n_all + n_hem)
+        if np.isclose(answer, expected):
+            continue
+        if np.isclose(answer, (f1_all + f1_hem) / 2):
+            raise Hint("that is the macro F1: weight each class by its number of cells")
+        if np.isclose(answer, f1_all):
+            raise Hint("that is the F1 of ALL alone: HEM has one too")
+        if np.isclose(answer, (n_hem * f1_all + n_all * f1_hem) / (n_all + n_hem)):
+            raise Hint("the weights are swapped: ALL has tp + fn cells, HEM fp + tn")
+        raise Hint(f"tp {tp}, fn {fn}, fp {fp}, tn {tn} give {expected:.4f}, not {answer:.4f}")
+    return True

@@ -1695,12 +1695,12 @@ def same_files(pairs, folds):
             places[name] = (columns.index(fold), -(row + 0.5) * 8 / len(names))
     for first, second, count in pairs:
         (x, y), (u, v) = places[first], places[second]
-        bend = 0.45 if x == u else 0.0
+        bend = 0.9 if x == u else 0.0  # to the left, past the dots between the two
         style = {"arrowstyle": "-", "color": "#CC79A7", "linewidth": 1.5 + 5 * count / 71}
         if first != second:
             curve = f"arc3,rad={bend}"
             axis.annotate("", (u, v), (x, y), arrowprops=style | {"connectionstyle": curve})
-        middle = ((x + u) / 2 + 0.6 * bend * abs(v - y) / 4, (y + v) / 2)
+        middle = ((x + u) / 2 - 0.12 * bend * abs(v - y), (y + v) / 2)
         if first == second:
             middle = (x - 0.24, y - 0.45)
         text = f"{count}, twice" if first == second else str(count)

@@ -501,16 +501,10 @@ def retest(saved, source, data, out, work, conditions=CONDITIONS, note="", progr
         The model is not that of the record, the data are not those it used, or the new record is
         there already.
     """
-    started = datetime.now(UTC).replace(microsecond=0)
-    old = source.data
+    started, old = datetime.now(UTC), source.data
+    experiment.describe_again(source, saved, "trust", started)  # refuses another model at once
+    records.check_free(Path(out) / "trust", f"{source.id}-trust", old["data"]["kind"])
     model, card = models.load(saved)
-    if (
-        card.get("record") != source.name
-        or models.parameters(model)["total"] != old["parameters"]["total"]
-    ):
-        raise RecordError(f"{saved}: not the model of record {source.id}; give its own record")
-    record_id = f"{source.id}-trust"
-    records.check_free(Path(out) / "trust", record_id, old["data"]["kind"])
     frame, split = _same_split(old, data, work)
     cache = Path(work) / "images"
     pictures = images.load(frame, card["image_size"], card["crop"], cache, progress)
@@ -521,22 +515,9 @@ def retest(saved, source, data, out, work, conditions=CONDITIONS, note="", progr
         p_all[condition] = predict(model, under(seen, condition, old["seed"]))
     clean = p_all["clean"] if "clean" in p_all else predict(model, seen)
     heat = gradcam(model, seen, clean >= 0.5)
-    finished = datetime.now(UTC).replace(microsecond=0)
     record = {
-        **{key: value for key, value in old.items() if key != "metrics"},
-        "id": record_id,
-        "experiment": "trust",
-        **experiment.provenance(),
-        "started": started.isoformat(),
-        "finished": finished.isoformat(),
-        "seconds": (finished - started).total_seconds(),
+        **experiment.describe_again(source, saved, "trust", started, note),
         "conditions": list(conditions),
-        "source": {
-            "record": source.id,
-            "experiment": old["experiment"],
-            "model": Path(saved).name,
-            "sha256": images.sha256(saved),
-        },
         "validation": _answers(frame.iloc[rows["val"]], predict(model, pictures[rows["val"]])),
         "pictures": {
             "file": [Path(path).name for path in test["path"]],
@@ -544,9 +525,6 @@ def retest(saved, source, data, out, work, conditions=CONDITIONS, note="", progr
             "heat_on_background": background_share(heat, seen).round(4).tolist(),
             "cell_on_background": background_share(coarse_cell(seen), seen).round(4).tolist(),
         },
-        "note": " ".join(
-            [f"No new training: the saved model of record {source.id}, tested again.", note]
-        ).strip(),
     }
     return records.write(Path(out) / "trust", record, experiment.answers(test, p_all))
 

@@ -3,6 +3,8 @@
 - ``notebooks/NN_name.ipynb`` from ``NN_name.py``: the same cells, no outputs, kernel ``python3``.
 - The Colab cell of each chapter from ``_config.yml``.
 - The table of the headline results, in README.md and on the landing page, from ``results/``.
+- The tables of the speed, in README.md, from the last run in ``benchmarks/results/``.
+- The tables of the model card, from ``results/``.
 """
 
 import re
@@ -10,9 +12,12 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+import pandas as pd
 import yaml
 
-from allm_utils import paper, records
+from allm_utils import evaluation, paper, records, trust
+from allm_utils.cnmc import CLASSES
+from benchmarks import report
 
 ROOT = Path(__file__).resolve().parents[1]
 CELL = re.compile(r"^(?=# %%)", re.MULTILINE)
@@ -66,12 +71,20 @@ ROWS = {
 }
 
 
+NEVER_MET = ("unseen", "unseen-best")
+"""Experiments on patients that the network had not met, as the paper trains and improved."""
+
+
 def never_met(run):
     """Yield the headline's rows of a run that was tested on patients it had not met."""
     folds = run.data["folds"]
     where = f"fold {' and '.join(map(str, folds))}"
     if run.data["protocol"] == "cross-fold":
         where = f"trained on fold {folds[0]}, tested on fold {folds[1]}"
+    if run.data["config"]["image_size"] != paper.IMAGE_SIZE:
+        where += f", {run.data['config']['image_size']} px"
+    if run.data["experiment"].endswith("best"):
+        where += ", improved"
     values, limits = run.metrics(), run.intervals(by="subject")
     for name in ("accuracy", "balanced_accuracy"):
         low, high = limits[name]
@@ -97,9 +110,9 @@ def headline(runs):
             lines.append(f"| {' | '.join((what, *values))} |")
             shown.append(f"`{row['Record']}`")
     for run in runs:
-        if run.data["experiment"] == "mobilenet_m" and run.data["protocol"] != "paper":
+        if run.data["experiment"] in NEVER_MET:
             lines.extend(never_met(run))
-            shown.append(f"`{run.id}`")
+            shown.append(f"`{run.name}`")
     if not shown:
         lines = ["No run on the real cells is recorded yet."]
     else:
@@ -119,6 +132,141 @@ def errata():
     return "\n" + "\n\n".join(entries) + "\n\n"
 
 
+CARD = re.compile(r"(<!-- card (\w+).*?-->\n).*?(<!-- end)", re.DOTALL)
+SHIPPED = "mobilenet_m/mobilenet_m-paper-fold1-seed1337"
+"""The record of the network that the model card is about."""
+CONDITIONS = (
+    *("clean", "noise:5", "noise:10", "cell-noise:5", "cell-noise:10", "grey"),
+    *(f"{kind}:{severity}" for kind in (*trust.CORRUPTIONS, "stain") for severity in (1, 3, 5)),
+    *("zoom:0.8", "zoom:1.2", "size-normalised"),
+)
+CARD_METRICS = ("sensitivity", "specificity", "balanced accuracy", "ROC-AUC")
+
+
+def markdown(head, rows):
+    """Return a Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(["", *(f"| {' | '.join(map(str, line))} |" for line in lines), "", ""])
+
+
+def card(runs):
+    """Return the tables of the model card by name, from ``runs``."""
+    trained = next(r for r in runs if r.name == SHIPPED)
+    again = next((r for r in runs if r.data["experiment"] == "trust"), None)
+    rows = trained.rows()
+    rows = rows.assign(right=(rows["p_all"] >= 0.5) == (rows["label"] == 1))
+    tables = {
+        "details": markdown(["what", "value"], card_details(trained.data)),
+        "metrics": markdown(
+            ["tested on", "images", "people", *CARD_METRICS],
+            [card_line(what, run) for what, run in card_runs(runs)],
+        ),
+        "people": markdown(
+            ["patient", "class", "cells", "called rightly"],
+            [
+                (subject, CLASSES[label], len(part), f"{part['right'].mean():.2f}")
+                for (label, subject), part in rows.groupby(["label", "subject"])
+            ],
+        ),
+    }
+    tables |= {"size": "\nNot run yet.\n\n", "calibration": "\nNot run yet.\n\n"}
+    if again:
+        tables["size"] = card_size(again)
+        tables["calibration"] = card_calibration(trained, again)
+    lines = []
+    for condition in CONDITIONS:
+        run = next((r for r in (trained, again) if r and condition in r.data["conditions"]), None)
+        if run:
+            got = run.metrics(condition)
+            values = (got[name] for name in ("sensitivity", "specificity", "balanced_accuracy"))
+            lines.append((f"`{condition}`", *(f"{value:.3f}" for value in values)))
+    head = ["condition", "sensitivity", "specificity", "balanced accuracy"]
+    tables["conditions"] = markdown(head, lines)
+    return tables
+
+
+def card_details(data):
+    """Yield what a record says of the network."""
+    config = data["config"]
+    yield "file", "`results/models/mobilenet_m-fold1.keras`, weights in half precision"
+    yield "record", f"`{data['id']}`, {data['finished'][:10]}"
+    yield "parameters", f"{data['parameters']['total']:,}"
+    yield "input", f"centre crop of {config['crop']} pixels, resized to {config['image_size']}"
+    part = data["split"]["train"]
+    yield "trained on", f"fold 1: {part['n_all']:,} ALL and {part['n_hem']:,} HEM images"
+    yield "training", f"{data['epochs_run']} epochs, epoch {data['best_epoch'] + 1} kept"
+    yield "machine", f"{data['hardware']}, {data['backend']['name']} {data['backend']['version']}"
+    yield "note", data["note"]
+
+
+def card_runs(runs):
+    """Yield (what it was tested on, run): known patients, then new ones."""
+    for run in runs:
+        if run.name == SHIPPED:
+            yield "fold 1, patients of its training (**this network**)", run
+    for run in runs:
+        folds, size = run.data["folds"], run.data["config"]["image_size"]
+        if run.data["experiment"] in NEVER_MET and run.data["protocol"] == "cross-fold":
+            best = ", improved" if run.data["experiment"].endswith("best") else ""
+            where = f"trained on fold {folds[0]}, tested on fold {folds[1]}, {size} px{best}"
+            yield f"new patients: a network {where}", run
+
+
+def card_line(what, run):
+    """Return the line of a run: who was tested, and metrics with intervals by patient."""
+    values, limits = run.metrics(), run.intervals(by="subject")
+    people = run.rows().groupby("label")["subject"].nunique()
+    cells = []
+    for name in CARD_METRICS:
+        key = name.lower().replace(" ", "_").replace("-", "_")
+        low, high = limits[key]
+        cells.append(f"{values[key]:.3f} ({low:.2f} to {high:.2f})")
+    return what, f"{values['n']:,}", f"{people[1]} ALL, {people[0]} HEM", *cells
+
+
+def card_size(again):
+    """Return the share of cells called rightly, by class and third of the area."""
+    seen = pd.DataFrame(again.data["pictures"]).merge(again.rows(), on="file")
+    seen["same"] = seen["file"].map(again.rows("size-normalised").set_index("file")["p_all"])
+    seen["third"] = pd.qcut(seen["area"], 3, ["small", "middle", "large"])
+    lines = []
+    for (label, third), part in seen.groupby(["label", "third"], observed=True):
+        right = (((part[name] >= 0.5) == label).mean() for name in ("p_all", "same"))
+        lines.append((CLASSES[label], third, len(part), *(f"{share:.2f}" for share in right)))
+    return markdown(["class", "size", "cells", "called rightly", "all of one area"], lines)
+
+
+def card_calibration(trained, again):
+    """Return what probabilities and thresholds from the validation part are worth on the test."""
+    val, rows = again.data["validation"], trained.rows()
+    temperature = trust.fit_temperature(val["label"], val["p_all"])
+    pairs = rows["p_all"], trust.with_temperature(rows["p_all"], temperature)
+    errors = [f"{trust.calibration_error(rows['label'], p):.3f}" for p in pairs]
+    lines = [
+        ("temperature", f"{temperature:.2f}"),
+        ("calibration error, as it answers", errors[0]),
+        ("calibration error, with the temperature", errors[1]),
+    ]
+    for target in (0.90, 0.95):
+        threshold = trust.threshold_at(val["label"], val["p_all"], target)
+        got = evaluation.metrics(rows["label"], rows["p_all"], threshold)
+        what = f"threshold for a specificity of {target:.2f}"
+        found = f"specificity {got['specificity']:.3f}, sensitivity {got['sensitivity']:.3f}"
+        lines.append((what, f"{threshold:.3f}; on the test part {found}"))
+    return markdown(["chosen on the validation part, judged on the test part", "value"], lines)
+
+
+PERFORMANCE = re.compile(r"(<!-- performance.*?-->\n).*?(<!-- end)", re.DOTALL)
+
+
+def performance(run):
+    """Return one run of the benchmarks as Markdown tables; None is no run."""
+    if run is None:
+        return "\nNo run of `make bench` is kept yet.\n\n"
+    machine = f"{run['hardware']}; {run['backend']['name']} {run['backend']['version']}"
+    return f"\n{report.tables(run)}\n\nMeasured on {run['date']}: {machine}.\n\n"
+
+
 def regenerate(root=ROOT):
     """Return what every file that is made, or partly made, should hold, by path."""
     files = {}
@@ -126,9 +274,17 @@ def regenerate(root=ROOT):
         text = with_colab_cell(path.read_text(encoding="utf-8"), colab_cell(root))
         files[path] = text
         files[path.with_suffix(".ipynb")] = notebook(text)
-    table = headline(records.load_all(root / "results"))
+    runs = records.load_all(root / "results")
+    table = headline(runs)
     for path in (root / "README.md", root / "book" / "index.md"):
         files[path] = HEADLINE.sub(rf"\g<1>{table}\2", path.read_text(encoding="utf-8"))
+    path = root / "README.md"
+    measured = performance(report.latest(root / "benchmarks" / "results"))
+    files[path] = PERFORMANCE.sub(rf"\g<1>{measured}\2", files[path])
+    path = root / "book" / "model_card.md"
+    tables = card(runs)
+    text = path.read_text(encoding="utf-8")
+    files[path] = CARD.sub(lambda found: found[1] + tables[found[2]] + found[3], text)
     path = root / "book" / "errata.md"
     files[path] = ERRATA.sub(rf"\g<1>{errata()}\2", path.read_text(encoding="utf-8"))
     return files

@@ -284,6 +284,26 @@ class TestTrain:
         assert left_over(tmp_path / "work") == []
 
 
+class TestRetest:
+    def test_writes_a_record_of_the_same_model(self, run, trained, tree, tmp_path):
+        model, work = trained
+        (path,) = (work / "records" / "mobilenet_m").glob("*.json")
+        argv = ["retest", model, path, "--data", tree, "--work", work, "--out", tmp_path]
+        code, out, _ = run(*argv, "--note", "a test")
+        assert code == 0
+        record = records.load(out.splitlines()[0])
+        assert record.data["experiment"] == "trust" and record.data["note"].endswith("a test")
+        assert {"blur:3", "stain:5", "size-normalised"} <= set(record.data["conditions"])
+
+    def test_another_model_and_no_data(self, refused, trained, tree, tmp_path, monkeypatch):
+        model, work = trained
+        (path,) = records.RESULTS.glob("mobilenet_m/*fold1*.json")
+        argv = ["retest", model, path, "--work", work, "--out", tmp_path]
+        assert "not the model of record" in refused(*argv, "--data", tree)
+        monkeypatch.delenv("ALLM_DATA", raising=False)
+        assert "give --data" in refused(*argv)
+
+
 class TestEvaluate:
     def test_on_the_same_split_gives_the_metrics_of_the_record(self, run, trained, tree):
         model, work = trained

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from allm_utils import exercises
+from allm_utils import cnmc, exercises
 
 
 def hint(check, *answers):
@@ -598,3 +598,52 @@ def test_megabytes():
     assert "a million" in hint(check, lambda n, bits: n * bits / 8)
     assert "MiB" in hint(check, lambda n, bits: n * bits / 8 / 2**20)
     assert "12.94 MB" in hint(check, lambda n, bits: 3)
+
+
+def test_leaks():
+    check = exercises.check_leaks
+    merged = cnmc.merged_subject
+    assert check(lambda a, b: bool(set(merged(a)) & set(merged(b))))
+    assert check(lambda a, b: merged(b).isin(merged(a)).any())
+    assert "merged_subject" in hint(check, lambda a, b: bool(set(a) & set(b)))
+    assert "keep the H" in hint(
+        check, lambda a, b: bool(set(a.str.strip("H")) & set(b.str.strip("H")))
+    )
+    assert "True or False" in hint(check, lambda a, b: len(set(a) & set(b)))
+    assert "nobody" in hint(check, lambda a, b: True)
+    assert "subject 14" in hint(check, lambda a, b: False)
+
+
+def test_test_people():
+    def right(subjects, share, rng, shuffle=True, stop=True):
+        test = np.zeros(len(subjects), bool)
+        names = np.unique(subjects)
+        for name in rng.permutation(names) if shuffle else names:
+            if stop and test.mean() >= share:
+                break
+            test |= subjects == name
+        return test
+
+    check = exercises.check_test_people
+    assert check(right)
+    assert "draw people" in hint(check, lambda s, share, rng: rng.random(len(s)) < share)
+    assert "the same" in hint(check, lambda *a: right(*a, shuffle=False))
+    assert "stop once" in hint(check, lambda *a: right(*a, stop=False))
+    assert "go on up to" in hint(check, lambda s, share, rng: s == rng.choice(["2", "7"]))
+    assert "one True or False" in hint(check, lambda s, share, rng: np.unique(s))
+
+
+def test_weighted_f1():
+    def f1s(tp, fn, fp, tn):
+        return 2 * tp / (2 * tp + fn + fp), 2 * tn / (2 * tn + fn + fp)
+
+    def right(tp, fn, fp, tn):
+        return np.average(f1s(tp, fn, fp, tn), weights=(tp + fn, fp + tn))
+
+    check = exercises.check_weighted_f1
+    assert check(right)
+    assert "macro" in hint(check, lambda *c: np.mean(f1s(*c)))
+    assert "ALL alone" in hint(check, lambda *c: f1s(*c)[0])
+    swapped = hint(check, lambda a, b, c, d: np.average(f1s(a, b, c, d), weights=(c + d, a + b)))
+    assert "swapped" in swapped
+    assert "give 0.8253" in hint(check, lambda *c: 0.5)

@@ -456,7 +456,7 @@ def test_latencies_draws_the_ways_in_order():
     axis = figures.latencies(rows).axes[0]
     assert [label.get_text() for label in axis.get_yticklabels()] == ["slow", "fast"]
     assert axis.yaxis_inverted()
-    assert "40 ms" in texts(axis.figure) and "\n2 ms" in "\n" + texts(axis.figure)
+    assert "40 ms" in texts(axis.figure) and " 2 ms" in texts(axis.figure)
 
 
 def test_agreement_parts_the_classes():
@@ -468,3 +468,47 @@ def test_agreement_parts_the_classes():
         assert len(hem.get_offsets()) == (labels == 0).sum()
         assert len(all_.get_offsets()) == (labels == 1).sum()
     assert "made" in texts(figure)
+
+
+def test_met_before_draws_a_bar_per_degree():
+    shares = {"by image": {"subject": 1, "smear": 0.9, "twin": 0.002}, "by patient": {"subject": 0}}
+    first, second = figures.met_before(shares).axes
+    assert [round(bar.get_width(), 1) for bar in first.patches] == [100, 90, 0.2]
+    assert first.get_yticklabels()[0].get_text() == "same patient"
+    assert second.get_title(loc="left") == "by patient" and len(second.patches) == 1
+    assert "0 %" in texts(second.figure)
+
+
+def test_same_files_joins_the_subjects():
+    folds = {"20": 0, "21": 2, "H2": 2, "H4": 2, "H10": 1}
+    figure = figures.same_files([("20", "21", 71), ("H2", "H4", 3), ("H10", "H10", 5)], folds)
+    shown = texts(figure)
+    for text in ("20", "H10", "71", "5, twice", "fold 1"):
+        assert text in shown
+    colours = [line.get_color() for line in figure.axes[0].lines]
+    assert colours.count(figures.COLOURS["HEM"]) == 3
+
+
+def test_two_splits_draws_every_part_and_the_means():
+    scores = {"linear": {"by image": [0.8, 0.9], "by patient": [0.6, 0.7, 0.8]}}
+    figure = figures.two_splits(scores, "made cells")
+    shown = texts(figure)
+    assert "mean 0.850" in shown and "mean 0.700" in shown and "made cells" in shown
+    assert [len(line.get_xdata()) for line in figure.axes[0].lines] == [2, 2, 3, 2]
+
+
+def test_protocols_draws_both_intervals_of_each_run():
+    run = ({"accuracy": 0.9}, {"accuracy": (0.88, 0.92)}, {"accuracy": (0.8, 0.95)})
+    figure = figures.protocols({"one": run, "other": run}, ["accuracy"])
+    ends = [tuple(line.get_xdata()) for line in figure.axes[0].lines]
+    assert ends[:2] == [(0.8, 0.95), (0.88, 0.92)] and ends[2][0] == 0.9
+    assert "one" in texts(figure) and "other" in texts(figure)
+
+
+def test_effects_draws_each_change_or_says_that_there_is_none():
+    rows = [("grey", "0 → 1", 0.02, -0.01, 0.05), ("grey", "1 → 0", 0.01, 0.0, 0.02)]
+    axis = figures.effects(rows, "accuracy").axes[0]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["grey"]
+    assert tuple(axis.lines[1].get_xdata()) == (-0.01, 0.05)
+    assert "1 → 0" in texts(axis.figure)
+    assert "not run yet" in texts(figures.effects([], "accuracy"))

@@ -163,13 +163,16 @@ def test_headline_sets_unseen_patients_apart():
     values = {"accuracy": 0.8, "balanced_accuracy": 0.75}
     limits = {"accuracy": (0.7, 0.9), "balanced_accuracy": (0.6, 0.85)}
     run = SimpleNamespace(
-        data={"experiment": "mobilenet_m", "protocol": "cross-fold", "folds": [0, 1]},
+        data={
+            **{"experiment": "unseen", "protocol": "cross-fold", "folds": [0, 1]},
+            "config": {"image_size": 112},
+        },
         metrics=lambda: values,
         intervals=lambda by: limits if by == "subject" else None,
     )
     rows = list(sync.never_met(run))
     assert rows[0] == (
-        "| New patients, trained on fold 0, tested on fold 1: accuracy "
+        "| New patients, trained on fold 0, tested on fold 1, 112 px: accuracy "
         "| not reported | 0.800 | 0.700 to 0.900, by patient |"
     )
     assert "balanced accuracy" in rows[1] and "0.750" in rows[1]
@@ -179,6 +182,41 @@ def test_headline_shows_recorded_runs_only():
     assert "No run on the real cells is recorded yet." in sync.headline([])
     for run in (runs := sync.records.load_all(ROOT / "results")):
         assert run.id in sync.headline(runs) or run.data["experiment"] != "mobilenet_m"
+
+
+def test_performance_shows_the_last_run(tmp_path):
+    assert "No run of `make bench`" in sync.performance(sync.report.latest(tmp_path))
+    last = sync.report.latest()
+    shown = sync.performance(last)
+    assert last["date"] in shown and last["hardware"] in shown
+    for row in last["rows"]:
+        assert f"| {row['what']} |" in shown
+    assert shown in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_model_card_says_what_the_records_say():
+    page = (ROOT / "book" / "model_card.md").read_text(encoding="utf-8")
+    runs = sync.records.load_all(ROOT / "results")
+    (run,) = [r for r in runs if r.name == sync.SHIPPED]
+    line = next(text for text in page.splitlines() if "**this network**" in text)
+    for name in ("sensitivity", "specificity", "balanced_accuracy", "roc_auc"):
+        assert f"{run.metrics()[name]:.3f}" in line
+    worst = min(
+        (((part["p_all"] >= 0.5) == part["label"]).mean(), subject)
+        for subject, part in run.rows().groupby("subject")
+    )
+    assert re.search(rf"\| {worst[1]} \| \w+ \| \d+ \| {worst[0]:.2f} \|", page)
+    for other in runs:
+        if other.data["experiment"] == "unseen":
+            assert f"{other.metrics()['balanced_accuracy']:.3f}" in page
+    assert "diagnosis" in page and f"{run.data['parameters']['total']:,}" in page
+
+
+def test_model_card_says_what_was_not_run():
+    runs = sync.records.load_all(ROOT / "results")
+    tables = sync.card([r for r in runs if r.data["experiment"] == "mobilenet_m"])
+    assert "Not run yet" in tables["size"] and "Not run yet" in tables["calibration"]
+    assert "blur" not in tables["conditions"] and "`noise:10`" in tables["conditions"]
 
 
 # Layout and lists
