@@ -305,6 +305,61 @@ def paired_test_by_subject(labels, p_a, p_b, groups, n=20_000, seed=0, threshold
     return {"difference": difference, "subjects": len(by_subject), "pvalue": float(pvalue)}
 
 
+def paired_intervals(labels, p_a, p_b, groups=None, n=2000, seed=0, level=0.95, threshold=0.5):
+    """Percentile bootstrap interval of the difference of two classifiers, A minus B.
+
+    Both are judged on the same draw of units, so what is hard in it is hard for both, and the
+    interval is shorter than those of the two rates by themselves suggest.
+
+    Parameters
+    ----------
+    labels, p_a, p_b, threshold
+        As in `paired_test`.
+    groups, n, seed, level
+        As in `intervals`.
+
+    Returns
+    -------
+    dict of str to (float, float, float)
+        Difference, low and high of every rate of `rates_from_counts`. Low and high are nan where a
+        class has fewer than two units.
+
+    Raises
+    ------
+    DataError
+        As `metrics`, or `groups` has another length.
+    """
+    right = np.stack([_right(labels, p, threshold) for p in (p_a, p_b)], axis=1).astype(float)
+    labels = np.asarray(labels)
+    groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
+    if len(groups) != len(labels):
+        raise DataError(f"{len(groups)} groups for {len(labels)} labels; give one per image")
+    rng = np.random.default_rng(seed)
+    hits, sizes, units = {}, {}, []
+    for label in (0, 1):
+        unit = np.unique(groups[labels == label], return_inverse=True)[1]
+        k = unit.max(initial=-1) + 1
+        units.append(k)
+        draws = _times_drawn(rng.integers(0, k, (n, k))) if k else np.zeros((n, 0))
+        weights = np.vstack([np.ones(k), draws])  # the first row is the sample itself
+        per_unit = np.zeros((k, 2))
+        np.add.at(per_unit, unit, right[labels == label])
+        hits[label], sizes[label] = weights @ per_unit, weights @ np.bincount(unit, minlength=k)
+    rates = [
+        rates_from_counts(
+            hits[1][:, i], sizes[0] - hits[0][:, i], sizes[1] - hits[1][:, i], hits[0][:, i]
+        )
+        for i in (0, 1)
+    ]
+    found = {}
+    for name in rates[0]:
+        difference = rates[0][name] - rates[1][name]
+        ends = (1 - level) / 2, (1 + level) / 2
+        low, high = np.quantile(difference[1:], ends) if min(units) > 1 else (np.nan, np.nan)
+        found[name] = float(difference[0]), float(low), float(high)
+    return found
+
+
 def confusion_from_printed(
     precision, recall, f1, accuracy, auc, n_all, n_hem, average="macro", decimals=(2, 2, 2, 2, 3)
 ):

@@ -140,6 +140,30 @@ class ExperimentConfig:
         return name_run(self)
 
 
+def changed(config: dict, baseline: dict) -> dict:
+    """Say which settings of a record differ from those of another.
+
+    Parameters
+    ----------
+    config, baseline : dict
+        ``config`` of two records. A setting that one of them lacks, because it is older than the
+        setting, has today's default.
+
+    Returns
+    -------
+    dict of str to (before, after)
+        Without the folds, the seed and the precision, which choose the data and the machine.
+    """
+    defaults = ExperimentConfig(data="", out="", work="").values()
+    before, after = (defaults | values for values in (baseline, config))
+    names = set(before) - {"folds", "seed", "precision", "part"}
+    return {
+        name: (before[name], after.get(name))
+        for name in sorted(names)
+        if before[name] != after.get(name)
+    }
+
+
 def name_run(config) -> str:
     """Name a run by what it was made of: model, protocol, folds, part, seed."""
     folds = "-".join(map(str, config.folds))

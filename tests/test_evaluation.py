@@ -346,3 +346,42 @@ class TestPaired:
                 evaluation.paired_test([0, 1], *pair)
         with pytest.raises(DataError, match="1 groups for 2 labels"):
             evaluation.paired_test_by_subject([0, 1], [0, 1], [0, 1], ["x"])
+
+
+class TestPairedIntervals:
+    def test_the_difference_is_that_of_the_metrics(self):
+        rng = np.random.default_rng(0)
+        labels = rng.integers(0, 2, 300)
+        p_a, p_b = (np.clip(labels * d + rng.normal(0.4, 0.3, 300), 0, 1) for d in (0.5, 0.2))
+        found = evaluation.paired_intervals(labels, p_a, p_b)
+        a, b = (evaluation.metrics(labels, p) for p in (p_a, p_b))
+        for name, (difference, low, high) in found.items():
+            assert difference == pytest.approx(a[name] - b[name])
+            assert low < difference < high
+        again = evaluation.paired_intervals(labels, p_b, p_a)
+        assert again["accuracy"][0] == pytest.approx(-found["accuracy"][0])
+
+    def test_equal_classifiers_do_not_differ_whatever_is_drawn(self):
+        labels = np.repeat([0, 1], 20)
+        p_all = np.random.default_rng(1).random(40)
+        subjects = np.repeat(np.arange(10), 4)
+        found = evaluation.paired_intervals(labels, p_all, p_all, subjects)
+        assert set(found.values()) == {(0.0, 0.0, 0.0)}
+
+    def test_subjects_are_drawn_whole(self):
+        """A wins in one subject of each class and loses in none: the draw may miss both."""
+        labels = np.repeat([0, 1], 60)
+        subjects = np.repeat(["H1", "H2", "H3", "1", "2", "3"], 20)
+        p_b = 1.0 - labels
+        p_a = np.where(np.isin(subjects, ["H1", "1"]), labels, p_b)
+        by_subject = evaluation.paired_intervals(labels, p_a, p_b, subjects)["accuracy"]
+        by_image = evaluation.paired_intervals(labels, p_a, p_b)["accuracy"]
+        assert by_subject[0] == by_image[0] == pytest.approx(1 / 3)
+        assert by_subject[1] == 0 < by_image[1]
+        assert by_image[2] < by_subject[2]
+
+    def test_one_subject_in_a_class_says_nothing_of_others(self):
+        found = evaluation.paired_intervals([0, 0, 1, 1], [0, 1, 1, 1], [0, 0, 1, 0], list("aabc"))
+        assert found["accuracy"][0] == 0 and np.isnan(found["accuracy"][1:]).all()
+        with pytest.raises(DataError, match="2 groups for 4 labels"):
+            evaluation.paired_intervals([0, 0, 1, 1], [0, 1, 1, 1], [0, 0, 1, 0], list("ab"))

@@ -264,6 +264,15 @@ def test_another_part_is_another_run(config):
     assert not tested[0] & tested[1]
 
 
+def test_what_was_changed_between_two_runs(config):
+    baseline = config(seed=1).values()
+    other = config(seed=2, balance="both", epochs=5, folds=(0,)).values()
+    del baseline["average"]  # of a record that is older than this setting
+    assert experiment.changed(other, baseline) == {"balance": ("hem", "both"), "epochs": (3, 5)}
+    assert experiment.changed(baseline, baseline) == {}
+    assert experiment.changed(config(average=0.99).values(), baseline) == {"average": (0.0, 0.99)}
+
+
 def test_frozen_layers_stay_as_they_were(config, monkeypatch):
     monkeypatch.setitem(experiment.MODELS, "mobilenet_m", models.mobilenet_m)
     settings = config(epochs=1, freeze="conv_pw_1_relu")
