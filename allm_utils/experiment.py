@@ -361,6 +361,18 @@ def select_again(
     return frame, split
 
 
+def check_model(source: Record, saved: str | os.PathLike) -> None:
+    """Make sure that a saved model is that of a record.
+
+    Raises
+    ------
+    RecordError
+        Its card names another.
+    """
+    if read_card(saved).get("record") != source.name:
+        raise RecordError(f"{saved}: not the model of record {source.name}; give its own record")
+
+
 def describe_again(
     source: Record, saved: str | os.PathLike, name: str, started: datetime, note: str = ""
 ) -> dict:
@@ -389,8 +401,7 @@ def describe_again(
     RecordError
         The file is not the model of the record.
     """
-    if read_card(saved).get("record") != source.name:
-        raise RecordError(f"{saved}: not the model of record {source.id}; give its own record")
+    check_model(source, saved)
     finished = datetime.now(UTC)
     origin = f"No new training: the saved model of record {source.id}, tested again."
     return {

@@ -167,6 +167,7 @@ def retest(saved, source, data, out, work, note="", progress=True):
     """
     started, work = datetime.now(UTC), Path(work)
     card = models.read_card(saved)
+    experiment.check_model(source, saved)
     record_id = f"{source.id}-deployment"
     records.check_free(Path(out) / "deployment", record_id, source.data["data"]["kind"])
     frame, split = experiment.select_again(source, data, work)

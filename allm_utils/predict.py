@@ -69,7 +69,8 @@ class LiteRT:
         try:
             with quiet():
                 self._interpreter = Interpreter(str(path), num_threads=threads)
-        except ValueError as error:
+                self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
             raise _broken(path, error) from None
         (self._input,) = self._interpreter.get_input_details()
         (self._output,) = self._interpreter.get_output_details()
