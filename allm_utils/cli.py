@@ -160,11 +160,12 @@ def _export(args):
 
 def _retest(args):
     _import_keras_quietly()
-    from . import records, trust
+    from . import export, records, trust
 
+    test_again = export.retest if args.formats else trust.retest
     data, out = _needs_data(args.data), args.out or Path(args.work) / "records"
     source = records.load(args.record)
-    path = trust.retest(args.saved, source, data, out, args.work, note=args.note)
+    path = test_again(args.saved, source, data, out, args.work, note=args.note)
     record = records.load(path)
     print(path)
     print(_table({condition: record.metrics(condition) for condition in record.data["conditions"]}))
@@ -284,6 +285,8 @@ def _parser():
     one = command(commands, "retest", _retest, text)
     one.add_argument("saved", metavar="MODEL", help="a .keras file with its card")
     one.add_argument("record", metavar="RECORD", help="the JSON file of the run that trained it")
+    text = "test it instead in every format of `allm export`"
+    one.add_argument("--formats", action="store_true", help=text)
     _add_data(one)
     one.add_argument("--out", metavar="DIR", help="folder of the records (WORK/records)")
     one.add_argument("--note", default="", help="what a reader of the record must know")

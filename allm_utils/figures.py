@@ -1214,7 +1214,7 @@ def interaction(panels, ylabel, baseline=None):
     ----------
     panels : dict of str to dict of str to dict
         By title, then by line (with or without augmentation): balance to a value, or to
-        (low, value, high). An empty panel says that nothing was run.
+        (low, value, high); nan where there is none. An empty panel says that nothing was run.
     ylabel : str
     baseline : float, optional
         What an answer without looking at the picture gets.
@@ -1311,7 +1311,8 @@ def magnitudes(kernels, mark):
         sizes = np.sort(np.abs(np.ravel(kernel)))[::-1]
         axis.plot(np.arange(1, len(sizes) + 1), sizes, style, color=colour, lw=2, label=name)
     axis.axhline(mark, color="#767676", linewidth=1, linestyle=(0, (1, 2)))
-    axis.text(1, mark, f"{mark:g}", va="bottom", fontsize=9)
+    place = axis.get_yaxis_transform()
+    axis.text(0.99, mark, f"{mark:g}", va="bottom", ha="right", fontsize=9, transform=place)
     axis.set(yscale="log", ylim=(1e-5, None), xlabel="weights, in falling order", ylabel="size")
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(fontsize=9, frameon=False, loc="lower left")

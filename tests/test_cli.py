@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from allm_utils import cli, cnmc, records, synthetic
+from allm_utils import cli, cnmc, models, records, synthetic
 
 SMALL = ["--image-size", "32", "--alpha", "0.25", "--weights", "none", "--bn-momentum", "0.9"]
 
@@ -330,6 +330,27 @@ class TestEvaluate:
         argv = ["evaluate", tmp_path / "model.keras", "--data", tree, "--work", tmp_path / "work"]
         assert "model.keras" in refused(*argv)
         assert not (tmp_path / "work").exists()
+
+
+class TestExport:
+    def test_int8_is_calibrated_and_predicts(self, run, trained, tree, tmp_path):
+        model, work = trained
+        (folder,) = tree.rglob("fold_2/hem")
+        argv = ["export", model, "--format", "litert-int8", "--folder", tmp_path]
+        for source in (["--calibration", folder], ["--data", tree, "--work", work]):
+            code, out, _ = run(*argv, *source)
+            assert code == 0
+            (written,) = out.splitlines()
+            card = models.read_card(written)
+            assert card["calibration"]["images"] > 0
+        code, table, _ = run("predict", written, folder)
+        assert code == 0 and len(table.splitlines()) == 1 + len(list(folder.iterdir()))
+
+    def test_what_cannot_be_exported(self, refused, trained, tmp_path, monkeypatch):
+        argv = ["export", trained[0], "--folder", tmp_path, "--format"]
+        assert "litert, litert-int8" in refused(*argv, "tflite")
+        monkeypatch.delenv("ALLM_DATA", raising=False)
+        assert "give --data" in refused(*argv, "onnx-int8")
 
 
 class TestPredict:
