@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import functools
 import json
 import os
 import sys
@@ -103,6 +104,17 @@ def _train(args):
     return 0
 
 
+def _probe(args):
+    _import_keras_quietly()
+    from . import probe, records
+
+    options = {"out": Path(args.work) / "records", **_chosen(args, probe.ProbeConfig)}
+    record = records.load(probe.run(probe.ProbeConfig(**options)))
+    print(record.name)
+    print(_table({"clean": record.metrics()}))
+    return 0
+
+
 def _evaluate(args):
     _import_keras_quietly()
     import numpy as np
@@ -190,19 +202,20 @@ def _config(args):
     from .experiment import ExperimentConfig
     from .training import TrainingConfig
 
+    options = {"out": Path(args.work) / "records", **_chosen(args, ExperimentConfig)}
+    return ExperimentConfig(**options, training=TrainingConfig(**_chosen(args, TrainingConfig)))
+
+
+def _chosen(args, kind):
+    """The fields of a configuration that the options give."""
     given = vars(args)
     _needs_data(given["data"])
     if given.get("weights") == "none":
         given["weights"] = None
-
-    def chosen(kind):
-        return {f.name: given[f.name] for f in dataclasses.fields(kind) if f.name in given}
-
     for name in ("folds", "brightness", "test_sigmas"):
         if name in given:
             given[name] = tuple(given[name])
-    options = {"out": Path(args.work) / "records", **chosen(ExperimentConfig)}
-    return ExperimentConfig(**options, training=TrainingConfig(**chosen(TrainingConfig)))
+    return {f.name: given[f.name] for f in dataclasses.fields(kind) if f.name in given}
 
 
 def _needs_data(data):
@@ -251,6 +264,16 @@ def _parser():
     one.add_argument("--seed", type=int, default=0, help="draws other cells (0)")
 
     _add_train(command(commands, "train", _train, "train, test and record one run"))
+
+    text = "fit, test and record a classifier on frozen or hand-made features"
+    one = command(commands, "probe", _probe, text)
+    _add_split(one)
+    add = functools.partial(one.add_argument, default=argparse.SUPPRESS)
+    add("--model", help="probe_mobilenet or probe_handmade (probe_mobilenet)")
+    add("--out", help="folder of the records (WORK/records)", metavar="DIR")
+    add("--weights", help="of the MobileNet: imagenet, or a .h5 file (imagenet)")
+    if os.environ.get("ALLM_WEIGHTS"):
+        one.set_defaults(weights=os.environ["ALLM_WEIGHTS"])
 
     one = command(commands, "evaluate", _evaluate, "test a model on the test part of a split")
     one.add_argument("saved", metavar="MODEL", help="a .keras file with its card")
