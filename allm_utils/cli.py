@@ -272,6 +272,7 @@ def _parser():
     add("--model", help="probe_mobilenet or probe_handmade (probe_mobilenet)")
     add("--out", help="folder of the records (WORK/records)", metavar="DIR")
     add("--weights", help="of the MobileNet: imagenet, or a .h5 file (imagenet)")
+    add("--note", help="what a reader of the record must know")
     if os.environ.get("ALLM_WEIGHTS"):
         one.set_defaults(weights=os.environ["ALLM_WEIGHTS"])
 
