@@ -29,17 +29,32 @@ if "google.colab" in sys.modules:  # installs the package, and nothing that Cola
     from IPython import get_ipython
 
     packages = "imaug=={imaug} git+{url}@{branch}"
-    get_ipython().run_line_magic("pip", "install -q --no-deps " + packages)
+{more}    get_ipython().run_line_magic("pip", "install -q --no-deps " + packages)
 
 """
+COLAB_MORE = {
+    "trust": ("Deprecated", "imagecorruptions-imaug", "tf-keras-vis"),
+    "export": ("ai-edge-litert", "backports.strenum", "onnx", "onnxruntime", "tf2onnx"),
+}
+"""What a chapter that imports one of these modules needs, and Colab has not."""
 
 
-def colab_cell(root=ROOT):
-    """Return the install cell: the repository of ``_config.yml``, imaug of ``constraints.txt``."""
+def colab_cell(root=ROOT, text=""):
+    """Return the install cell of a chapter.
+
+    The repository is that of ``_config.yml``, the versions are those of ``constraints.txt``.
+    """
     repository = yaml.safe_load((root / "_config.yml").read_text())["repository"]
     constraints = (root / "constraints.txt").read_text()
-    imaug = re.search(r"^imaug==(\S+)$", constraints, re.MULTILINE).group(1)
-    return COLAB_CELL.format(imaug=imaug, url=repository["url"], branch=repository["branch"])
+    version = dict(re.findall(r"^(\S+)==(\S+)$", constraints, re.MULTILINE))
+    more = ""
+    for module, names in COLAB_MORE.items():
+        if re.search(rf"^    {module},$", text, re.MULTILINE):
+            pinned = " ".join(f"{name}=={version[name]}" for name in names)
+            more += f'    packages += " {pinned}"\n'
+    return COLAB_CELL.format(
+        imaug=version["imaug"], url=repository["url"], branch=repository["branch"], more=more
+    )
 
 
 def with_colab_cell(text, cell):
@@ -271,7 +286,8 @@ def regenerate(root=ROOT):
     """Return what every file that is made, or partly made, should hold, by path."""
     files = {}
     for path in sorted((root / "notebooks").glob("*.py")):
-        text = with_colab_cell(path.read_text(encoding="utf-8"), colab_cell(root))
+        text = path.read_text(encoding="utf-8")
+        text = with_colab_cell(text, colab_cell(root, text))
         files[path] = text
         files[path.with_suffix(".ipynb")] = notebook(text)
     runs = records.load_all(root / "results")
