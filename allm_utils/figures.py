@@ -1445,7 +1445,7 @@ def disagreements(rows, names, title):
     found = rows.groupby(["label", "subject"])[["a", "b"]].sum().assign(
         n=rows.groupby(["label", "subject"]).size()
     ).reset_index().sort_values(["label", "n"], ascending=[False, False])  # fmt: skip
-    figure = Figure(figsize=(6.4, 1.4 + 0.26 * len(found)), layout="constrained")
+    figure = Figure(figsize=(6.4, 1.6 + 0.26 * len(found)), layout="constrained")
     axis = figure.subplots()
     top = max(found[["a", "b"]].to_numpy().max(), 4)
     for place, row in enumerate(found.itertuples()):
@@ -1462,9 +1462,13 @@ def disagreements(rows, names, title):
     axis.set_xlim(-1.2 * top, 1.2 * top)
     axis.xaxis.set_major_formatter(lambda x, _: f"{abs(x):.0f}")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.set_xlabel(f"← only {names[0]} right      test images      only {names[1]} right →")
+    axis.set_xlabel("test images")
     axis.set_title(title, fontsize=10)
     axis.spines[["top", "right", "left"]].set_visible(False)
+    one = Patch(fc="#333333", label=f"only {names[0]} right")
+    other = Patch(fc="#CC79A7", hatch="///", ec="white", label=f"only {names[1]} right")
+    place = {"loc": "outside lower center", "ncols": 2, "fontsize": 9, "frameon": False}
+    figure.legend(handles=[one, other], **place)
     return figure
 
 
@@ -1582,8 +1586,9 @@ def latencies(rows):
     for place, row in enumerate(rows.itertuples()):
         axis.plot([row.low, row.high], [place, place], color="#0072B2", linewidth=3, alpha=0.5)
         axis.plot(row.median, place, "o", color="#0072B2")
+        time = f"{row.median:,.0f}" if row.median >= 100 else f"{row.median:.3g}"
         axis.annotate(
-            f"{row.median:.3g} ms", (row.high, place), (6, 0), textcoords="offset points",
+            f"{time} ms", (row.high, place), (6, 0), textcoords="offset points",
             va="center", fontsize=9,
         )  # fmt: skip
     axis.set_yticks(range(len(rows)), rows.index)
@@ -1617,8 +1622,7 @@ def agreement(panels, labels, source):
         What lies in the shaded corners changed its class.
     """
     labels = np.asarray(labels)
-    width = 2.9 * len(panels)
-    figure = Figure(figsize=(width, 3.3), layout="constrained")
+    figure = Figure(figsize=(2.9 * len(panels) + 0.8, 3.3), layout="constrained")
     for axis, (title, (exact, other)) in zip(
         figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
     ):
@@ -1634,7 +1638,7 @@ def agreement(panels, labels, source):
         axis.set_xlabel("Keras: probability of ALL")
         axis.set_ylabel(title)
         axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False, fontsize=9, loc="upper left")
+    figure.legend(*axis.get_legend_handles_labels(), frameon=False, loc="outside right center")
     figure.suptitle(source, fontsize=9, color="#555555")
     return figure
 
