@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import logging
 import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -139,7 +140,8 @@ def need(*modules):
 @contextlib.contextmanager
 def quiet():
     """Hold back what a library, in C++ too, has to say; errors are raised all the same."""
-    stderr = os.dup(2)
+    stderr, quiet_below = os.dup(2), logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
         with (
             open(os.devnull, "w") as nowhere,
@@ -150,6 +152,7 @@ def quiet():
             os.dup2(nowhere.fileno(), 2)
             yield
     finally:
+        logging.disable(quiet_below)
         os.dup2(stderr, 2)
         os.close(stderr)
 

@@ -1,5 +1,8 @@
 """A saved model on image files, in batches, fed as its card says."""
 
+import logging
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -78,3 +81,39 @@ def test_what_is_not_an_image_is_named(saved, cells, name):
     (cells / "empty").mkdir()
     with pytest.raises(ImageError, match=name):
         predict.predict_images(saved, [cells / "0.bmp", cells / name], progress=False)
+
+
+def test_quiet_holds_back_what_is_said_and_not_what_goes_wrong(capfd):
+    with pytest.raises(ValueError, match="wrong"), predict.quiet():
+        print("said")
+        os.write(2, b"said by a library")
+        logging.getLogger("library").warning("said")
+        raise ValueError("wrong")
+    logging.getLogger("library").warning("heard")
+    os.write(2, b"heard too")
+    out, err = capfd.readouterr()
+    assert out == "" and "said" not in err and "heard too" in err
+
+
+@pytest.mark.parametrize("suffix", ["tflite", "onnx"])
+def test_a_broken_file_is_refused(saved, tmp_path, suffix):
+    path = tmp_path / f"m.{suffix}"
+    with pytest.raises(ModelError, match="no such model"):
+        predict.load(path)
+    path.write_bytes(b"not a network")
+    models.card_path(path).write_text(models.card_path(saved).read_text())
+    with pytest.raises(ModelError, match="cannot be opened"):
+        predict.load(path)
+
+
+def test_the_next_batch_is_read_ahead_and_no_more(saved, cells, monkeypatch):
+    asked = []
+    monkeypatch.setattr(predict.images, "prepare", lambda path, size, crop: asked.append(path))
+    monkeypatch.setattr(predict.np, "stack", list)
+    paths = [cells / "0.bmp"] * 20
+    with predict._Pictures(paths, 32, 40) as pictures:
+        pictures[0:4]
+        pictures.pool.submit(len, ()).result()  # the pool has come so far
+        assert len(asked) <= 8
+        pictures[4:8]
+    assert 8 <= len(asked) <= 12
