@@ -95,7 +95,7 @@ for fold, models_of in paper.TABLE_9.items():
 
 # %% [markdown]
 # In two folds out of three MCN is worse than not looking, and in the third it is one point better.
-# A model that favours the larger class cannot fall below that class's share. So, second: which class does it
+# A model that merely favours the larger class does not fall below that class's share. So, second: which class does it
 # favour? As in [chapter 6](06_evaluation.ipynb), we try all confusion matrices and keep those that round to
 # the printed row. The names of the columns differ, the idea is the same.
 
@@ -290,8 +290,8 @@ table.round(3).rename_axis("seed")
 # factor of Student's t is 4.3. Where it is larger than the mean above it, **this run does not even know the sign
 # of the effect.** It would take many more seeds, or effects as large as the paper's 0.27.
 #
-# And be strict about what the toy can tell in any case. It knows 600 pictures, most of them made by a program;
-# its network is not MobileNet; and it is trained for seconds. It says nothing about leukemia. What it shows is
+# And be strict about what the toy can tell in any case. It knows 600 pictures, which in the published book were drawn by
+# a program; its network is not MobileNet; and it is trained for seconds. It says nothing about leukemia. What it shows is
 # how such a grid is run and read, and how far seeds scatter.
 
 # %% [markdown]
@@ -402,8 +402,9 @@ pd.DataFrame(table, names).T.round(3) if table else "needs all four corners"
 #
 # And all of this is ten times smaller than the gap in Table 9.
 #
-# One thing is missing from both intervals: another **seed**. Each corner was trained once, and the toy above tells
-# you that this scatter need not be smaller. There is a hint of it in the records: in the last epochs of a run, the
+# Two cautions. These runs have the same number of *epochs*, as is the custom, so those with copies took a third more
+# steps: the trap from above. And one thing is missing from both intervals: another **seed**. Each corner was trained once,
+# and the toy above tells you that this scatter need not be smaller. There is a hint of it in the records: in the last epochs of a run, the
 # validation accuracy still jumps by several points from one epoch to the next.
 #
 # And the paper's own comparison, MCN against MAC? The same images once more, with McNemar's test and its
@@ -561,7 +562,7 @@ figures.grey_response(rows, f"small network, {source}")
 # - **No copies**: grey cells are judged, too, and badly. Look where the marks lie: it need not be the middle. On
 #   the made cells this network calls them ALL, because taking the maximum of the channels makes a cell brighter,
 #   and bright means ALL. Nobody taught it; it is an accident of the data.
-# - **Copies of both**: the classes come apart again. Grey has stopped to be an answer.
+# - **Copies of both**: the classes come apart again. Grey has stopped being an answer.
 #
 # So *here* the control does behave like a control: with and without the copies the network errs in
 # opposite directions. That is the attribution that one run with grey copies could not give.
@@ -579,7 +580,7 @@ def share_called_all(record, condition):
 
 rows = {}
 full_size = records.paper_run(recorded, fold=1)
-for record in [*(real[c] for c in corners if c in real), full_size]:
+for record in filter(None, [*map(real.get, corners), full_size]):
     config = record.data["config"]
     name = f"copies: {COPIES[config['balance']]}, {config['image_size']} px"
     rows[f"{name}\n{AUGMENTED[config['augment']]}"] = {
@@ -661,7 +662,7 @@ largest = np.sort(np.abs(score))[::-1]
 print(f"the 100 largest of 1024 carry {largest[:100].sum() / largest.sum():.0%}")
 
 # %% [markdown]
-# **Large weights do not rule.** Set every weight below a size to zero and ask the network about some cells of
+# **Small weights hardly matter.** Set every weight below a size to zero and ask the network about some cells of
 # this run. What changes?
 
 # %%
@@ -680,11 +681,12 @@ pd.DataFrame(rows, names).T.rename_axis(f"below ({len(asked)} {source})")
 
 # %% [markdown]
 # The probabilities move, the answers hardly. So the network would give nearly the same answers with a few
-# per cent of these weights; the penalty has made most of them superfluous.
+# per cent of these weights. Whether the penalty made the others superfluous, or whether they would have been so anyway, only a
+# network without it could tell: no statement without a control.
 #
 # **The price can be dodged.** Before the last layer stands a batch normalisation. It multiplies each
-# feature by a factor $\gamma$ and adds a shift, both trained, and both free of charge. Twice of these and half the
-# $w$ give the same answer, at half the price. All $\gamma$ start at 1:
+# feature by a factor $\gamma$ and adds a shift, both trained, and both free of charge. Double them and halve the
+# $w$: the answer is the same, at half the price. All $\gamma$ start at 1:
 
 # %%
 gamma = trained.get_layer("batch_normalization").get_weights()[0]
@@ -896,7 +898,7 @@ corner.loc[[("none", False), ("hem", True)]].round(2)
 # | the paper says | we find |
 # |---|---|
 # | MCN decides in favour of ALL | its own precisions mean the opposite: it favours HEM |
-# | the imbalance made MCN fail | two of three folds lie below *always ALL*, which imbalance cannot do |
+# | the imbalance made MCN fail | two of three folds lie below *always ALL*; our own MCN on fold 1 is a sound model |
 # | MAC against MCN shows the gain of balancing and augmentation | two changes at once, one seed: it cannot show which; in our grid, at reduced size, neither is worth more than a few points |
 # | grey copies "without any duplication of information" | they teach that grey is an answer: two controls without copies answer the opposite |
 # | L1 prevents overfitting | it acts on 0.06 % of the weights, and can be dodged by the layer before |
