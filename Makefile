@@ -1,5 +1,6 @@
 # make book   the book: _build/html/index.html, every chapter executed on this machine
 # make test   unit tests, every notebook, exercises, and the built book in a browser
+# make bench  how fast it is, against what one would use instead (five minutes)
 # make lint   style and spelling       make sync   notebooks/*.ipynb from notebooks/*.py
 # make colab  every chapter on the versions of Google Colab (constraints-colab.txt)
 #
@@ -8,7 +9,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: book test lint sync colab clean
+.PHONY: book test bench lint sync colab clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -53,6 +54,9 @@ test: .venv/.book-test
 	$(BIN)/jupyter-book build work/executed --quiet -W -n --keep-going
 	ALLM_REQUIRE=book,$$ALLM_REQUIRE $(BIN)/python -m pytest tests/book -n 2
 
+bench: .venv/.book
+	$(BIN)/python -m benchmarks
+
 lint: .venv/.book-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -66,7 +70,7 @@ colab:
 	rm -rf .venv-colab work/colab
 	$(PYTHON) -m venv .venv-colab
 	.venv-colab/bin/python -m pip $(PIP) -r constraints-colab.txt
-	.venv-colab/bin/python -m pip $(PIP) --no-deps "$$(grep ^imaug== constraints.txt)" .
+	.venv-colab/bin/python -m pip $(PIP) --no-deps . $$(grep -hoE '[A-Za-z0-9.-]+==[0-9.]+' notebooks/*.ipynb | sort -u)
 	mkdir -p work/colab
 	cp notebooks/*.ipynb work/colab
 	.venv-colab/bin/python -m pytest --nbmake --nbmake-timeout=600 -c /dev/null --rootdir . work/colab

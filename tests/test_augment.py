@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 from imgaug.augmentables import Keypoint, KeypointsOnImage
@@ -119,6 +120,67 @@ def test_mean_and_spread_of_brightness_as_in_imgaug(value):
     assert means[1].std() == pytest.approx(means[0].std(), rel=0.06, abs=0.05)
     variances = [z[:, CENTRE, CENTRE].var(axis=(1, 2)).mean() for z in (slow, fast)]
     assert variances[1] == pytest.approx(variances[0], rel=0.1)
+
+
+def test_the_warp_is_that_of_keras():
+    """Given the same angles, shifts, zooms and flip, ``ImageDataGenerator`` makes this picture."""
+    from keras.src.legacy.preprocessing.image import ImageDataGenerator
+
+    recipe = Recipe(sigmas=(), brightness=(1, 1))
+    rng = np.random.default_rng(2)
+    image = cv2.GaussianBlur(rng.integers(0, 255, (SIZE, SIZE, 3)).astype(np.uint8), (0, 0), 3)
+    image = cv2.normalize(image, None, 0, 255, cv2.NORM_MINMAX)
+    generator = ImageDataGenerator(fill_mode="constant")
+    for seed in range(20):
+        ours = Augmenter(recipe)(image[None], np.random.default_rng(seed))[0]
+        rng = np.random.default_rng(seed)
+        names = ("theta", "shear")
+        drawn = {k: rng.uniform(-end, end) for k, end in zip(names, (45, 3), strict=True)}
+        drawn["tx"], drawn["ty"] = rng.uniform(-0.1, 0.1, 2) * SIZE
+        drawn["zx"], drawn["zy"] = rng.uniform(0.8, 1, 2)
+        drawn["flip_horizontal"] = rng.random() < 0.5
+        theirs = generator.apply_transform(image.astype(np.float32), drawn)
+        difference = np.abs(ours - theirs)
+        edge = np.minimum(ours, theirs) == 0  # what the warp uncovers, and the edge of it
+        assert difference[~edge].mean() < 0.6 and (difference > 6).mean() < 0.03
+
+
+@pytest.fixture(scope="module")
+def pictures_of_a_cell():
+    """2,000 pictures made of one cell by each way, float (2000, 64, 64, 3)."""
+    yy, xx = np.mgrid[:SIZE, :SIZE]
+    cell = 120 * ((xx - 28) ** 2 / 400 + (yy - 35) ** 2 / 250 < 1)
+    cell = cell * (1 + 0.3 * np.sin(xx / 3))
+    cell = (cell[..., None] * [1, 0.6, 1.2]).astype(np.uint8)
+    cells = np.repeat(cell[None], 2000, axis=0)
+    slow = reference(11)(images=cells).astype(np.float32)
+    return slow, Augmenter(seed=11)(cells, np.random.default_rng(11)).astype(np.float32)
+
+
+def test_mean_and_variance_of_every_pixel_as_in_imgaug(pictures_of_a_cell):
+    slow, fast = pictures_of_a_cell
+    error = np.sqrt((slow.var(axis=0) + fast.var(axis=0)) / 2000)
+    apart = fast.mean(axis=0) - slow.mean(axis=0)
+    assert np.sqrt(((apart / error) ** 2).mean()) < 1.4  # by chance: about 1
+    spread = fast.std(axis=0) / slow.std(axis=0)
+    lit = slow.mean(axis=0) > 10  # elsewhere the cell comes by in few pictures
+    assert lit.mean() > 0.3 and np.median(spread[lit]) == pytest.approx(1, abs=0.03)
+    assert np.abs(spread[lit] - 1).max() < 0.25
+
+
+def test_two_pictures_of_a_batch_know_nothing_of_each_other(pictures_of_a_cell):
+    _, fast = pictures_of_a_cell
+    red = fast[..., 0]
+    features = {
+        "brightness": red.mean(axis=(1, 2)),
+        "side": red[:, :, :32].mean(axis=(1, 2)) - red[:, :, 32:].mean(axis=(1, 2)),
+        "height": red[:, :32].mean(axis=(1, 2)) - red[:, 32:].mean(axis=(1, 2)),
+        "noise": fast[:, :4, :4].std(axis=(1, 2, 3)),
+    }
+    for name, values in features.items():
+        for lag in (1, 2, 7):
+            r = np.corrcoef(values[:-lag], values[lag:])[0, 1]
+            assert abs(r) < 4 / np.sqrt(len(values)), (name, lag)
 
 
 def test_every_training_picture_is_darkened():

@@ -126,6 +126,15 @@ def test_colab_cell_is_added_once_and_follows_the_configuration(tmp_path):
     assert "google.colab" in pair.cells[1].source
 
 
+def test_colab_cell_installs_what_the_chapters_modules_need():
+    cell = sync.colab_cell(text="from allm_utils import (\n    profile,\n    trust,\n)\n")
+    assert "tf-keras-vis==" in cell and "onnx" not in cell
+    needed = names(PYPROJECT["project"]["optional-dependencies"]["explain"])
+    needed |= names(PYPROJECT["project"]["optional-dependencies"]["deploy"])
+    listed = {name.lower() for more in sync.COLAB_MORE.values() for name in more}
+    assert needed <= listed
+
+
 def test_colab_cell_does_nothing_elsewhere():
     pair = nbformat.reads(sync.notebook(sync.with_colab_cell(TEXT, sync.colab_cell())), 4)
     exec(pair.cells[1].source, {})
@@ -230,7 +239,7 @@ def test_every_module_is_described():
 
 LAYOUT = """
 README.md LICENSE LICENSE-text CITATION.cff CONTRIBUTING.md Makefile pyproject.toml constraints.txt
-environment.yml _config.yml _toc.yml .ci/run book notebooks allm_utils results tests
+environment.yml _config.yml _toc.yml .ci/run book notebooks allm_utils results benchmarks tests
 .github/workflows/ci.yml .github/workflows/pages.yml .github/workflows/colab.yml
 """
 

@@ -1,0 +1,48 @@
+"""Run the benchmarks, print their table, and keep the result: ``python -m benchmarks``."""
+
+import argparse
+import tempfile
+
+from . import book, files, growth, inference, pipeline, report, steps
+from .measure import TINY, Scale
+
+TOPICS = {"pipeline": pipeline, "steps": steps, "files": files, "inference": inference}
+
+
+def compare(scale, topics):
+    """Return the rows of some topics, and print each when it is there."""
+    rows = []
+    for topic in topics:
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            for row in topic.rows(scale, folder):
+                print(f"{row['what']}: {row['ratio']:.3g} times as fast", flush=True)
+                rows.append(row)
+    return rows
+
+
+def main(argv=None):
+    """Parse the command line, measure, print, keep."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("topics", nargs="*", metavar="TOPIC", help=f"only {' or '.join(TOPICS)}")
+    parser.add_argument("--book", action="store_true", help="build the book too: many minutes")
+    parser.add_argument("--tiny", action="store_true", help="try the machinery on few pictures")
+    parser.add_argument("--results", help="folder to keep the result in; a whole run has its own")
+    args = parser.parse_args(argv)
+    if unknown := set(args.topics) - set(TOPICS):
+        parser.error(f"{', '.join(unknown)}: choose from {', '.join(TOPICS)}")
+    scale, folder = (TINY, None) if args.tiny else (Scale(), report.RESULTS)
+    topics = [TOPICS[name] for name in args.topics or TOPICS] + [book] * args.book
+    rows, grown = compare(scale, topics), {}
+    if args.topics:
+        folder = None
+    else:
+        with tempfile.TemporaryDirectory(prefix="bench-") as trees:
+            grown = growth.grow(scale, trees)
+    result = report.describe(rows, grown)
+    print(report.tables(result))
+    if folder := args.results or folder:
+        print(f"Kept in {report.save(result, folder)}; `make sync` puts it into the README.")
+
+
+if __name__ == "__main__":
+    main()

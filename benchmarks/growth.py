@@ -1,0 +1,114 @@
+"""Time and memory of a step, on few and on many pictures: each run in a process of its own."""
+
+import importlib
+import json
+import resource
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from allm_utils import cnmc, images
+
+from .measure import tree
+
+
+def index(root):
+    """Index a tree."""
+    return cnmc.index(root)
+
+
+def cache(root):
+    """Build the cache of a tree, beside it."""
+    paths = index(root)["path"]
+    return images.load(paths, images.SIZE, images.CROP, f"{root}-cache", progress=False)
+
+
+def epoch(root):
+    """Make every batch of an epoch from the cache."""
+    from allm_utils.training import TrainingConfig, TrainingData  # not above: the others need less
+
+    labels = index(root)["label"].to_numpy(int)
+    data = TrainingData(cache(root), labels, TrainingConfig())
+    for number in range(len(data)):
+        data.batch(0, number)
+
+
+def answers(root):
+    """Predict a tree by LiteRT in eight bits; the network lies beside it."""
+    from allm_utils import predict
+
+    predict.predict_images(Path(root).parent / "network-int8.tflite", root, progress=False)
+
+
+STEPS = {
+    "Index": index,
+    "Build the cache": cache,
+    "Make the training pictures of an epoch": epoch,
+    "Predict a folder by LiteRT int8": answers,
+}
+
+
+def grow(scale, folder):
+    """Run every step on ``scale.pictures`` and on ``scale.many`` pictures.
+
+    Returns
+    -------
+    dict of str to list of dict
+        ``pictures``, ``seconds`` and ``peak_mb``: the memory at its highest, with the interpreter
+        and the libraries, without mapped files. These are the system's cache of the disk, which it
+        takes back when it needs room.
+    """
+    from . import inference
+
+    roots = {n: tree(folder, scale, n) for n in (scale.pictures, scale.many)}
+    inference.model_files(scale, folder)
+    return {
+        step: [{"pictures": n, **_in_a_child(step, root)} for n, root in roots.items()]
+        for step in STEPS
+    }
+
+
+def _in_a_child(step, root):
+    command = [sys.executable, "-m", "benchmarks.growth", step, root]
+    here = Path(__file__).resolve().parents[1]
+    done = subprocess.run(command, cwd=here, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout)
+
+
+def _watched(function, *args):
+    """Call a function, and return its time and the highest memory seen, every 10 ms."""
+    stop, peak = threading.Event(), [_memory()]
+
+    def watch():
+        while not stop.wait(0.01):
+            peak.append(max(peak.pop(), _memory()))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        start = time.perf_counter()
+        function(*args)
+        seconds = time.perf_counter() - start
+    finally:
+        stop.set()
+        watcher.join()
+    return {"seconds": seconds, "peak_mb": max(*peak, _memory())}
+
+
+def _memory():
+    """Return the memory of this process in MB, without mapped files where the system tells."""
+    try:
+        with open("/proc/self/status") as status:
+            fields = dict(line.split(":", 1) for line in status)
+        return int(fields["RssAnon"].split()[0]) / 1024
+    except (OSError, KeyError):
+        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return used / (2**20 if sys.platform == "darwin" else 1024)
+
+
+if __name__ == "__main__":
+    if STEPS[sys.argv[1]] is epoch:
+        importlib.import_module("allm_utils.training")  # loading TensorFlow is no part of it
+    print(json.dumps(_watched(STEPS[sys.argv[1]], sys.argv[2])))

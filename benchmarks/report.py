@@ -1,0 +1,76 @@
+"""Results of the benchmarks: a dated file, and the tables made from it."""
+
+import json
+import os
+from datetime import date
+from pathlib import Path
+
+from allm_utils import experiment
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def describe(rows, growth):
+    """Put the date, the machine and the versions beside what was measured.
+
+    Parameters
+    ----------
+    rows : list of dict
+        As the package describes them.
+    growth : dict of str to list of dict
+        As `growth.grow` returns it.
+    """
+    return {
+        "date": date.today().isoformat(),
+        "cores": os.cpu_count(),
+        **experiment.provenance(),
+        "rows": rows,
+        "growth": growth,
+    }
+
+
+def save(report, folder=RESULTS):
+    """Write a run to ``folder``, under its date, and return the path."""
+    path = Path(folder) / f"{report['date']}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def latest(folder=RESULTS):
+    """Return the last saved run, or None."""
+    paths = sorted(Path(folder).glob("*.json"))
+    return json.loads(paths[-1].read_text(encoding="utf-8")) if paths else None
+
+
+def tables(report):
+    """Return a run as Markdown: the comparisons, and what grows with the number of pictures."""
+    lines = [
+        "| What | Time | Instead | Time | Times as fast | Lowest to highest | Goal |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in report["rows"]:
+        goal = "" if row["goal"] is None else f"{row['goal']:.3g}"
+        cells = (
+            row["what"], time(row["ours"], row["unit"]),
+            row["alternative_name"], time(row["alternative"], row["unit"]),
+            f"**{number(row['ratio'])}**", f"{number(row['low'])} to {number(row['high'])}", goal,
+        )  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
+    if report["growth"]:
+        lines += ["", "| It grows | Pictures | Time | Peak memory |", "|---|---|---|---|"]
+    for what, sizes in report["growth"].items():
+        for one in sizes:
+            took, peak = f"{number(one['seconds'])} s", f"{one['peak_mb']:.0f} MB"
+            lines.append(f"| {what} | {one['pictures']:,} | {took} | {peak} |")
+    return "\n".join(lines)
+
+
+def time(value, unit):
+    """Write a time of a row, as ``0.41 ms a picture``."""
+    return f"{number(value)} {unit}"
+
+
+def number(value):
+    """Write a number with two or three digits that count."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}" if value < 1 else f"{value:.3g}"

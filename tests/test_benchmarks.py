@@ -1,0 +1,133 @@
+"""The benchmarks run, on tiny sizes, and keep what they measure. No time is asserted."""
+
+import json
+import math
+import subprocess
+
+import numpy as np
+import pytest
+
+from benchmarks import __main__ as command
+from benchmarks import book, growth, measure, report
+from benchmarks.measure import TINY, compare, row, tree
+
+ROW = {"what", "unit", "ours", "alternative", "alternative_name", "ratio", "low", "high", "goal"}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """One tiny run of everything but the book: its folder."""
+    folder = tmp_path_factory.mktemp("results")
+    command.main(["--tiny", "--results", str(folder)])
+    return folder
+
+
+def test_a_run_is_kept_by_date_with_machine_and_code(run):
+    (path,) = run.iterdir()
+    kept = json.loads(path.read_text())
+    assert path.stem == kept["date"] and len(kept["date"].split("-")) == 3
+    assert kept["hardware"] and kept["backend"]["version"] and kept["package"]["version"]
+    assert report.latest(run) == kept
+
+
+def test_one_topic_is_shown_and_not_kept(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    monkeypatch.setitem(command.TOPICS, "steps", None)
+    monkeypatch.setattr(
+        command, "compare", lambda *_: [row("this", "that", [1], [2], unit="s", goal=None)]
+    )
+    command.main(["steps"])
+    assert "| this | 1 s | that | 2 s | **2** |" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_row_is_whole(run):
+    rows = report.latest(run)["rows"]
+    assert len(rows) >= 6
+    for one in rows:
+        assert set(one) == ROW
+        assert 0 < one["low"] <= one["ratio"] <= one["high"] < math.inf
+        assert min(one["ours"], one["alternative"]) > 0 and one["alternative_name"]
+    goals = [one["goal"] for one in rows if one["what"].startswith(("Training", "A training"))]
+    assert goals == [10, 1 / 1.05]
+
+
+def test_growth_is_measured_for_both_numbers(run):
+    for sizes in report.latest(run)["growth"].values():
+        assert [one["pictures"] for one in sizes] == [TINY.pictures, TINY.many]
+        assert all(one["seconds"] > 0 and 10 < one["peak_mb"] < 10_000 for one in sizes)
+
+
+def test_the_table_shows_every_row(run):
+    kept = report.latest(run)
+    shown = report.tables(kept)
+    for one in kept["rows"]:
+        assert f"| {one['what']} |" in shown and f"**{report.number(one['ratio'])}**" in shown
+    for what in kept["growth"]:
+        assert shown.count(f"| {what} |") == 2
+
+
+def test_the_last_run_is_the_latest_date(tmp_path):
+    assert report.latest(tmp_path) is None
+    for day in ("2031-01-02", "2030-12-31"):
+        (tmp_path / f"{day}.json").write_text(json.dumps({"date": day}))
+    assert report.latest(tmp_path)["date"] == "2031-01-02"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0123, "0.012"), (0.952, "0.95"), (3.456, "3.46"), (1234.5, "1,234")]
+)
+def test_numbers_are_short(value, text):
+    assert report.number(value) == text
+
+
+def test_a_row_is_the_median_of_the_turns():
+    made = row("a", "b", [0.001, 0.002, 0.004], [0.01, 0.01, 0.01], unit="ms a picture", goal=3)
+    assert made["ours"] == pytest.approx(2) and made["alternative"] == pytest.approx(10)
+    assert [made[name] for name in ("low", "ratio", "high")] == pytest.approx([2.5, 5, 10])
+    assert row("a", "b", [2], [4], unit="s")["ours"] == 2
+
+
+def test_ways_take_turns_and_the_clock_is_the_one_named():
+    calls, now = [], iter(range(100))
+    made = compare(
+        "a", "b", lambda: calls.append("a"), lambda: calls.append("b"),
+        turns=2, count=4, unit="s", clock=lambda: float(next(now)),
+    )  # fmt: skip
+    assert calls == ["a", "b", "b", "a", "a", "b"]
+    assert made["ours"] == made["alternative"] == 0.25 and made["ratio"] == 1
+
+
+def test_a_tree_has_the_names_of_the_training_set(tmp_path):
+    from allm_utils import cnmc
+
+    frame = cnmc.index(tree(tmp_path, TINY, 96))
+    assert len(frame) == 96 and set(frame["fold"]) == {0, 1, 2} and set(frame["label"]) == {0, 1}
+
+
+def test_memory_is_watched_while_it_is_taken():
+    def take():
+        block = np.ones(2**23)  # 64 MB
+        return block.sum()
+
+    before = growth._memory()
+    assert growth._watched(take)["peak_mb"] > before + 50
+
+
+def test_a_topic_that_is_none_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        command.main(["nothing"])
+    assert "choose from pipeline" in capsys.readouterr().err
+
+
+def test_the_book_is_built_twice(tmp_path):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "book").mkdir()
+    (tmp_path / "_config.yml").write_text("title: tiny\nexecute: {execute_notebooks: 'off'}\n")
+    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/index\n")
+    (tmp_path / "book" / "index.md").write_text("# Tiny\n")
+    for words in (["init", "-q"], ["add", "."]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    (built,) = book.rows(measure.TINY, tmp_path / "work", root=tmp_path)
+    assert set(built) == ROW and built["alternative_name"] == "the first build"
+    assert (tmp_path / "work" / "book" / "_build" / "html" / "book" / "index.html").exists()
