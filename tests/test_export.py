@@ -124,14 +124,14 @@ def test_a_missing_package_is_named_with_its_extra(saved, exported, tmp_path, mo
 
 
 def test_calibration_cells_are_spread_over_the_paths(tmp_path):
-    root = synthetic.make(tmp_path / "cells", 12)
+    root = synthetic.make(tmp_path / "cells", 23)
     paths = sorted(root.rglob("*.bmp"))
     card = {"image_size": SIZE, "crop": CROP}
     chosen = export.calibration_cells(paths, card, n=3)
     assert chosen.dtype == np.uint8 and chosen.shape == (3, SIZE, SIZE, 3)
     assert (chosen[0] == export.images.prepare(paths[0], SIZE, CROP)).all()
-    assert (chosen[2] == export.images.prepare(paths[11], SIZE, CROP)).all()
-    assert len(export.calibration_cells(paths, card)) == 12
+    assert (chosen[2] == export.images.prepare(paths[-1], SIZE, CROP)).all()
+    assert len(export.calibration_cells(paths, card)) == 23
 
 
 def test_retest_makes_a_second_record(tmp_path):
