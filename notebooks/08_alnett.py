@@ -338,9 +338,9 @@ evaluation.paired_test_by_subject(*answers, here["subject"])
 # %% [markdown]
 # ## The real pairs
 #
-# On the real fold 1, MobileNet_M was trained at 112 pixels. We set two other runs beside it: our ALNett-style
-# network at 112 pixels, with the same split, recipe and seed, and MobileNet_M itself at 224 pixels. All
-# of them were reduced to fit a CPU:
+# On the real fold 1, MobileNet_M was trained at 112 pixels. We set two other runs beside it, of the same split
+# and seed: our ALNett-style network at 112 pixels, and MobileNet_M itself at 224. All of them were reduced to fit
+# a CPU, and not quite alike:
 
 
 # %%
@@ -415,8 +415,9 @@ figures.disagreements(pairs[other], (base, other), "real fold 1")
 # %% [markdown]
 # Three things to keep in mind before you believe either p:
 #
-# - **It compares two runs, not two designs.** MobileNet_M starts from ImageNet weights, ALNett-style from random ones. With
-#   the same start the order could be another. A fair sentence is "this recipe against that one".
+# - **It compares two runs, not two designs.** MobileNet_M starts from ImageNet weights; ALNett-style starts from
+#   random ones, has no L1 term and gets more epochs. With the same start the order could be another. A
+#   fair sentence is "this recipe against that one".
 # - **One training each.** Another seed gives other weights and other errors. Neither test knows that:
 #   both ask about other *images*, not about other trainings {cite:p}`dietterich1998`.
 # - **Every test patient was in the training part.** So the question answered is who knows *these*
