@@ -33,7 +33,7 @@ comma := ,
 # the versions or the profile change; and a failed build leaves no pages behind, because a second
 # one would skip the pages that it has and so turn green.
 book: .venv/.book
-	@key=$$( { find allm_utils results constraints.txt _config.yml book/_ext -type f ! -name '*.pyc' \
+	@key=$$( { find allm_utils results benchmarks/results constraints.txt _config.yml book/_ext -type f ! -name '*.pyc' \
 	    -exec cksum {} + | LC_ALL=C sort; \
 	  echo "$$ALLM_PROFILE $$ALLM_DATA $$ALLM_WEIGHTS $$KERAS_BACKEND"; } | cksum); \
 	  mkdir -p _build; \

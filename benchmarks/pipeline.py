@@ -8,11 +8,11 @@ other way nothing here: its pictures are in memory, and balanced before.
 Each way has one thread, and its time is that of the core: ``OMP_NUM_THREADS`` is 1, OpenCV has one
 thread since `augment` says so, and SciPy's warp never had more.
 
-Would the same recipe be faster as Keras layers on a GPU? A core makes between two and three
-thousand pictures a second of 224 pixels, and `TrainingData` uses a thread per core, up to eight,
-beside the training. MobileNet in batches of 16 trains at one to two thousand pictures a second on
-a present GPU, as its small kernels wait for their launch. So one core feeds it, and two leave room.
-Even a network at 10,000 a second would need but four or five cores. On the device the warp would
+Would the same recipe be faster as Keras layers on a GPU? By our arithmetic, not measured on one: a
+core makes one and a half to three thousand pictures a second of 224 pixels, and `TrainingData` uses
+a thread per core, up to eight, beside the training. MobileNet in batches of 16 trains at one to two
+thousand pictures a second on a present GPU, as its small kernels wait for their launch. So one or
+two cores feed it; a network at 10,000 a second would need five or six. On the device the warp would
 take time from the training itself, and be another code than the one that a test compares with
 imgaug. It is not worth having.
 """
