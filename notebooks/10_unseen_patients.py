@@ -519,6 +519,7 @@ def baseline(run):
     return plain[int(np.argmin(key))] if plain else None
 
 
+# %%
 def direction_of(run):
     return "fold {} to fold {}".format(*run.data["folds"])
 
@@ -576,31 +577,33 @@ if not effects:
 # The best combination so far, with the same backbone and the same size of picture, and how far it is from the number with
 # known patients:
 
+
 # %%
-known = compared["known patients, fold 1, 112 px"]
+def told(name, one, condition):
+    """One line about a run: what it is worth for new patients."""
+    values, _, limits = judged([one], condition)
+    low, high = limits["balanced_accuracy"]
+    value = f"{values['balanced_accuracy']:.3f} ({low:.3f} to {high:.3f})"
+    more = f"weighted F1 {values['f1_weighted']:.3f}, AUC {values['roc_auc']:.3f}"
+    return f"  {name}, {condition}: balanced accuracy {value}, {more}"
+
+
+recipes = {"the paper's recipe": "unseen", "our best": "unseen-best"}
 for folds in ([0, 1], [1, 0]):
-    best, plain = (
-        first(found("unseen-best", folds=folds)),
-        first(found("unseen", folds=folds)),
-    )
     print("trained on fold {}, tested on fold {}:".format(*folds))
-    for name, one in (("the paper's recipe", plain), ("our best", best)):
-        if one is None:
-            print(f"  {name}: not run yet")
-            continue
-        for condition in ("clean", "tta"):
-            values, _, limits = judged([one], condition)
-            low, high = limits["balanced_accuracy"]
-            print(f"  {name}, {condition:5}: balanced accuracy", end=" ")
-            print(
-                f"{values['balanced_accuracy']:.3f} ({low:.3f} to {high:.3f})", end=", "
-            )
-            print(
-                f"weighted F1 {values['f1_weighted']:.3f}, AUC {values['roc_auc']:.3f}"
-            )
+    for name, kind in recipes.items():
+        one = first(found(kind, folds=folds))
+        print(told(name, one, "clean") if one else f"  {name}: not run yet")
+        if one and "tta" in one.data["conditions"]:
+            print(told(name, one, "tta"))
+
+# %%
 if known:
-    print(f"known patients, {known.name}:", end=" ")
-    print(f"balanced accuracy {known.metrics()['balanced_accuracy']:.3f}")
+    goal = known.metrics()["balanced_accuracy"]
+    print(f"known patients, {known.name}: {goal:.3f}")
+    for one in (*found("unseen"), *found("unseen-best")):
+        gap = one.metrics()["balanced_accuracy"] - goal
+        print(f"{one.data['experiment']}, {direction_of(one)}: {gap:+.3f} from that")
 
 # %% [markdown]
 # ## The honest protocol
