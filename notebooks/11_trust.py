@@ -573,7 +573,7 @@ def against(kind, strengths, clean):
     return lines
 
 
-# %% mystnb={"figure": {"name": "fig-trust-curves", "caption": "Sensitivity, specificity and accuracy of MobileNet_M against the severity of five corruptions (0: clean), and against the magnification. Bands: 95 % bootstrap intervals by image. Real test images of fold 1."}, "image": {"alt": "Six panels with three lines each: blur, brightness, contrast, jpeg and stain from severity 0 to 5, and zoom from 0.8 to 1.2."}}
+# %% mystnb={"figure": {"name": "fig-trust-curves", "caption": "Sensitivity, specificity and accuracy of MobileNet_M against the severity of five corruptions (0: clean), and against the magnification. Bands: 95 % bootstrap intervals by image. Real test images of fold 1."}, "image": {"alt": "Six panels. Under blur, brightness, contrast and jpeg sensitivity rises to 1 while specificity falls below 0.3, with jpeg at once. Under stain both fall slowly. With zoom sensitivity rises and specificity falls from factor 0.8 to 1.2."}}
 shown = "not run yet"
 if again:
     panels = {kind: against(kind, (0, 1, 3, 5), clean=0) for kind in kinds}
@@ -596,7 +596,7 @@ pd.DataFrame(lines, names).T.sort_values("severity 3").round(3)
 # It is the pattern of [chapter 7](07_noise.ipynb) again, only worse. Under blur, light, flat contrast and
 # compression the **specificity** falls, down to nearly nothing, while the sensitivity rises to 1: a spoilt healthy
 # cell looks leukemic to this network. Compression is the shock. The quality of *jpeg 1* is low, but such files
-# are sent around every day, and it turns most of the healthy cells into alarms. The ROC-AUC is above 0.9 even so:
+# are sent around every day, and it turns most of the healthy cells into alarms. The ROC-AUC is 0.9 even so:
 # the order of the cells has survived, the threshold has not. The stain is different: there both lines fall,
 # and the order goes with them.
 #
