@@ -307,6 +307,8 @@ recorded = records.load_all()
 
 
 def on_fold_1(record):
+    if "source" in record.data:
+        return False  # a trained model that was tested again
     keys = ("model", "folds", "protocol")
     return [record.data[key] for key in keys] == ["mobilenet_m", [1], "paper"]
 
