@@ -63,9 +63,9 @@ def rows(scale, folder):
     yield compare(
         "Predict a folder by Keras, as `allm predict` does", "`image_dataset_from_directory`",
         by_us("keras"), lambda: by_dataset(opened["keras"], root, scale.size),
-        turns=scale.turns, count=scale.pictures,
+        turns=min(3, scale.turns), count=scale.pictures,
     )  # fmt: skip
     yield compare(
         "Predict a folder by LiteRT int8, as `allm predict` does", "the same by Keras",
-        by_us("litert-int8"), by_us("keras"), turns=scale.turns, count=scale.pictures,
+        by_us("litert-int8"), by_us("keras"), turns=min(3, scale.turns), count=scale.pictures,
     )  # fmt: skip
