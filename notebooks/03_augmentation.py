@@ -416,10 +416,10 @@ bench = json.loads(kept.read_text())
 row = next(r for r in bench["rows"] if r["what"].startswith("Training pictures"))
 print(f"on {bench['hardware']}, {bench['date']}, per picture:")
 print(
-    f"this book {row['ours']:.2f} {row['unit']}, the paper's way {row['alternative']:.2f}"
+    f"the paper's way {row['alternative']:.2f}, this book {row['ours']:.2f} {row['unit']}"
 )
 print(
-    f"{row['ratio']:.0f} times as fast ({row['low']:.0f} to {row['high']:.0f} in single turns)"
+    f"{row['ratio']:.0f} times as fast (single turns {row['low']:.0f} to {row['high']:.0f})"
 )
 
 # %% [markdown]

@@ -193,9 +193,7 @@ print(f"largest error {error.max():.5f}, half a step {scale / 2:.5f}")
 
 # %%
 largest = np.abs(folded("conv_dw_13")).max(axis=0)
-print(
-    f"largest of all {largest.max():.0f}, of the median channel {np.median(largest):.2f}"
-)
+print(f"largest {largest.max():.0f}, of the median channel {np.median(largest):.2f}")
 
 # %% mystnb={"figure": {"name": "fig-deployment-channels", "caption": "Largest weight of each channel in the last depthwise layer of the real network, batch normalisation folded in. With one scale for the layer, whatever lies under half a step is rounded to 0."}, "image": {"alt": "Dots rising from left to right over three powers of ten on a logarithmic axis, with a horizontal line at one step. Most dots lie below half of it and are coloured as lost."}}
 figures.channel_ranges(largest, "conv_dw_13")
