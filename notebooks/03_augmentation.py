@@ -414,12 +414,10 @@ for name, work in (
 kept = sorted((records.RESULTS.parent / "benchmarks" / "results").glob("*.json"))[-1]
 bench = json.loads(kept.read_text())
 row = next(r for r in bench["rows"] if r["what"].startswith("Training pictures"))
-print(f"on {bench['hardware']}, {bench['date']}, per picture:")
+on = f"on {bench['hardware']}, {bench['date']}, {row['unit']} for a picture"
+print(f"{on}: the paper's way {row['alternative']:.2f}, ours {row['ours']:.2f}")
 print(
-    f"the paper's way {row['alternative']:.2f}, this book {row['ours']:.2f} {row['unit']}"
-)
-print(
-    f"{row['ratio']:.0f} times as fast (single turns {row['low']:.0f} to {row['high']:.0f})"
+    f"{row['ratio']:.0f} times as fast; {row['low']:.0f} to {row['high']:.0f} in turns"
 )
 
 # %% [markdown]
