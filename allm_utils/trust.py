@@ -14,9 +14,8 @@ from sklearn.model_selection import LeaveOneGroupOut
 from tqdm.auto import tqdm
 
 from . import experiment, images, models, records
-from .errors import ConfigError, DataError, RecordError
+from .errors import ConfigError, DataError
 from .evaluation import predict
-from .training import TrainingConfig
 
 EPSILON = 1e-6
 """Probabilities are kept this far from 0 and 1 before their logit is taken; records hold six
@@ -505,7 +504,7 @@ def retest(saved, source, data, out, work, conditions=CONDITIONS, note="", progr
     experiment.describe_again(source, saved, "trust", started)  # refuses another model at once
     records.check_free(Path(out) / "trust", f"{source.id}-trust", old["data"]["kind"])
     model, card = models.load(saved)
-    frame, split = _same_split(old, data, work)
+    frame, split = experiment.select_again(source, data, work)
     cache = Path(work) / "images"
     pictures = images.load(frame, card["image_size"], card["crop"], cache, progress)
     rows = {part: np.flatnonzero(split == part) for part in ("val", "test")}
@@ -527,24 +526,6 @@ def retest(saved, source, data, out, work, conditions=CONDITIONS, note="", progr
         },
     }
     return records.write(Path(out) / "trust", record, experiment.answers(test, p_all))
-
-
-def _same_split(old, data, work):
-    """The frame and split of a record, made again and compared with what it noted."""
-    config = experiment.ExperimentConfig(
-        data=data,
-        out=work,
-        work=work,
-        folds=tuple(old["folds"]),
-        protocol=old["protocol"],
-        **{key: old["config"][key] for key in ("part", "test") if key in old["config"]},
-        training=TrainingConfig(seed=old["seed"]),
-    )
-    frame, split = experiment.select(config)
-    found = images.fingerprint(frame, Path(work) / "images")
-    if found != old["data"]["fingerprint"]:
-        raise RecordError(f"{data}: not the images of record {old['id']}; give the tree it used")
-    return frame, split
 
 
 def _answers(frame, p_all):

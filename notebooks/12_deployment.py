@@ -435,8 +435,8 @@ print(f"{where['hardware']}, two threads; {backend['name']} {backend['version']}
 #   none of these. Each would have to be built and validated.
 # - **The scale**: 300 pixels of C-NMC have a size in micrometres. Another lens, another size, and cell size is what
 #   the network goes by.
-# - **The cells**: from patients it has never seen. What happens then is measured in this book, too: patients who were
-#   in no training.
+# - **The cells**: from patients it has never seen. What happens then is measured in
+#   [chapter 10](10_unseen_patients.ipynb).
 # - **The permission**: a program that suggests a diagnosis is a medical device, with the duties that follow.
 #   This book is education. Nothing in it is a diagnosis, and no file of it should be used as one.
 #
