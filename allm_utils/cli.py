@@ -373,7 +373,7 @@ def _add_train(parser):
     add("--clean-share", "share of training images without noise (0.0)", type=float)
     add("--brightness", "range of the factor (0.4 0.8)", type=float, nargs=2, metavar="FACTOR")
     add("--stain", "jitter of each colour channel, a share (0.0)", type=float)
-    add("--average", "momentum of averaged weights (0.0: none)", type=float)
+    add("--average", "momentum of averaged weights; 0 averages none (0.0)", type=float)
     add("--precision", "auto, float32, mixed_float16 or mixed_bfloat16 (auto)")
     text = "noise of the test, in grey levels; none for no noise (2 5 8 10)"
     add("--test-sigma", text, dest="test_sigmas", metavar="SIGMA", type=float, nargs="*")

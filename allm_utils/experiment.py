@@ -367,9 +367,11 @@ def check_model(source: Record, saved: str | os.PathLike) -> None:
     Raises
     ------
     RecordError
-        Its card names another.
+        Its card names another, or another size or crop.
     """
-    if read_card(saved).get("record") != source.name:
+    card, config = read_card(saved), source.data["config"]
+    fits = all(card[key] == config.get(key) for key in ("image_size", "crop"))
+    if card.get("record") != source.name or not fits:
         raise RecordError(f"{saved}: not the model of record {source.name}; give its own record")
 
 

@@ -229,7 +229,7 @@ def trained(tmp_path_factory):
         weights=None,
         bn_momentum=0.5,
         model_file=folder / "model.keras",
-        training=TrainingConfig(epochs=1, seed=5),
+        training=TrainingConfig(epochs=6, learning_rate=3e-3, seed=5),
     )
     return tree, folder, records.load(experiment.run(config, progress=False))
 
@@ -268,7 +268,7 @@ def test_retest_writes_a_record_of_the_same_model(trained, tmp_path):
 def test_retest_refuses_another_model_or_other_data(trained, tmp_path):
     tree, folder, source = trained
     other = dataclasses.replace(source, data={**source.data, "id": "other"})
-    with pytest.raises(RecordError, match="not the model of record other"):
+    with pytest.raises(RecordError, match="not the model of record mobilenet_m/other"):
         trust.retest(folder / "model.keras", other, tree, tmp_path, folder / "work")
     elsewhere = synthetic.make(tmp_path / "tree", 90, seed=1)
     with pytest.raises(RecordError, match="not the images of record"):
