@@ -413,8 +413,8 @@ if run.name == "smoke":
 if real is None:
     print("no record yet")
 else:
-    default = asdict(training.TrainingConfig())
-    used = {name: real.data["config"][name] for name in default}
+    default = json.loads(json.dumps(asdict(training.TrainingConfig())))
+    used = default | real.data["config"]  # older than some settings: those were 0
     differs = [name for name in default if used[name] != default[name]]
     rows = {name: (default[name], used[name]) for name in differs}
     print(pd.DataFrame(rows, index=["Table 5", "real run"]).T.to_string())

@@ -575,10 +575,11 @@ if not effects:
 # has tuned on the test patients. Then a third set of people is needed, and the last section names it.
 
 # %% [markdown]
-# ## The number we are proud of
+# ## How far we got
 #
-# The best combination so far, with the same backbone and the same size of picture, and how far it is from the number with
-# known patients:
+# One combination of these changes was trained so far: wider brightness, stain jitter, averaged weights, half the
+# learning rate, and the range that the ImageNet weights know. Same backbone, same size of picture. And how far it is from the
+# number with known patients:
 
 
 # %%
