@@ -87,7 +87,7 @@ ROWS = {
 
 
 NEVER_MET = ("unseen", "unseen-best")
-"""Experiments on patients that the network had not met, as the paper trains and improved."""
+"""Experiments on patients never met: as the paper trains, and with our changes."""
 
 
 def never_met(run):
@@ -99,7 +99,7 @@ def never_met(run):
     if run.data["config"]["image_size"] != paper.IMAGE_SIZE:
         where += f", {run.data['config']['image_size']} px"
     if run.data["experiment"].endswith("best"):
-        where += ", improved"
+        where += ", with our changes"
     values, limits = run.metrics(), run.intervals(by="subject")
     for name in ("accuracy", "balanced_accuracy"):
         low, high = limits[name]
@@ -222,7 +222,7 @@ def card_runs(runs):
     for run in runs:
         folds, size = run.data["folds"], run.data["config"]["image_size"]
         if run.data["experiment"] in NEVER_MET and run.data["protocol"] == "cross-fold":
-            best = ", improved" if run.data["experiment"].endswith("best") else ""
+            best = ", with our changes" if run.data["experiment"].endswith("best") else ""
             where = f"trained on fold {folds[0]}, tested on fold {folds[1]}, {size} px{best}"
             yield f"new patients: a network {where}", run
 
