@@ -26,7 +26,7 @@
 # >
 # > **Before you start:** [Evaluation](06_evaluation.ipynb) and [Noise at test](07_noise.ipynb).
 # >
-# > **Run time:** about 40 s on two CPU cores (smoke profile); GPU: not needed.
+# > **Run time:** about 25 s on two CPU cores (smoke profile); GPU: not needed.
 
 # %% tags=["colab", "remove-cell"]
 import sys
