@@ -76,7 +76,7 @@ def test_records_are_linked_in_the_repository(visit, recorded):
     assert {name for name, _ in links} == {record.name for record in recorded}
     for name, address in links:
         path = ROOT / address.removeprefix(base)
-        assert path.is_file() and path.stem == name, address
+        assert path.is_file() and f"{path.parent.name}/{path.stem}" == name, address
 
 
 def test_every_erratum_is_on_the_scorecard(visit):
