@@ -549,9 +549,18 @@ def _apart(table, item, printed, digits, note, **more):
 
 
 _AS_IN_THE_PAPER = {
-    **{"alpha": 1.0, "l1": 0.015, "scaling": "unit", "balance": "hem", "augment": True},
-    **{"clean_share": 0.0, "brightness": [0.4, 0.8], "stain": 0.0, "average": 0.0, "freeze": None},
+    "alpha": 1.0,
+    "l1": 0.015,
+    "scaling": "unit",
+    "balance": "hem",
+    "augment": True,
+    "clean_share": 0.0,
+    "brightness": [0.4, 0.8],
+    "stain": 0.0,
+    "average": 0.0,
+    "freeze": None,
 }
+"""A record that lacks one of these settings is older than it, and was as in the paper."""
 
 
 def _standing(records, fold, balance, augment):
@@ -562,14 +571,14 @@ def _standing(records, fold, balance, augment):
     """
     wanted = {"model": "mobilenet_m", "protocol": "paper", "folds": [fold]}
     settings = {**_AS_IN_THE_PAPER, "balance": balance, "augment": augment}
-    missing = _AS_IN_THE_PAPER  # a setting younger than a record was as in the paper
     runs = [
         record
         for record in records
         if "source" not in record.data  # a trained model tested again
         and all(record.data[key] == value for key, value in wanted.items())
         and all(
-            record.data["config"].get(key, missing[key]) == value for key, value in settings.items()
+            record.data["config"].get(key, _AS_IN_THE_PAPER[key]) == value
+            for key, value in settings.items()
         )
     ]
     return min(runs, key=_preference, default=None)

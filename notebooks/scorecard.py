@@ -93,7 +93,8 @@ counts.rename_axis(index=None, columns=None)
 # ## The runs behind it
 #
 # A fold is represented by its run with the paper's split (seed 1337); of several with another seed, by the
-# lowest, whatever they scored. Each record holds the settings, the seed, the subjects, the hardware and
+# lowest, whatever they scored. Where there is no run at the paper's 224 pixels, one on smaller pictures stands in,
+# and its verdict says how small. Each record holds the settings, the seed, the subjects, the hardware and
 # every single prediction.
 
 
