@@ -396,13 +396,13 @@ pd.DataFrame(table, names).T.round(3) if table else "needs all four corners"
 # *all* is the effect on accuracy, *ALL* that on sensitivity, *HEM* that on specificity. HEM hangs on three people, so
 # its interval by subject is a lower bound. What we read:
 #
-# - **Balance** finds more healthy cells, 7 in 100, and loses about 1 in 100 of the leukemic ones. Both have the direction that
+# - **Balance** finds more of the healthy cells, and loses a few of the leukemic ones. Both have the direction that
 #   [chapter 2](02_balancing.ipynb) predicts: balancing *moves errors*. Accuracy gains a little, and by subject not
 #   even its sign is certain.
 # - **Augmentation** costs some points, in this short training.
 # - **Interaction**: none to be seen. Balance does with augmentation what it does without.
 #
-# And all of this is ten times smaller than the gap in Table 9.
+# And all of this is far smaller than the gap in Table 9.
 #
 # Two cautions. These runs have the same number of *epochs*, as is the custom, so those with copies took a third more
 # steps: the trap from above. And one thing is missing from both intervals: another **seed**. Each corner was trained once,

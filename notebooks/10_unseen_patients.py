@@ -501,8 +501,8 @@ for n in (3, 14, 28):
 # | averaged weights | the last steps, which fit the last slides, count less |
 # | test-time views | four turns, mirrored or not, show the same cell; their mean is steadier |
 #
-# Each was measured on the real cells, trained on one fold and tested on the other. A run is compared with the
-# recorded run of the same direction that its settings are closest to, so that **one thing** differs where possible. What differs is
+# The table below lists those that were run on the real cells, trained on one fold and tested on the other. A change
+# that is not in it has not been tried by itself. A run is compared with the recorded run of the same direction that its settings are closest to, so that **one thing** differs where possible. What differs is
 # computed from the two records.
 
 
@@ -544,6 +544,7 @@ for one in tried:
     if one.data["experiment"] != "unseen" and other:
         change = experiment.changed(settings(one), settings(other))
         what = one.data["experiment"].removeprefix("unseen-").replace("-", " ")
+        what = what.replace("best", "several at once")
         effects.append((what, direction_of(one), *difference(one, other)))
         told = "; ".join(f"{key}: {a} to {b}" for key, (a, b) in change.items())
         table.append((what, direction_of(one), other.data["experiment"], told))

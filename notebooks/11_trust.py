@@ -257,18 +257,20 @@ pd.DataFrame(lines, names).T.astype({"people": int}).round(3)
 
 # %% mystnb={"figure": {"name": "fig-trust-unseen", "caption": "Reliability on patients whom the network knows from training, and, where such runs are recorded, on patients whom it has never met. Real cells."}, "image": {"alt": "Reliability diagrams above histograms. Known patients: the points at both ends lie near the diagonal, the middle scatters. New patients of fold 1: all points lie below the diagonal."}}
 if unseen:
-    print("new patients:", ", ".join(record.id for record in unseen.values()))
+    print("new patients:", ", ".join(record.name for record in unseen.values()))
 else:
     print("new patients: not run yet")
 figures.reliability(dict(list(panels.items())[:3]), "real cells, as answered")
 
 # %% [markdown]
 # Look at the temperatures first. For the patients it knows, all of them lie **below** 1: the network says less
-# than it knows. For the new patients of fold 1, whom a network trained on fold 0 has never met, all of them
-# lie **above** 1. The same recipe boasts there, and its calibration error is more than twice as large. (It is
-# another network, on smaller pictures: look at the direction, not at the digits.)
+# than it knows. For new patients there is no such rule. A network trained on fold 0 with the paper's recipe boasts about
+# the people of fold 1 (**above** 1); in the other direction the temperatures lie about 1; and with our changes to the
+# recipe they are below 1 again, for the very same people. What all three share: the calibration error is larger than
+# for known patients, before the repair and after it. (They are other networks, on smaller pictures: look at
+# the direction, not at the digits.)
 #
-# Then look at its curve. *All* points lie below the diagonal: whatever it says, fewer cells are ALL. That is no
+# Then look at the first curve of new patients. *All* points lie below the diagonal: whatever it says, fewer cells are ALL. That is no
 # excess of confidence to both sides but a lean to one, and a temperature, which keeps 0.5 where it is, cannot
 # straighten it. It repairs only a part. (Platt's method adds a second number, a shift of the logit
 # {cite:p}`platt1999`. But a shift that suits *these* patients has to be learnt from them.)
@@ -596,7 +598,7 @@ pd.DataFrame(lines, names).T.sort_values("severity 3").round(3)
 # It is the pattern of [chapter 7](07_noise.ipynb) again, only worse. Under blur, light, flat contrast and
 # compression the **specificity** falls, down to nearly nothing, while the sensitivity rises to 1: a spoilt healthy
 # cell looks leukemic to this network. Compression is the shock. The quality of *jpeg 1* is low, but such files
-# are sent around every day, and it turns most of the healthy cells into alarms. The ROC-AUC is 0.9 even so:
+# are sent around every day, and it turns most of the healthy cells into alarms. The ROC-AUC stays high even so:
 # the order of the cells has survived, the threshold has not. The stain is different: there both lines fall,
 # and the order goes with them.
 #
