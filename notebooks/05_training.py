@@ -26,7 +26,7 @@
 # > **Before you start:** [Cropping and balancing](02_balancing.ipynb),
 # > [Augmentation](03_augmentation.ipynb), [MobileNet_M](04_mobilenet_m.ipynb).
 # >
-# > **Run time:** about 60 s on two CPU cores (smoke profile); GPU: not measured.
+# > **Run time:** about 75 s on two CPU cores (smoke profile); GPU: not measured.
 
 # %% tags=["colab", "remove-cell"]
 import sys

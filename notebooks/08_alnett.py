@@ -26,8 +26,7 @@
 # > **Before you start:** [MobileNet_M](04_mobilenet_m.ipynb), [Training](05_training.ipynb) and
 # > [Evaluation](06_evaluation.ipynb).
 # >
-# > **Run time:** about a minute on two CPU cores (smoke profile; 90 s of processor time); GPU: not
-# > measured.
+# > **Run time:** about 70 s on two CPU cores (smoke profile); GPU: not needed.
 
 # %% tags=["colab", "remove-cell"]
 import sys

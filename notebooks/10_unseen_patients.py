@@ -25,7 +25,7 @@
 # >
 # > **Before you start:** [The data set](01_dataset.ipynb) and [Evaluation](06_evaluation.ipynb).
 # >
-# > **Run time:** about 25 s on two CPU cores (smoke profile); GPU: not needed.
+# > **Run time:** about 15 s on two CPU cores (smoke profile); GPU: not needed.
 
 # %% tags=["colab", "remove-cell"]
 import sys
