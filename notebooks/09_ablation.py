@@ -53,6 +53,7 @@ from allm_utils import (
     cnmc,
     evaluation,
     exercises,
+    experiment,
     figures,
     images,
     models,
@@ -316,8 +317,9 @@ def on_fold_1(record):
 families = {}
 for record in filter(on_fold_1, recorded):
     config = record.data["config"]
-    rest = {key: config[key] for key in config if key not in FACTORS}
-    place = config["balance"], config["augment"]
+    rest = experiment.changed(config, {})  # what is not as the package does it by itself
+    rest = {key: rest[key] for key in rest if key not in FACTORS} | {"seed": config["seed"]}
+    place = tuple(config[key] for key in FACTORS)
     families.setdefault(json.dumps(rest, sort_keys=True), {}).setdefault(place, record)
 largest = max(families.values(), key=len, default={})
 real = largest if len(largest) > 1 else {}
@@ -844,10 +846,10 @@ def compared(record):
 # %%
 table = {}
 for record in filter(on_fold_1, recorded) if reference else ():
-    config, base = record.data["config"], reference.data["config"]
-    changed = {k: config[k] for k in config if k in base and config[k] != base[k]}
+    changes = experiment.changed(record.data["config"], reference.data["config"])
     if record.data["seed"] == reference.data["seed"]:
-        name = ", ".join(f"{k} {v}" for k, v in changed.items()) or "(the reference)"
+        told = (f"{key}: {after}" for key, (_, after) in changes.items())
+        name = ", ".join(told) or "(the reference)"
         table[record.data["experiment"], name] = compared(record)
 pd.DataFrame(table).T.astype(float).round(3) if table else "not run yet"
 
