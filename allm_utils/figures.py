@@ -381,7 +381,7 @@ def thresholds(area, labels, cuts, source):
 
 
 def confusion(matrices):
-    """Draw confusion matrices side by side: truth in the rows, answers in the columns.
+    """Draw confusion matrices, two or three side by side: truth in rows, answers in columns.
 
     Parameters
     ----------
@@ -393,9 +393,13 @@ def confusion(matrices):
     matplotlib.figure.Figure
         A field is the darker, the larger its share of the row; that share stands below the count.
     """
-    figure = Figure(figsize=(max(3.2 * len(matrices), 3.6), 3.1), layout="constrained")
-    axes = figure.subplots(1, len(matrices), squeeze=False)[0]
-    for axis, (title, counts) in zip(axes, matrices.items(), strict=True):
+    across = len(matrices) if len(matrices) < 4 else 2
+    down = -(-len(matrices) // across)
+    figure = Figure(figsize=(max(3.2 * across, 3.6), 3.1 * down), layout="constrained")
+    axes = figure.subplots(down, across, squeeze=False).ravel()
+    for axis in axes[len(matrices) :]:
+        axis.remove()
+    for axis, (title, counts) in zip(axes, matrices.items(), strict=False):
         rows = ((counts["tp"], counts["fn"]), (counts["fp"], counts["tn"]))
         for row, (name, pair) in enumerate(zip(("ALL", "HEM"), rows, strict=True)):
             for column, count in enumerate(pair):

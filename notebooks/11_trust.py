@@ -78,8 +78,7 @@ again = next((r for r in recorded if r.data["experiment"] == "trust"), None)
 unseen = {
     f"{r.data['experiment']}, fold {r.data['folds'][0]} to {r.data['folds'][1]}": r
     for r in recorded
-    if r.data["experiment"] in ("unseen", "unseen-best")
-    and r.data["protocol"] == "cross-fold"
+    if r.data["experiment"] in ("unseen", "unseen-average")
 }
 print("trained:     ", real.id)
 print("tested again:", again.id if again else "not run yet")

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
+import pandas as pd
 import pytest
 import yaml
 
@@ -168,23 +169,29 @@ def test_repository_address_stands_in_one_place():
             assert address not in path.read_text(encoding="utf-8"), path
 
 
-def test_headline_sets_unseen_patients_apart():
-    values = {"accuracy": 0.8, "balanced_accuracy": 0.75}
-    limits = {"accuracy": (0.7, 0.9), "balanced_accuracy": (0.6, 0.85)}
-    run = SimpleNamespace(
-        data={
-            **{"experiment": "unseen", "protocol": "cross-fold", "folds": [0, 1]},
-            "config": {"image_size": 112},
-        },
-        metrics=lambda: values,
-        intervals=lambda by: limits if by == "subject" else None,
-    )
-    rows = list(sync.never_met(run))
-    assert rows[0] == (
-        "| New patients, trained on fold 0, tested on fold 1, 112 px: accuracy "
-        "| not reported | 0.800 | 0.700 to 0.900, by patient |"
-    )
-    assert "balanced accuracy" in rows[1] and "0.750" in rows[1]
+def never_met_run(experiment, subjects, **data):
+    n = len(subjects)
+    rows = pd.DataFrame({"subject": subjects, "label": [1, 1, 0, 0] * (n // 4), "p_all": 0.9})
+    data = {"experiment": experiment, "folds": [0, 1], "config": {"image_size": 112}} | data
+    return SimpleNamespace(data=data, rows=lambda: rows)
+
+
+def test_tests_on_unseen_patients_are_told_by_what_was_trained():
+    plain = never_met_run("unseen", ["1", "2", "H1", "H2"])
+    ours = never_met_run("unseen-average", ["1", "2", "H1", "H2"], folds=[1, 0])
+    parts = [never_met_run("patient-disjoint", ["1", "2", "H1", "H2"]) for _ in range(5)]
+    (one, _), (two, _) = sync.never_met([plain, ours, *parts[:4]])  # four parts are no result
+    assert one == "trained on fold 0, tested on fold 1, 112 px"
+    assert two == "trained on fold 1, tested on fold 0, 112 px, averaged weights"
+    what, runs = list(sync.never_met([plain, ours, *parts]))[-1]
+    assert "five parts" in what and runs == parts
+
+
+def test_runs_are_pooled_by_image_and_judged_by_patient():
+    runs = [never_met_run("unseen", names) for names in (["1", "2", "H1", "H2"], ["3", "3"] * 2)]
+    rows, values, limits = sync.pooled(runs)
+    assert len(rows) == values["n"] == 8
+    assert values["accuracy"] == 0.5 and limits["sensitivity"] == (1, 1)
 
 
 def test_headline_shows_recorded_runs_only():
