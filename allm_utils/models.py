@@ -473,12 +473,48 @@ def load(path: str | os.PathLike) -> tuple[keras.Model, dict]:
         raise ModelError(f"{path}: not a Keras model; give a .keras file made by `allm train`")
     card = read_card(path)
     try:
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
+        with tempfile.TemporaryDirectory(prefix="allm-") as folder:
+            model = keras.models.load_model(_readable(path, folder), compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many kinds for a broken archive
         raise ModelError(
             f"{path}: cannot be loaded ({_reason(error)}); train or copy it again"
         ) from None
     return model, card
+
+
+_NEWER = {
+    "input_axes": None,
+    "output_axes": None,
+    "quantization_config": None,
+    "renorm": False,
+    "renorm_clipping": None,
+    "renorm_momentum": 0.99,
+}
+"""Settings that Keras 3.10 does not know and later ones save, with the values that change nothing."""
+
+
+def _readable(path: Path, folder: str) -> Path:
+    """Copy a model without settings that only a Keras as new as its maker's would understand."""
+
+    def cleaned(node):
+        if isinstance(node, list):
+            return [cleaned(one) for one in node]
+        if not isinstance(node, dict):
+            return node
+        return {
+            key: cleaned(value)
+            for key, value in node.items()
+            if key not in _NEWER or value != _NEWER[key]
+        }
+
+    copy = Path(folder) / path.name
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(copy, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name == "config.json":
+                content = json.dumps(cleaned(json.loads(content))).encode()
+            target.writestr(name, content)
+    return copy
 
 
 @contextlib.contextmanager

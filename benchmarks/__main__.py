@@ -7,6 +7,7 @@ from . import book, files, growth, inference, pipeline, report, steps
 from .measure import TINY, Scale
 
 TOPICS = {"pipeline": pipeline, "steps": steps, "files": files, "inference": inference}
+LONG = {"book": book}  # many minutes; only when named
 
 
 def compare(scale, topics):
@@ -23,15 +24,16 @@ def compare(scale, topics):
 def main(argv=None):
     """Parse the command line, measure, print, keep."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("topics", nargs="*", metavar="TOPIC", help=f"only {' or '.join(TOPICS)}")
-    parser.add_argument("--book", action="store_true", help="build the book too: many minutes")
+    parser.add_argument(
+        "topics", nargs="*", metavar="TOPIC", help=f"only {', '.join(TOPICS)} or book"
+    )
     parser.add_argument("--tiny", action="store_true", help="try the machinery on few pictures")
-    parser.add_argument("--results", help="folder to keep the result in; a whole run has its own")
+    parser.add_argument("--results", help="folder to keep the result in (a whole run: its own)")
     args = parser.parse_args(argv)
-    if unknown := set(args.topics) - set(TOPICS):
-        parser.error(f"{', '.join(unknown)}: choose from {', '.join(TOPICS)}")
+    if unknown := set(args.topics) - set(TOPICS | LONG):
+        parser.error(f"{', '.join(unknown)}: choose from {', '.join(TOPICS | LONG)}")
     scale, folder = (TINY, None) if args.tiny else (Scale(), report.RESULTS)
-    topics = [TOPICS[name] for name in args.topics or TOPICS] + [book] * args.book
+    topics = [(TOPICS | LONG)[name] for name in args.topics or TOPICS]
     rows, grown = compare(scale, topics), {}
     if args.topics:
         folder = None

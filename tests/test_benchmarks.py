@@ -41,6 +41,22 @@ def test_one_topic_is_shown_and_not_kept(monkeypatch, tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_later_topic_joins_the_result_of_the_day(tmp_path):
+    def measured(*whats, growth=None):
+        rows = [row(what, "that", [1], [len(whats)], unit="s") for what in whats]
+        return report.describe(rows, growth or {})
+
+    report.save(measured("one", "two", growth={"g": []}), tmp_path)
+    report.save(measured("two", "book", "more"), tmp_path)
+    kept = report.latest(tmp_path)
+    assert [(r["what"], r["alternative"]) for r in kept["rows"]] == [
+        ("one", 2), ("two", 3), ("book", 3), ("more", 3)
+    ]  # fmt: skip
+    assert kept["growth"] == {"g": []}
+    report.save(measured("one") | {"hardware": "another"}, tmp_path)
+    assert [r["what"] for r in report.latest(tmp_path)["rows"]] == ["one"]
+
+
 def test_every_row_is_whole(run):
     rows = report.latest(run)["rows"]
     assert len(rows) >= 6

@@ -485,3 +485,40 @@ def test_imagenet_features_are_those_of_keras(shared, alpha, name):
 def test_real_weights_of_another_width_are_refused(shared):
     path = shared / "weights" / "mobilenet_2_5_224_tf_no_top.h5"
     assert str(path) in refused(WeightsError, models.mobilenet_m, path, alpha=1.0)
+
+
+def config_that_reaches_keras(saved, monkeypatch, old, new):
+    """Change the configuration inside a saved model, load it, and return what Keras is given."""
+    with zipfile.ZipFile(saved) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    config = entries["config.json"].decode()
+    assert old in config
+    entries["config.json"] = config.replace(old, new).encode()
+    with zipfile.ZipFile(saved, "w") as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    given = []
+
+    def load_model(path, **_):
+        with zipfile.ZipFile(path) as archive:
+            given.append(archive.read("config.json").decode())
+
+    monkeypatch.setattr(keras.models, "load_model", load_model)
+    models.load(saved)
+    return given[0]
+
+
+@pytest.mark.parametrize(
+    "setting", ['"renorm_clipping": null', '"renorm_momentum": 0.99', '"input_axes": null']
+)
+def test_a_model_of_a_newer_keras_opens_in_an_older_one(saved, setting, monkeypatch):
+    # an older Keras refuses names that it does not know
+    old = '"trainable": true'
+    given = config_that_reaches_keras(saved, monkeypatch, old, f"{old}, {setting}")
+    assert old in given and setting not in given
+
+
+def test_a_setting_that_changes_something_is_left_to_keras(saved, monkeypatch):
+    old, setting = '"trainable": true', '"renorm_momentum": 0.5'
+    given = config_that_reaches_keras(saved, monkeypatch, old, f"{old}, {setting}")
+    assert setting in given
