@@ -961,7 +961,8 @@ def curves(runs):
     matplotlib.figure.Figure
     """
     figure = Figure(figsize=(6.4, 5), layout="constrained")
-    axes = figure.subplots(2, len(runs), squeeze=False, sharex="col")
+    alike = "row" if all(runs.values()) else False  # an empty column has no scale to share
+    axes = figure.subplots(2, len(runs), squeeze=False, sharex="col", sharey=alike)
     for column, (title, run) in enumerate(runs.items()):
         axes[0, column].set_title(title, fontsize=10)
         axes[1, column].set_xlabel("epoch")
