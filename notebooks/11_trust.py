@@ -260,7 +260,7 @@ for name, record in trials.items():
 names = ["people", "T from", "T to", "error", "after", "Brier", "Brier after"]
 pd.DataFrame(lines, names).T.astype({"people": int}).round(3)
 
-# %% mystnb={"figure": {"name": "fig-trust-unseen", "caption": "Reliability on patients whom the network knows from training, and, where such runs are recorded, on patients whom it has never met. Real cells."}, "image": {"alt": "Reliability diagrams above histograms. Known patients: the points at both ends lie near the diagonal, the middle scatters. New patients of fold 1: all points lie below the diagonal."}}
+# %% mystnb={"figure": {"name": "fig-trust-unseen", "caption": "Reliability on patients whom the network knows from training, and, where such runs are recorded, on patients whom it has never met. Real cells."}, "image": {"alt": "Reliability diagrams above histograms. Known patients: the points at both ends lie near the diagonal, the middle scatters. New patients of fold 1: all points lie below the diagonal. New patients of fold 0: all lie above it."}}
 if unseen:
     print("new patients:", ", ".join(record.name for record in unseen.values()))
 else:
