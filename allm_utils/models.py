@@ -490,7 +490,7 @@ _NEWER = {
     "renorm_clipping": None,
     "renorm_momentum": 0.99,
 }
-"""Settings that Keras 3.10 does not know and later ones save, with the values that change nothing."""
+"""Settings that Keras 3.10 does not know and later ones save, with values that change nothing."""
 
 
 def _readable(path: Path, folder: str) -> Path:

@@ -595,7 +595,7 @@ def _side(record):
 
 
 def _counted_rows():
-    """Tables 1 and 2, and the training set of section 3.1: from the shipped index."""
+    """Tables 1 and 2, and the data sets of section 3.1: from the shipped lists."""
     frame = cnmc.shipped_index()
     split = splits.paper_split(frame)
     sizes = frame.groupby(["fold", "label", split]).size()
@@ -621,14 +621,18 @@ def _counted_rows():
         for what, value in training[name].items():
             item = f"section 3.1, training, {name} {what}"
             yield _row("Text", item, value, 0, float(found[what]))
-    note = "the shipped index holds the training set only"
-    for part in ("preliminary", "final"):
-        counts = paper.DATASET[part]
-        if "images" in counts:
-            yield _apart("Text", f"section 3.1, {part} test images", counts["images"], 0, note)
-        for name in ("ALL", "HEM"):
-            for what, value in counts[name].items():
-                yield _apart("Text", f"section 3.1, {part} test, {name} {what}", value, 0, note)
+    prelim = cnmc.shipped_prelim()
+    for label, name in enumerate(cnmc.CLASSES):
+        part = prelim[prelim["label"] == label]
+        found = {"images": len(part), "subjects": part["subject"].nunique()}
+        for what, value in paper.DATASET["preliminary"][name].items():
+            item = f"section 3.1, preliminary test, {name} {what}"
+            yield _row("Text", item, value, 0, float(found[what]))
+    final, note = paper.DATASET["final"], "the package has no list of the final test set"
+    yield _apart("Text", "section 3.1, final test images", final["images"], 0, note)
+    for name in ("ALL", "HEM"):
+        for what, value in final[name].items():
+            yield _apart("Text", f"section 3.1, final test, {name} {what}", value, 0, note)
 
 
 def _mobilenet():

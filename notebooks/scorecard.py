@@ -64,15 +64,18 @@ print(len(card), "numbers and rows of the paper;", len(recorded), "real runs rec
 # | verdict | meaning |
 # |---|---|
 # | ✓ **reproduced** | ours, rounded to the printed digits, is the printed value |
-# | ≈ **within interval** | the printed value lies in our interval: the two runs do not contradict each other |
+# | ≈ **within interval** | the printed value lies in our interval |
 # | ≠ **differs** | neither; a note says whether ours is higher or lower, or that it is a misprint |
 # | – **not comparable** | the paper quotes others, or leaves out what we would have to know; the note says what |
 # | … **not run yet** | a real run is missing; the note says which fold |
 #
-# Three cautions before you count verdicts.
+# Five cautions before you count verdicts.
 #
+# - **Most ticks are arithmetic**: counts of files, sizes of layers, settings. Few are measured on cells.
 # - The lines are **not independent**. The five numbers of a row in Tables 6 to 8 follow from one confusion
-#   matrix, and all rows of a fold from one network.
+#   matrix, and all rows of a fold from one network. Parts of Tables 9 to 11 repeat Tables 6 to 8.
+# - The interval knows neither the scatter over seeds nor that of the paper's own test. So *differs* is no contradiction, and a
+#   single tick may be luck. Look for the **pattern**: on which side do the differing lines of a table lie?
 # - *Within interval* is a low bar: the smaller the test, the wider the interval. And it is the interval by
 #   image, the narrower question ([Evaluation](06_evaluation.ipynb) has both).
 # - Everything here follows the **paper's protocol**: test patients are known from training. No line says
@@ -92,9 +95,9 @@ counts.rename_axis(index=None, columns=None)
 # %% [markdown]
 # ## The runs behind it
 #
-# A fold is represented by its run with the paper's split (seed 1337); of several with another seed, by the
+# A fold is represented by its run with the split that we take for the paper's (seed 1337); of several with another seed, by the
 # lowest, whatever they scored. Where there is no run at the paper's 224 pixels, one on smaller pictures stands in,
-# and its verdict says how small. Each record holds the settings, the seed, the subjects, the hardware and
+# and its verdict says how small; its card tells how short the training was. Each record holds the settings, the seed, the subjects, the hardware and
 # every single prediction.
 
 
@@ -289,7 +292,7 @@ exercises.check(exercises.check_verdict, verdict)
 #
 # - A reproduction is a list of numbers with verdicts, not one number with an adjective.
 # - The rule stands before the result, and a program applies it.
-# - What is not run or not comparable is listed as well: a list without gaps is a list that was tidied.
+# - What is not run or not comparable is listed as well: gaps are part of the result.
 #
 # ## Further reading
 #
