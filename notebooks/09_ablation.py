@@ -93,8 +93,8 @@ for fold, models_of in paper.TABLE_9.items():
     print(f"fold {fold}: always ALL {always:.3f}, MCN {printed}: {word}")
 
 # %% [markdown]
-# In two folds out of three MCN is worse than not looking, and in the third it is one point better.
-# A model that merely favours the larger class does not fall below that class's share. So, second: which class does it
+# In two folds out of three MCN is worse than not looking, and in the third it is hardly better.
+# To favour the larger class more and more leads *to* that class's share, and not below it. So, second: which class does it
 # favour? As in [chapter 6](06_evaluation.ipynb), we try all confusion matrices and keep those that round to
 # the printed row. The names of the columns differ, the idea is the same.
 
@@ -127,9 +127,9 @@ columns = ["matrices", "ALL found", "HEM found", "called HEM", "is HEM"]
 pd.DataFrame(table, columns).T.astype({"matrices": int}).round(3)
 
 # %% [markdown]
-# One matrix, or two that differ by a hair, fits each row, so the numbers are certain. MCN finds **nearly
-# every healthy cell** and misses half to three quarters of the leukemic ones. It calls 61 to 83 % of all
-# cells HEM, where a third is.
+# One matrix, or two that differ by a hair, fits each row (if the "AUC" is balanced accuracy). MCN finds **nearly
+# every healthy cell** and misses about half of the leukemic ones, or more. It calls most cells HEM,
+# where a third is.
 #
 # So MCN leans to **HEM, the minority**. Imbalance pushes the other way. Whatever went wrong in that training,
 # it was not what the paper says.
@@ -286,7 +286,7 @@ table.round(3).rename_axis("seed")
 
 # %% [markdown]
 # The last line is half the width of a 95 % interval for the mean over seeds. With three seeds it is wide: the
-# factor of Student's t is 4.3. Where it is larger than the mean above it, **this run does not even know the sign
+# factor of Student's t is 4.3. Where it is larger than the mean above it (without its sign), **this run does not even know the sign
 # of the effect.** It would take many more seeds, or effects as large as the paper's 0.27.
 #
 # And be strict about what the toy can tell in any case. It knows 600 pictures, which in the published book were drawn by
@@ -353,12 +353,12 @@ figures.interaction({"real fold 1": lines}, "balanced accuracy", baseline=0.5)
 # See how small the differences are. Our corners lie within a few points of one another; a gap of 27 points, as between
 # the paper's MCN and MAC on this fold, is not among them. And our MCN is not worse than our MAC. Mind the size of these runs, though:
 # 112 pixels and 8 epochs. Augmentation is a remedy against overfitting, which needs time; in eight epochs it
-# mostly makes the pictures harder, and darker than those of the test. A full training may turn the order round.
+# mostly makes the pictures harder, and darker than those of the test. A full training may turn the order round. (The full run at 224 pixels is no neighbour of these: it had more epochs, too.)
 #
 # Is any of it more than chance? All runs answer about the **same** test images, so we need not compare two scattering numbers. Take one image. In
 # each of the four runs it was called rightly (1) or wrongly (0), and {eq}`eq-ablation-main` can be computed
 # *for this image alone*. The effect on accuracy is the mean over the images, and its interval comes from
-# drawing images, or subjects, with replacement.
+# drawing images, or subjects, with replacement. (Few subjects make the second kind too short, however wide it looks.)
 
 
 # %%
@@ -393,20 +393,20 @@ names = ["effect", "low", "high", "low, by subject", "high, by subject"]
 pd.DataFrame(table, names).T.round(3) if table else "needs all four corners"
 
 # %% [markdown]
-# *all* is the effect on accuracy, *ALL* that on sensitivity, *HEM* that on specificity. HEM hangs on three people, so
-# its interval by subject is a lower bound. What we read:
+# *all* is the effect on accuracy, *ALL* that on sensitivity, *HEM* that on specificity. HEM hangs on three
+# people. What we read:
 #
-# - **Balance** finds more of the healthy cells, and loses a few of the leukemic ones. Both have the direction that
+# - **Balance** finds more of the healthy cells, and may lose a few of the leukemic ones. Both have the direction that
 #   [chapter 2](02_balancing.ipynb) predicts: balancing *moves errors*. Accuracy gains a little, and by subject not
 #   even its sign is certain.
 # - **Augmentation** costs some points, in this short training.
-# - **Interaction**: none to be seen. Balance does with augmentation what it does without.
+# - **Interaction**: none to be seen. But its interval is nearly as wide as the effect of balance, so a large one could hide in it.
 #
 # And all of this is far smaller than the gap in Table 9.
 #
 # Two cautions. These runs have the same number of *epochs*, as is the custom, so those with copies took a third more
-# steps: the trap from above. And one thing is missing from both intervals: another **seed**. Each corner was trained once,
-# and the toy above tells you that this scatter need not be smaller. There is a hint of it in the records: in the last epochs of a run, the
+# steps: the trap from above. And one thing is missing from both intervals: another **seed**. Each corner was trained once.
+# In the toy, seeds scatter as much as these effects. And in the last epochs of the real runs, the
 # validation accuracy still jumps by several points from one epoch to the next.
 #
 # And the paper's own comparison, MCN against MAC? The same images once more, with McNemar's test and its
@@ -448,11 +448,10 @@ pd.DataFrame(table).T
 #
 # If imbalance does not explain MCN, what could? Here is a suspect, caught in the act: the **running
 # statistics** of batch normalisation ([chapter 5](05_training.ipynb)). In training, each channel is shifted and
-# scaled by the mean and spread of the *batch*. At test, by a running mean of them, which keeps the share
-# $\mu$ of its old value at every step. It starts at mean 0 and spread 1, whatever the data.
+# scaled by the mean and spread of the *batch*. At test, by a running mean of them, which at every step keeps most of its old value (99 % at a momentum of 0.99) and takes the rest of the new one. It starts at mean 0 and spread 1, whatever the data.
 #
-# Same network, same unbalanced data, no augmentation. Only the momentum is Keras' default of 0.99, and the
-# training is short: 60 steps.
+# Same network, same unbalanced data, no augmentation. The momentum is Keras' default of 0.99, the training is shorter (60 steps), and its steps stay
+# long to the end. We want to see the mechanism, not to compare.
 
 # %%
 slow = network(0, momentum=0.99)
@@ -492,12 +491,13 @@ pd.DataFrame(rows).T[["accuracy", "sensitivity", "specificity"]].astype(float).r
 
 # %% [markdown]
 # The network **has learned**: it knows its training pictures, and, once the statistics are right, the test
-# pictures. Asked the usual way it gives one answer to everything. Nothing in the training log shows it.
+# pictures. Asked the usual way it gives one answer to everything. The training accuracy does not show it; a validation accuracy does. (Here the one answer is ALL. The
+# paper's MCN leans to HEM and still separates the classes somewhat. So this is a mechanism, and not their numbers.)
 #
 # ### Our own MCN as a witness
 #
 # Is this what happened to the paper's MCN? Its authors start from ImageNet weights, which bring statistics along,
-# so it is not a matter of course. But we have an MCN of our own on the real fold 1: same network, classes as they are,
+# so it need not happen. But we have an MCN of our own on the real fold 1: same network, classes as they are,
 # no augmentation. At the end of its training it is a sound model:
 
 # %%
@@ -527,17 +527,25 @@ if first:
     print(epochs.rename_axis("MCN, epoch").rename(lambda i: i + 1).round(3))
 
 # %% [markdown]
-# In its first two epochs our MCN is a copy of the paper's: **good in training, and below *always ALL* on clean
-# pictures.** The paper's three values are 0.57, 0.69 and 0.47. In the third epoch it recovers. So a model of this kind whose
-# training is stopped, or whose weights are kept, at the wrong moment gives the numbers of Table 9; a few
-# epochs more, and there is nothing to explain.
+# In its first two epochs our MCN has the same symptom as the paper's: **good in training, and below *always ALL* on clean
+# pictures.** The paper's three values are 0.57, 0.69 and 0.47. In the third epoch it recovers. (Which class it favoured in the valley was not logged.)
 #
-# Why the valley? The early steps are long, the weights run ahead, and the running statistics limp behind. It is
-# no privilege of MCN: MAC dips, too, one epoch later and less deep. Such dips come and go as long as the learning rate is
-# high, and one run of each cannot tell who is prone to them.
+# Is it a matter of MCN, that is, of imbalance? Here is the validation accuracy of all runs of the grid, epoch by epoch:
+
+# %%
+valleys = {
+    f"copies: {COPIES[c]}; {AUGMENTED[a]}": real[c, a].data["history"]["val_accuracy"]
+    for c, a in corners
+    if (c, a) in real
+}
+pd.DataFrame(valleys).rename(lambda i: i + 1).rename_axis("epoch").T.round(2)
+
+# %% [markdown]
+# **No.** The deepest valley of all belongs to a *balanced* run, in its fifth epoch. Such valleys come and go as long as the learning rate is
+# high. Perhaps the weights run ahead and the running statistics limp behind. One run of each cannot tell who is prone to them.
 #
-# This does not prove what happened to the authors. It does show that their explanation is not needed, and
-# that the imbalance alone does not do it.
+# This does not prove what happened to the authors; they kept the weights of the best validation loss, which should avoid a valley. It does show that
+# such numbers need no imbalance, and that the imbalance alone does not make them.
 
 # %% [markdown]
 # ## The grey shortcut, with controls
@@ -577,7 +585,7 @@ figures.grey_response(rows, f"small network, {source}")
 #
 # - **Copies of HEM** (the paper): grey cells of both classes are called HEM.
 # - **No copies**: grey cells are judged, too, and badly. Look where the marks lie: it need not be the middle. On
-#   the made cells this network calls them ALL, because taking the maximum of the channels makes a cell brighter,
+#   the made cells this network calls them ALL, probably because taking the maximum of the channels makes a cell brighter,
 #   and bright means ALL. Nobody taught it; it is an accident of the data.
 # - **Copies of both**: the classes come apart again. Grey has stopped being an answer.
 #
@@ -636,7 +644,7 @@ pd.DataFrame(table, names).T.round(3) if table else "not run yet"
 # %% [markdown]
 # ## L1: what a price on weights buys
 #
-# The abstract credits "L1 weight regularization" with preventing overfitting. It acts on the last layer only: 2,048
+# The paper credits L1 regularisation with preventing overfitting. It acts on the last layer only: 2,048
 # weights of 3.2 million. A penalty of $\lambda = 0.015$ is added to the loss for each unit of $|w|$
 # ({eq}`eq-training-loss`). What did it do? We need no data to ask: our trained network of fold 1 comes with
 # this book.
@@ -679,7 +687,7 @@ largest = np.sort(np.abs(score))[::-1]
 print(f"the 100 largest of 1024 carry {largest[:100].sum() / largest.sum():.0%}")
 
 # %% [markdown]
-# **Small weights hardly matter.** Set every weight below a size to zero and ask the network about some cells of
+# **The smallest weights hardly matter.** Set every weight below a size to zero and ask the network about some cells of
 # this run. What changes?
 
 # %%
@@ -697,8 +705,8 @@ names = ["weights set to zero", "largest change of p", "answers changed"]
 pd.DataFrame(rows, names).T.rename_axis(f"below ({len(asked)} {source})")
 
 # %% [markdown]
-# The probabilities move, the answers hardly. So the network would give nearly the same answers with a few
-# per cent of these weights. Whether the penalty made the others superfluous, or whether they would have been so anyway, only a
+# Without the weights below 0.001, two in five, next to nothing changes. Without more of them the probabilities move, and the answers to these few cells do
+# not. Whether the penalty made the others superfluous, or whether they would have been so anyway, only a
 # network without it could tell: no statement without a control.
 #
 # **The price can be dodged.** Before the last layer stands a batch normalisation. It multiplies each
@@ -713,8 +721,8 @@ together = np.corrcoef(gamma, np.abs(score))[0, 1]
 print(f"correlation with the size of the score: {together:.2f}")
 
 # %% [markdown]
-# Nearly all have grown, and those most whose weight is used most. This is the way out of a penalty before
-# which a normalisation stands; with weight decay the effect is well known {cite:p}`vanlaarhoven2017`. Here it has
+# Nearly all have grown, and those most whose weight is used most. That is what one would see if the network took the way out of a penalty on weights that
+# follow a normalisation; with weight decay the effect is well known {cite:p}`vanlaarhoven2017`. Here it has
 # gone only a little of the way.
 #
 # Does L1 prevent **overfitting**, then? That is a question about test cells with and without it. It acts on the
@@ -728,7 +736,7 @@ print(f"correlation with the size of the score: {together:.2f}")
 # The ImageNet weights were trained on pixels scaled to [−1, 1]. The paper scales to [0, 1]. Black,
 # which is most of a picture, is then not −1 but 0, and for the pre-trained network 0 is a medium grey. How
 # bad is that? Take our trained network, which has learned with [0, 1], and feed it [−1, 1] without another
-# word. (The mistake in the other direction, so to say.)
+# word. (The same mistake in the other direction.)
 
 # %%
 pixels = asked[:1] / 255
@@ -793,11 +801,11 @@ kinds["[−1, 1], adapted"] = answers_scaled(adapted)
 pd.DataFrame({name: p[:8].round(3) for name, p in kinds.items()}).T
 
 # %% [markdown]
-# With the wrong scale the network gives **one answer to everything**; adapted, it answers as before.
+# With the wrong scale the network gives **one answer to everything**; adapted, it answers as before, to within about 0.01 (the rim).
 #
-# So is [0, 1] a mistake of the paper? For a **frozen** network it would be one, as bad as the middle row.
-# But the paper trains all layers. In training mode a batch normalisation uses the statistics of the batch, so
-# {eq}`eq-ablation-scaling` is taken back from the *first step on*, and its running means follow within a
+# So is [0, 1] a mistake of the paper? For a network that is used as it is it would be one, as bad as the middle row.
+# But the paper trains all layers. (And even with the first layers frozen, the later ones can cope, as a record of [chapter 10](10_unseen_patients.ipynb) shows.) In training mode a batch normalisation uses the statistics of the batch, so
+# {eq}`eq-ablation-scaling` is taken back from the *first step on*. At test it is taken back once the running means have followed, within a
 # few hundred steps. What remains are the rim and a small constant. We therefore expect little from this change
 # (record `ablation-scaling`, if there is one, below). And note a second accident that can make a model answer
 # HEM to everything: *one scale in training, another at test*. Our models cannot have it, since the scaling is
@@ -825,15 +833,15 @@ pd.DataFrame(rows, names).T.rename_axis(f"crop ({source})").round(3)
 # %% [markdown]
 # A crop of 224 cuts mostly ALL cells, since they are the larger ones. The area still orders the cells, but large ones
 # come out equal, and *touching the rim* has become a clue of its own. From 300 on little is lost; a larger crop only
-# makes the cells smaller in the picture. A crop around each cell's own outline would be worse
-# than all three: it makes every cell the same size.
+# makes the cells smaller in the picture. By area alone nothing is lost on these made cells; the outline is. A crop around each cell's own outline would
+# remove the area as a clue.
 
 # %% [markdown]
 # (sec-ablation-changes)=
 # ## One change at a time
 #
-# Every other run on the real fold 1 that differs from the reference (copies of HEM, augmentation, L1, [0, 1]) in some
-# settings: what changed, by its configuration, and what it did, on the same test images.
+# Every run on the real fold 1 that differs from the reference (copies of HEM, augmentation, L1, [0, 1]) in **one**
+# setting: what changed, by its configuration, and what it did, on the same test images.
 
 # %%
 reference = real.get(("hem", True))
@@ -860,10 +868,9 @@ def compared(record):
 table = {}
 for record in filter(on_fold_1, recorded) if reference else ():
     changes = experiment.changed(record.data["config"], reference.data["config"])
-    if record.data["seed"] == reference.data["seed"]:
-        told = (f"{key}: {after}" for key, (_, after) in changes.items())
-        name = ", ".join(told) or "(the reference)"
-        table[record.data["experiment"], name] = compared(record)
+    if record.data["seed"] == reference.data["seed"] and len(changes) == 1:
+        ((key, (_, after)),) = changes.items()
+        table[record.data["experiment"], f"{key}: {after}"] = compared(record)
 pd.DataFrame(table).T.astype(float).round(3) if table else "not run yet"
 
 # %% [markdown]
@@ -882,8 +889,8 @@ for place, name in zip(square, ("mcn", "augment", "balance", "mac"), strict=True
 # %% [markdown]
 # ## Paper and us
 #
-# Table 9, *paper / ours*. Ours are computed from records of real runs; MAC and MCN may be of different sizes, which
-# the last column tells. A dash says that the run is not there yet.
+# Table 9, *paper / ours*. Ours are computed from records of real runs; MAC and MCN may be of different sizes and lengths of training, as the
+# table below it tells; at equal size and length, see the test above. A dash says that the run is not there yet.
 
 # %%
 card_9 = records.as_printed(records.scorecard(recorded)).query("Table == 'Table 9'")
@@ -916,7 +923,7 @@ corner.loc[[("none", False), ("hem", True)]].round(2)
 # |---|---|
 # | MCN decides in favour of ALL | its own precisions mean the opposite: it favours HEM |
 # | the imbalance made MCN fail | two of three folds lie below *always ALL*; our own MCN on fold 1 is a sound model |
-# | MAC against MCN shows the gain of balancing and augmentation | two changes at once, one seed: it cannot show which; in our grid, at reduced size, neither is worth more than a few points |
+# | MAC against MCN shows the gain of balancing and augmentation | two changes at once, one seed: it cannot show which; in our grid, at reduced size, neither is worth more than a few points of accuracy |
 # | grey copies "without any duplication of information" | they teach that grey is an answer: two controls without copies answer the opposite |
 # | L1 prevents overfitting | it acts on 0.06 % of the weights, and can be dodged by the layer before |
 # | pixels in [0, 1] | not what the weights expect, but taken back exactly by the first batch normalisation when all layers are trained |
@@ -1013,13 +1020,14 @@ exercises.check(exercises.check_running_mean, running_mean)
 # ## Take-aways
 #
 # - Change one thing, or fill the whole grid. Two changes at once show a sum of which nobody knows the parts.
-# - Below the share of the larger class, suspect the training, not the data.
-# - A network can learn and still answer at random at test: look at the statistics of its batch normalisation and
+# - Below the share of the larger class, suspect the training first.
+# - A network can learn and still give one answer to everything at test: look at the statistics of its batch normalisation and
 #   at the scaling of its pixels.
 # - A strange answer needs a control. Grey cells get *some* answer from a network that has never seen one; here it is the
 #   opposite one, so the grey copies are to blame.
-# - A fair ablation keeps the number of steps, the first weights and the test images, and repeats with seeds.
-# - A penalty on the last layer before which a normalisation stands is a weak brake.
+# - A fair ablation keeps the number of steps, the first weights and the test images, and repeats with seeds. (Our real grid kept the
+#   epochs and not the steps.)
+# - A penalty on weights that follow a normalisation is a weak brake.
 #
 # ## Further reading
 #
