@@ -134,11 +134,19 @@ def headline(runs):
             where = f"New patients, {what}: {name.replace('_', ' ')}"
             interval = f"{low:.3f} to {high:.3f}, by patient"
             lines.append(f"| {where} | not reported | {values[name]:.3f} | {interval} |")
-        shown.extend(f"`{run.name}`" for run in tested)
+        shown.append(f"`{tested[0].data['experiment']}/`")
     if not shown:
         lines = ["No run on the real cells is recorded yet."]
     else:
         lines += ["", f"Computed from {', '.join(dict.fromkeys(shown))} in `results/`."]
+    short = [
+        f"fold {fold} for {run.data['epochs_run']} (on {run.data['hardware']})"
+        for fold in range(3)
+        if (run := records.paper_run(runs, fold))
+    ]
+    if short:
+        lines[-1] += f" The paper trains for up to {paper.HYPERPARAMETERS['epochs']} epochs; "
+        lines[-1] += f"we trained {', '.join(short)}. Where ours is lower, that may be why."
     return "\n".join(["", *lines, "", ""])
 
 

@@ -568,7 +568,7 @@ for what, test, change, low, high in effects:
 # - A change deserves trust if it points the same way in **both directions**. Averaging was tried in both, and does not. The test-time views do, by half a
 #   point, which their intervals cannot tell from nothing.
 # - Whoever tries ten changes on these two folds and keeps the best has **tuned on the test patients**. Then a third set of people is
-#   needed; [the honest protocol](sec-unseen-protocol) names it.
+#   needed; {ref}`the honest protocol <sec-unseen-protocol>` names it.
 
 # %% [markdown]
 # ## How far we got
