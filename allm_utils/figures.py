@@ -515,7 +515,7 @@ def right_by_subject(rows, title):
         axis.barh(place, 100 * row.mean, height, **style)
         axis.text(100 * row.mean + 0.5, place, f"n = {row.size}", va="center", fontsize=9)
     axis.set_yticks(range(len(found)), found["subject"], fontsize=9)
-    axis.invert_yaxis()
+    axis.set_ylim(len(found) - 0.4, -0.6)
     axis.set(xlim=(0, 112), xticks=range(0, 101, 20))
     axis.set_xlabel("% of the subject's test cells called rightly")
     axis.set_title(title, fontsize=10)
