@@ -528,6 +528,8 @@ CHANGES = {
     "unseen-average": "averaged weights",
     "unseen-best": "several at once",
 }
+
+# %%
 plain = {direction_of(one): one for one in found("unseen")}
 effects, table = [], []
 for kind, name in CHANGES.items():

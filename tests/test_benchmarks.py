@@ -42,8 +42,8 @@ def test_one_topic_is_shown_and_not_kept(monkeypatch, tmp_path, capsys):
 
 
 def test_a_later_topic_joins_the_result_of_the_day(tmp_path):
-    def measured(*whats, growth=None):
-        rows = [row(what, "that", [1], [len(whats)], unit="s") for what in whats]
+    def measured(*names, growth=None):
+        rows = [row(what, "that", [1], [len(names)], unit="s") for what in names]
         return report.describe(rows, growth or {})
 
     report.save(measured("one", "two", growth={"g": []}), tmp_path)
