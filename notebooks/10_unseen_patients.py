@@ -25,7 +25,7 @@
 # >
 # > **Before you start:** [The data set](01_dataset.ipynb) and [Evaluation](06_evaluation.ipynb).
 # >
-# > **Run time:** about 15 s on two CPU cores (smoke profile); GPU: not needed.
+# > **Run time:** about 25 s on two CPU cores (smoke profile); GPU: not needed.
 
 # %% tags=["colab", "remove-cell"]
 import sys
@@ -706,10 +706,10 @@ pd.DataFrame(lines).T
 # %% [markdown]
 # Three things, and the first two are sobering.
 #
-# - **The lean is back.** The averaged networks of the five parts find nearly all leukemic cells, and call nearly half of the healthy ones leukemic. What
+# - **The lean is back.** The averaged networks of the five parts find nearly all leukemic cells, and call four in ten of the healthy ones leukemic. What
 #   averaging cured from fold 0 to fold 1 was the lean of *one* run. It is no rule.
-# - **At equal priors they do better, and still no better than the probes.** By ROC-AUC, which knows no threshold, networks and probes
-#   are level. On people whom it has never met, a fine-tuned network of three million weights is here worth about as much as a logistic regression on
+# - **At equal priors they do better, and are hardly ahead of the probes.** By ROC-AUC, which knows no threshold, the lead is about a point, and the intervals are
+#   many times as wide. On people whom it has never met, a fine-tuned network of three million weights is here worth little more than a logistic regression on
 #   features that have never seen a cell. (At 112 pixels, after five epochs, one seed.)
 # - **Nobody could have seen this** on known patients, where the same kind of network clearly leads the linear probe.
 
