@@ -838,8 +838,8 @@ pd.DataFrame({name: p[:8].round(3) for name, p in kinds.items()}).T
 # So is [0, 1] a mistake of the paper? For a network that is used as it is it would be one, as bad as the middle row.
 # But the paper trains all layers. (And even with the first layers frozen, the later ones can cope, as a record of [chapter 10](10_unseen_patients.ipynb) shows.) In training mode a batch normalisation uses the statistics of the batch, so
 # {eq}`eq-ablation-scaling` is taken back from the *first step on*. At test it is taken back once the running means have followed, within a
-# few hundred steps. What remains are the rim and a small constant. We therefore expect little from this change; the table of
-# {ref}`single changes <sec-ablation-changes>` tells what one run gave. And note a second accident that can make a model answer
+# few hundred steps. What remains are the rim and a small constant. We therefore expect little from this change, and the one run that we have
+# agrees: see the table of {ref}`single changes <sec-ablation-changes>`. And note a second accident that can make a model answer
 # HEM to everything: *one scale in training, another at test*. Our models cannot have it, since the scaling is
 # their first layer.
 
