@@ -564,8 +564,8 @@ for what, test, change, low, high in effects:
 #
 # Now doubt it:
 #
-# - These intervals know nothing of the **scatter from run to run**. Every run is one seed, and you will see below by how much a network changes from one
-#   epoch to the next.
+# - These intervals know nothing of the **scatter from run to run**. Every run is one seed. In [chapter 9](09_ablation.ipynb) two seeds of one recipe
+#   differ by more than the effects of this figure, and you will see below by how much a network changes from one epoch to the next.
 # - Fold 1 has **three** HEM subjects, and half of the balanced accuracy hangs on them. An interval from three people
 #   is too short rather than too long ([chapter 6](06_evaluation.ipynb)).
 # - A change deserves trust if it points the same way in **both directions**. Averaging was tried in both, and does not. The test-time views do, by half a
