@@ -32,7 +32,8 @@ def describe(rows, growth):
 def save(report, folder=RESULTS):
     """Write a run to ``folder``, under its date, and return the path.
 
-    What the same machine and versions measured on the same day, and this run did not, is kept.
+    What the same machine and versions measured on the same day, and this run did not, is kept;
+    such rows name the code that they were measured with.
     """
     path = Path(folder) / f"{report['date']}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +41,12 @@ def save(report, folder=RESULTS):
         before = json.loads(path.read_text(encoding="utf-8"))
         if all(before[key] == report[key] for key in ("hardware", "backend")):
             measured = {(row["what"], row["alternative_name"]) for row in report["rows"]}
-            kept = [r for r in before["rows"] if (r["what"], r["alternative_name"]) not in measured]
+            code = {"commit": before["package"]["commit"]}
+            kept = [
+                code | row
+                for row in before["rows"]
+                if (row["what"], row["alternative_name"]) not in measured
+            ]
             growth = before["growth"] | report["growth"]
             report = report | {"rows": kept + report["rows"], "growth": growth}
     path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

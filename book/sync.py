@@ -87,7 +87,7 @@ ROWS = {
 
 
 NEVER_MET = {"unseen": "", "unseen-average": ", averaged weights"}
-"""Experiments across the folds: as the paper trains, and with the change that helps."""
+"""Experiments across the folds, and how their recipe differs from the paper's."""
 
 
 def never_met(runs):

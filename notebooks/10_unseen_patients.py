@@ -250,15 +250,15 @@ def found(experiment, **wanted):
     ]
 
 
-def judged(runs, condition="clean"):
+def judged(runs, condition="clean", threshold=0.5):
     """Metrics of the pooled answers of runs, and intervals by image and subject."""
     rows = pd.concat([run.rows(condition) for run in runs])
     arrays = rows["label"].to_numpy(int), rows["p_all"].to_numpy()
     who = cnmc.merged_subject(rows["subject"]).to_numpy()
     return (
-        evaluation.metrics(*arrays),
-        evaluation.intervals(*arrays),
-        evaluation.intervals(*arrays, groups=who),
+        evaluation.metrics(*arrays, threshold),
+        evaluation.intervals(*arrays, threshold=threshold),
+        evaluation.intervals(*arrays, groups=who, threshold=threshold),
     )
 
 
@@ -680,13 +680,8 @@ ours["averaged weights", "five parts"] = parts
 
 
 def at_threshold(runs, threshold):
-    rows = pd.concat([one.rows() for one in runs])
-    arrays = rows["label"].to_numpy(int), rows["p_all"].to_numpy()
-    who = cnmc.merged_subject(rows["subject"]).to_numpy()
-    values = evaluation.metrics(*arrays, threshold)
-    low, high = evaluation.intervals(*arrays, groups=who, threshold=threshold)[
-        "balanced_accuracy"
-    ]
+    values, _, limits = judged(runs, threshold=threshold)
+    low, high = limits["balanced_accuracy"]
     shown = {key: f"{values[key]:.3f}" for key in (*main[1:], "accuracy")}
     return shown | {"balanced, by subject": f"{low:.3f} to {high:.3f}"}
 

@@ -53,6 +53,7 @@ def test_a_later_topic_joins_the_result_of_the_day(tmp_path):
         ("one", 2), ("two", 3), ("book", 3), ("more", 3)
     ]  # fmt: skip
     assert kept["growth"] == {"g": []}
+    assert [("commit" in r) for r in kept["rows"]] == [True, False, False, False]
     report.save(measured("one") | {"hardware": "another"}, tmp_path)
     assert [r["what"] for r in report.latest(tmp_path)["rows"]] == ["one"]
 
