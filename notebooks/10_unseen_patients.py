@@ -592,7 +592,7 @@ for kind, name in {"unseen": "the paper's recipe", **CHANGES}.items():
             **{key: values[key] for key in main},
         }
 by_recipe = pd.DataFrame(lines).T.sort_index(level=0, sort_remaining=False)
-by_recipe.round(3)
+by_recipe.rename(columns=lambda name: name.replace("_", " ")).round(3)
 
 # %% [markdown]
 # From fold 0 to fold 1 the validation people choose **averaged weights**, and the test people agree. Now look at the ROC-AUC: no change
@@ -682,7 +682,8 @@ ours["averaged weights", "five parts"] = parts
 def at_threshold(runs, threshold):
     values, _, limits = judged(runs, threshold=threshold)
     low, high = limits["balanced_accuracy"]
-    shown = {key: f"{values[key]:.3f}" for key in (*main[1:], "accuracy")}
+    keys = (*main[1:], "accuracy")
+    shown = {key.replace("_", " "): f"{values[key]:.3f}" for key in keys}
     return shown | {"balanced, by subject": f"{low:.3f} to {high:.3f}"}
 
 
