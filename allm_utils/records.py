@@ -401,11 +401,8 @@ def stale(record):
     return reasons
 
 
-def paper_run(records, fold):
-    """Choose the run of MobileNet_M that stands for a fold.
-
-    In the paper's protocol, at full size; of several, that with the paper's split (seed 1337),
-    else the lowest seed, whatever their scores.
+def paper_runs(records, fold):
+    """Choose the runs of MobileNet_M with the paper's recipe, protocol and size.
 
     Parameters
     ----------
@@ -414,10 +411,16 @@ def paper_run(records, fold):
 
     Returns
     -------
-    Record or None
+    list of Record
+        That with the paper's split (seed 1337) first, then by seed, whatever their scores.
     """
-    run = _standing(records, fold, "hem", True)
-    return run if run and _side(run) == paper.IMAGE_SIZE else None
+    runs = _trained(records, fold, "hem", True)
+    return [run for run in runs if _side(run) == paper.IMAGE_SIZE]
+
+
+def paper_run(records, fold):
+    """Choose the run that stands for a fold: the first of `paper_runs`, or None."""
+    return next(iter(paper_runs(records, fold)), None)
 
 
 def scorecard(records):
@@ -443,8 +446,10 @@ def scorecard(records):
         (the paper's value lies in ours), ``differs`` (`note` says how), ``not comparable`` (`note`
         says why), ``not run yet`` (`note` says what it needs).
     """
-    runs = {fold: _standing(records, fold, "hem", True) for fold in range(3)}
-    bare = {fold: _standing(records, fold, "none", False) for fold in range(3)}
+    runs, bare = (
+        {fold: next(iter(_trained(records, fold, *how)), None) for fold in range(3)}
+        for how in (("hem", True), ("none", False))
+    )
     rows = [
         *_counted_rows(),
         *_architecture_rows(),
@@ -563,11 +568,11 @@ _AS_IN_THE_PAPER = {
 """A record that lacks one of these settings is older than it, and was as in the paper."""
 
 
-def _standing(records, fold, balance, augment):
-    """The training that stands for a fold in the paper's protocol, or None.
+def _trained(records, fold, balance, augment):
+    """The trainings on a fold in the paper's protocol, the one that stands for them first.
 
-    MAC of Table 9 is balanced ("hem") and augmented, MCN neither ("none"). Of several runs, one at
-    the paper's size, else the largest; then that with the paper's split, else the lowest seed.
+    MAC of Table 9 is balanced ("hem") and augmented, MCN neither ("none"). First comes a run at the
+    paper's size, else the largest; then that with the paper's split, else the lowest seed.
     """
     wanted = {"model": "mobilenet_m", "protocol": "paper", "folds": [fold]}
     settings = {**_AS_IN_THE_PAPER, "balance": balance, "augment": augment}
@@ -581,7 +586,7 @@ def _standing(records, fold, balance, augment):
             for key, value in settings.items()
         )
     ]
-    return min(runs, key=_preference, default=None)
+    return sorted(runs, key=_preference)
 
 
 def _preference(record):

@@ -87,7 +87,8 @@ ROWS = {
 
 
 NEVER_MET = {"unseen": "", "unseen-average": ", averaged weights"}
-"""Experiments across the folds, and how their recipe differs from the paper's."""
+PARTS = {"patient-disjoint-paper": "", "patient-disjoint": ", averaged weights"}
+"""Experiments across the folds and over the parts, and how their recipe differs from the paper's."""
 
 
 def never_met(runs):
@@ -97,10 +98,11 @@ def never_met(runs):
             (first, second), size = run.data["folds"], run.data["config"]["image_size"]
             how = NEVER_MET[run.data["experiment"]]
             yield f"trained on fold {first}, tested on fold {second}, {size} px{how}", [run]
-    parts = [run for run in runs if run.data["experiment"] == "patient-disjoint"]
-    if len(parts) == splits.N_PARTS:
-        size = parts[0].data["config"]["image_size"]
-        yield f"folds 0 and 1 in five parts, {size} px, averaged weights", parts
+    for experiment, how in PARTS.items():
+        parts = [run for run in runs if run.data["experiment"] == experiment]
+        if len(parts) == splits.N_PARTS:
+            size = parts[0].data["config"]["image_size"]
+            yield f"folds 0 and 1 in five parts, {size} px{how}", parts
 
 
 def pooled(runs):
@@ -147,6 +149,13 @@ def headline(runs):
     if short:
         lines[-1] += f" The paper trains for up to {paper.HYPERPARAMETERS['epochs']} epochs; "
         lines[-1] += f"we trained {', '.join(short)}. Where ours is lower, that may be why."
+    again = [
+        f"fold {fold} {run.metrics()['accuracy']:.3f} (seed {run.data['seed']})"
+        for fold in range(3)
+        for run in records.paper_runs(runs, fold)[1:]
+    ]
+    if again:
+        lines[-1] += f" The accuracy of the same recipe with another seed: {', '.join(again)}."
     return "\n".join(["", *lines, "", ""])
 
 

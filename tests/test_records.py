@@ -498,6 +498,21 @@ class TestScorecard:
         row = records.scorecard([small, full]).set_index("item").loc[item]
         assert (row["record"], row["note"]) == (full.name, "ours is lower")
 
+    def test_the_paper_s_split_stands_first_whatever_its_score(self, run):
+        def seeded(seed, accuracy, **settings):
+            record = records.Record(*with_accuracy(copy.deepcopy(run), accuracy))
+            record.data["seed"] = seed
+            record.data["config"] |= settings
+            return record
+
+        ours, better, third = seeded(1337, 0.9), seeded(2, 1), seeded(3, 0.95)
+        averaged, small = seeded(1, 1, average=0.99), seeded(1, 1, image_size=112)
+        runs = [third, small, better, averaged, ours]
+        assert records.paper_runs(runs, 1) == [ours, better, third]
+        assert records.paper_run(runs, 1) is ours
+        assert records.paper_run(runs[:-1], 1) is better
+        assert records.paper_runs(runs, 0) == []
+
     def test_verdicts_follow_the_predictions(self, run):
         """19 of 20 right in fold 1: the paper's 0.96 lies in the interval."""
         record = records.Record(*with_accuracy(run, 0.95))

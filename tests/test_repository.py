@@ -184,7 +184,9 @@ def test_tests_on_unseen_patients_are_told_by_what_was_trained():
     assert one == "trained on fold 0, tested on fold 1, 112 px"
     assert two == "trained on fold 1, tested on fold 0, 112 px, averaged weights"
     what, runs = list(sync.never_met([plain, ours, *parts]))[-1]
-    assert "five parts" in what and runs == parts
+    assert what == "folds 0 and 1 in five parts, 112 px, averaged weights" and runs == parts
+    same = [never_met_run("patient-disjoint-paper", ["1", "2", "H1", "H2"]) for _ in range(5)]
+    assert list(sync.never_met([*parts, *same]))[0] == (what.split(", averaged")[0], same)
 
 
 def test_runs_are_pooled_by_image_and_judged_by_patient():
@@ -196,8 +198,11 @@ def test_runs_are_pooled_by_image_and_judged_by_patient():
 
 def test_headline_shows_recorded_runs_only():
     assert "No run on the real cells is recorded yet." in sync.headline([])
-    for run in (runs := sync.records.load_all(ROOT / "results")):
-        assert run.id in sync.headline(runs) or run.data["experiment"] != "mobilenet_m"
+    text = sync.headline(runs := sync.records.load_all(ROOT / "results"))
+    for fold in range(3):
+        for number, run in enumerate(sync.records.paper_runs(runs, fold)):
+            again = f"fold {fold} {run.metrics()['accuracy']:.3f} (seed {run.data['seed']})"
+            assert (again if number else run.id) in text
 
 
 def test_performance_shows_the_last_run(tmp_path):
