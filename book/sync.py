@@ -88,7 +88,7 @@ ROWS = {
 
 NEVER_MET = {"unseen": "", "unseen-average": ", averaged weights"}
 PARTS = {"patient-disjoint-paper": "", "patient-disjoint": ", averaged weights"}
-"""Experiments across the folds and over the parts, and how their recipe differs from the paper's."""
+"""Experiments across the folds, and over the parts, and how each differs from the paper."""
 
 
 def never_met(runs):
