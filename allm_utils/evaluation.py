@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 from scipy import stats
+from scipy.special import expit, logit
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.contingency_tables import mcnemar
 from tqdm.auto import tqdm
@@ -218,6 +219,47 @@ def intervals(labels, p_all, groups=None, n=1000, seed=0, level=0.95, threshold=
         ).confidence_interval
     limits = zip(found.low, found.high, strict=True)
     return {name: (float(a), float(b)) for name, (a, b) in zip(names, limits, strict=True)}
+
+
+def combined(answers, shares):
+    """Ask several classifiers at once: the mean of their log-odds above their neutral points.
+
+    Every classifier has one vote of the same weight, so nothing is fitted.
+
+    Parameters
+    ----------
+    answers : sequence of K arrays of float, shape (N,)
+        Probability of ALL by each classifier, for the same images.
+    shares : sequence of K floats
+        Share of ALL among the cells that each classifier learned from, at which its answer favours
+        neither class; 0.5 for one that was trained with class weights.
+
+    Returns
+    -------
+    p_all : ndarray of float, shape (N,)
+        Above 0.5 where the mean of ``logit(p) - logit(share)`` is above 0. A probability nearer to
+        0 or 1 than 1e-6 counts as that near.
+
+    Raises
+    ------
+    ConfigError
+        A share is not between 0 and 1, or there is not one for each classifier.
+    DataError
+        The classifiers answered for different numbers of images.
+    """
+    if len(shares) != len(answers) or not all(0 < share < 1 for share in shares):
+        raise ConfigError(
+            f"shares {list(shares)} for {len(answers)} classifiers; give one for each, "
+            "between 0 and 1"
+        )
+    if len({len(p) for p in answers}) > 1:
+        sizes = ", ".join(str(len(p)) for p in answers)
+        raise DataError(f"the classifiers answered for {sizes} images; give the same images to all")
+    odds = [
+        logit(np.clip(np.asarray(p, float), 1e-6, 1 - 1e-6)) - logit(share)
+        for p, share in zip(answers, shares, strict=True)
+    ]
+    return expit(np.mean(odds, axis=0))
 
 
 def paired_test(labels, p_a, p_b, threshold=0.5):

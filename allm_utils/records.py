@@ -401,6 +401,42 @@ def stale(record):
     return reasons
 
 
+def joined(tests):
+    """Put the answers of several classifiers for the same images side by side.
+
+    Parameters
+    ----------
+    tests : dict of str to (list of Record, str)
+        By the classifier's name: its runs, which together test the images, and the condition.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``file, subject, label``, and one per classifier with its probability of ALL.
+
+    Raises
+    ------
+    RecordError
+        The classifiers were not tested on the same images, or one image was tested twice.
+    """
+    keys, columns = ["file", "subject", "label"], {}
+    for name, (runs, condition) in tests.items():
+        rows = pd.concat([run.rows(condition) for run in runs]).set_index(keys)
+        if rows.index.has_duplicates:
+            raise RecordError(f"{name}: an image is tested twice; give runs of different parts")
+        columns[name] = rows["p_all"]
+    table = pd.DataFrame(columns)
+    if table.isna().any(axis=None):
+        raise RecordError(f"{', '.join(tests)}: tested on different images; give runs of one test")
+    return table.reset_index()
+
+
+def share_of_all(runs):
+    """Return the share of ALL among the training images of runs, without grey copies."""
+    parts = [run.data["split"]["train"] for run in runs]
+    return sum(part["n_all"] for part in parts) / sum(part["n"] for part in parts)
+
+
 def paper_runs(records, fold):
     """Choose the runs of MobileNet_M with the paper's recipe, protocol and size.
 

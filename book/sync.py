@@ -15,7 +15,7 @@ import nbformat
 import pandas as pd
 import yaml
 
-from allm_utils import evaluation, paper, records, splits, trust
+from allm_utils import evaluation, paper, probe, records, splits, trust
 from allm_utils.cnmc import CLASSES, merged_subject
 from benchmarks import report
 
@@ -99,18 +99,47 @@ def never_met(runs):
             how = NEVER_MET[run.data["experiment"]]
             yield f"trained on fold {first}, tested on fold {second}, {size} px{how}", [run]
     for experiment, how in PARTS.items():
-        parts = [run for run in runs if run.data["experiment"] == experiment]
-        if len(parts) == splits.N_PARTS:
+        parts = five_parts(runs, experiment=experiment)
+        if parts:
             size = parts[0].data["config"]["image_size"]
             yield f"folds 0 and 1 in five parts, {size} px{how}", parts
+
+
+def five_parts(runs, **wanted):
+    """Return the runs on the patient-disjoint parts that test everybody once, or none."""
+    wanted = {"protocol": "patient-disjoint", "folds": [0, 1], **wanted}
+    parts = [run for run in runs if all(run.data[key] == wanted[key] for key in wanted)]
+    return parts if len(parts) == splits.N_PARTS else []
+
+
+def three_together(runs):
+    """Return the rows of the five parts with the answer of the network and both probes together.
+
+    None if a run is missing. Chapter 10 tells how the three are put together.
+    """
+    networks = five_parts(runs, experiment="patient-disjoint")
+    probes = [five_parts(runs, model=model) for model in probe.MODELS]
+    if not all((networks, *probes)):
+        return None
+    tests = {"network": (networks, "tta")} | {
+        model: (parts, "clean") for model, parts in zip(probe.MODELS, probes, strict=True)
+    }
+    rows = records.joined(tests)
+    shares = records.share_of_all(networks), *[0.5] * len(probes)
+    return rows.assign(p_all=evaluation.combined([rows[name] for name in tests], shares))
 
 
 def pooled(runs):
     """Return the test rows of ``runs`` together, their metrics, and the intervals by patient."""
     rows = pd.concat([run.rows() for run in runs])
+    return rows, *judged(rows)
+
+
+def judged(rows):
+    """Return the metrics of test rows, and the intervals by patient."""
     arrays = rows["label"].to_numpy(int), rows["p_all"].to_numpy()
     people = merged_subject(rows["subject"]).to_numpy()
-    return rows, evaluation.metrics(*arrays), evaluation.intervals(*arrays, groups=people)
+    return evaluation.metrics(*arrays), evaluation.intervals(*arrays, groups=people)
 
 
 def headline(runs):
@@ -129,14 +158,17 @@ def headline(runs):
             values = row["Paper"], row["Ours"], row["95 % interval"]
             lines.append(f"| {' | '.join((what, *values))} |")
             shown.append(f"`{row['Record']}`")
-    for what, tested in never_met(runs):
-        _, values, limits = pooled(tested)
+    new = [(what, *pooled(tested)[1:]) for what, tested in never_met(runs)]
+    shown += [f"`{tested[0].data['experiment']}/`" for _, tested in never_met(runs)]
+    if (together := three_together(runs)) is not None:
+        new.append(("the same five parts, the averaged network and both probes", *judged(together)))
+        shown.append("`probe/`")
+    for what, values, limits in new:
         for name in ("accuracy", "balanced_accuracy"):
             low, high = limits[name]
             where = f"New patients, {what}: {name.replace('_', ' ')}"
             interval = f"{low:.3f} to {high:.3f}, by patient"
             lines.append(f"| {where} | not reported | {values[name]:.3f} | {interval} |")
-        shown.append(f"`{tested[0].data['experiment']}/`")
     if not shown:
         lines = ["No run on the real cells is recorded yet."]
     else:

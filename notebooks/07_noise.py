@@ -363,7 +363,7 @@ for sigma in (0, 2, 8, 10):
 # gained.
 #
 # *Why* this direction? One explanation is at hand: clipped noise makes pictures brighter, and ALL cells of
-# C-NMC are brighter than HEM cells (AUC of the mean red value 0.75, measured on the real fold 1). It is a
+# C-NMC are brighter than HEM cells on the average. It is a
 # guess. It can be tested, though: if it is the background, noise inside the cell should do less harm.
 
 # %% [markdown]

@@ -271,6 +271,31 @@ def answers(both, only_a, only_b, neither):
     return labels, np.where(right_a, labels, 1 - labels), np.where(right_b, labels, 1 - labels)
 
 
+class TestCombined:
+    def test_one_classifier_is_neutral_at_its_share(self):
+        p = np.array([0.2, 0.66, 0.68, 0.9])
+        assert (evaluation.combined([p], [0.67]) >= 0.5).tolist() == [False, False, True, True]
+        np.testing.assert_allclose(evaluation.combined([p], [0.5]), p)
+
+    def test_log_odds_are_averaged(self):
+        """Odds of 9 and 1/4, the first relative to even odds of 3: (9 / 3 * 1/4) ** (1/2)."""
+        (p,) = evaluation.combined([[0.9], [0.2]], [0.75, 0.5])
+        assert p / (1 - p) == pytest.approx((9 / 3 / 4) ** 0.5)
+
+    def test_certainty_does_not_silence_the_others(self):
+        (p,) = evaluation.combined([[0.0], [1.0]], [0.5, 0.5])
+        assert p == pytest.approx(0.5)
+
+    @pytest.mark.parametrize("shares", [[0.5], [0.5, 0.0], [0.5, 1.0]])
+    def test_bad_shares_are_refused(self, shares):
+        with pytest.raises(ConfigError, match="between 0 and 1"):
+            evaluation.combined([[0.5], [0.5]], shares)
+
+    def test_answers_for_other_images_are_refused(self):
+        with pytest.raises(DataError, match="1, 2 images"):
+            evaluation.combined([[0.5], [0.5, 0.5]], [0.5, 0.5])
+
+
 class TestPaired:
     def test_counts_and_the_binomial_where_few_disagree(self):
         found = evaluation.paired_test(*answers(50, 9, 2, 5))

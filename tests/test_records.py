@@ -659,3 +659,22 @@ def test_fingerprints_are_those_of_the_manifest(shared):
     for folds, expected in records.FINGERPRINTS.items():
         digests = sorted(digest for fold in folds for digest in fold_of[fold])
         assert hashlib.sha256("\n".join(digests).encode()).hexdigest() == expected
+
+
+class TestJoined:
+    def test_the_parts_of_each_classifier_meet_by_image(self):
+        parts = [records.Record(*make_run("patient-disjoint", (0, 1), part=k)) for k in range(5)]
+        table = records.joined({"network": (parts, "noise:5"), "probe": (parts[::-1], "clean")})
+        assert list(table) == ["file", "subject", "label", "network", "probe"]
+        assert len(table) == sum(part.data["split"]["test"]["n"] for part in parts) == 7108
+        row = parts[2].rows("clean").iloc[5]
+        assert table.set_index("file").loc[row["file"], "probe"] == row["p_all"]
+        expected = cnmc.shipped_index().query("fold < 2")["label"].mean()
+        assert records.share_of_all(parts) == pytest.approx(expected, abs=0.02)
+
+    def test_other_images_are_refused(self):
+        one, two = (records.Record(*make_run("paper", (fold,))) for fold in (0, 1))
+        with pytest.raises(records.RecordError, match="network, probe: tested on different images"):
+            records.joined({"network": ([one], "clean"), "probe": ([two], "clean")})
+        with pytest.raises(records.RecordError, match="network: an image is tested twice"):
+            records.joined({"network": ([one, one], "clean")})

@@ -172,7 +172,13 @@ def test_repository_address_stands_in_one_place():
 def never_met_run(experiment, subjects, **data):
     n = len(subjects)
     rows = pd.DataFrame({"subject": subjects, "label": [1, 1, 0, 0] * (n // 4), "p_all": 0.9})
-    data = {"experiment": experiment, "folds": [0, 1], "config": {"image_size": 112}} | data
+    data = {
+        "experiment": experiment,
+        "folds": [0, 1],
+        "protocol": "patient-disjoint",
+        "config": {"image_size": 112},
+        **data,
+    }
     return SimpleNamespace(data=data, rows=lambda: rows)
 
 
@@ -194,6 +200,16 @@ def test_runs_are_pooled_by_image_and_judged_by_patient():
     rows, values, limits = sync.pooled(runs)
     assert len(rows) == values["n"] == 8
     assert values["accuracy"] == 0.5 and limits["sensitivity"] == (1, 1)
+
+
+def test_the_network_and_the_probes_are_asked_together():
+    runs = sync.records.load_all(ROOT / "results")
+    rows = sync.three_together(runs)
+    values, limits = sync.judged(rows)
+    assert values["n"] == 7108 and rows["subject"].nunique() == 42
+    low, high = limits["balanced_accuracy"]
+    assert f"{values['balanced_accuracy']:.3f} | {low:.3f} to {high:.3f}" in sync.headline(runs)
+    assert sync.three_together([r for r in runs if r.data["model"] != "probe_handmade"]) is None
 
 
 def test_headline_shows_recorded_runs_only():
