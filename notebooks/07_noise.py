@@ -267,8 +267,8 @@ for fold in range(3):
         print("balanced accuracy clean, σ 2, σ 5:", ", ".join(shown))
 
 # %% [markdown]
-# All were trained without a clean picture, and one of them is better at σ = 5 than on clean pictures; the others are not, one of these on the same fold. So the
-# explanation is possible, and it is not the whole.
+# All were trained without a clean picture. One of them is clearly better at σ = 5 than on clean pictures; the same recipe with another seed hardly is, and on the other fold it is
+# not. So the explanation is possible, and it is not the whole.
 #
 # ### Is training noise as strong as it says?
 #
@@ -528,7 +528,7 @@ for better, worse in ((8, 0), (19, 11)):
 # And there is a second chance at work. Train the same network again with another **seed**
 # (other batches, other noise, other dropout) and it makes other errors. The paper does not report more than one training of each model.
 # Before anyone calls a network *robust*, its scatter over seeds has to be smaller than the effect
-# {cite:p}`bouthillier2021`. Ours, trained with more than one seed, at three of the levels:
+# {cite:p}`bouthillier2021`. Ours, at three of the levels, with each seed that was run:
 
 # %%
 scatter = {}
@@ -543,11 +543,11 @@ pd.DataFrame(scatter).T
 
 # %% [markdown]
 # Compare two rows of one **fold**: the same recipe, with the same schedule. On clean pictures of fold 0 they are one point apart. At σ = 10 they are
-# **five** points apart: one network calls most healthy cells rightly, the other loses a fifth of them. (The seed deals the split, too, so the test images
-# are others.) The paper claims robustness from differences of a point or two. One training of this recipe could have shown either.
+# **five** points apart: the specificity falls by four points in one, and by twenty in the other. The seed deals the split, too, so the test images
+# are others: split and training luck *together* move the accuracy by five points, and two seeds only hint at how wide that scatter is. The paper claims robustness from differences of a point or two.
 #
-# What one run per fold *can* show is a direction that repeats, such as the loss of specificity in {numref}`fig-noise-paper`: from 12 to 19
-# healthy cells per fold, in three folds out of three. And in each row above, specificity is lower at σ = 10 than on clean pictures.
+# Does at least the **direction** repeat? In {numref}`fig-noise-paper` specificity falls in three folds out of three, by 12 to 19
+# healthy cells; in each row above it falls as well. A coin would do three out of three one time in eight, and our network at 112 pixels went the other way. So it is a tendency of this recipe at full size, and no law.
 
 # %% [markdown]
 # ## Paper and us

@@ -675,7 +675,7 @@ for name, (was, value) in experiment.changed(
 pd.DataFrame(rows).T.rename_axis("part")
 
 # %% [markdown]
-# Before we set the probes beside it, is a threshold of 0.5 fair? The probes were fitted with **class weights**: a HEM cell counts twice, so neither class
+# Before we set the probes beside the networks, is a threshold of 0.5 fair? The probes were fitted with **class weights**: a HEM cell counts twice, so neither class
 # is favoured. The network was not. The grey copies make the classes equally many, but *in colour* two training cells in three are ALL, and a network
 # sees whether a picture is grey. So in colour it leans to ALL. For an answer that favours neither class {cite:p}`saerens2002`, call a cell ALL when its
 # probability exceeds the **share of ALL among the coloured training cells**. The test is not looked at. (But we had seen low
@@ -719,7 +719,7 @@ pd.DataFrame(lines).T
 #   features that have never seen a cell. (At 112 pixels, after five epochs, one seed.)
 # - **Nobody could have seen this** on known patients, where the same kind of network clearly leads the linear probe.
 
-# %% mystnb={"figure": {"name": "fig-unseen-everybody", "caption": "Share of right answers for each subject of folds 0 and 1 at a threshold of 0.5, always by a network that has not met that subject. Five runs of MobileNet_M on real cells, from their records."}, "image": {"alt": "One horizontal bar per subject with the number of its images. Most bars of the ALL subjects are nearly full; those of the HEM subjects reach from zero to four fifths."}}
+# %% mystnb={"figure": {"name": "fig-unseen-everybody", "caption": "Share of right answers for each subject of folds 0 and 1 at a threshold of 0.5, always by a network that has not met that subject. Five runs of MobileNet_M on real cells, from their records."}, "image": {"alt": "One horizontal bar per subject with the number of its images. Most bars of the ALL subjects are nearly full; those of the HEM subjects reach from zero to over nine tenths."}}
 everybody = pd.concat([one.rows() for one in parts])
 title = f"{everybody['subject'].nunique()} people, {len(parts)} networks"
 figures.right_by_subject(everybody, title)
@@ -731,8 +731,9 @@ figures.right_by_subject(everybody, title)
 # ### Ask several
 #
 # One remedy is left, and it costs no training. A network that was fine-tuned, a logistic regression on features that never saw a cell, and trees on
-# hand-made measures err in different ways. So ask all of them. Each answer becomes **log-odds**, from which a threshold that means the same for all
-# is taken off (the network's share of ALL; the probes have their class weights). Then the mean, with equal weights, and eight views for the network:
+# hand-made measures need not err on the same cells. So ask all of them. Turn each probability into **log-odds**, $\operatorname{logit} p = \ln\frac{p}{1 - p}$. Subtract
+# the neutral point, at which an answer favours neither class: 0 for the probes, which have class weights, and $\operatorname{logit} s$ for the network, where $s$ is the share of ALL among its
+# coloured training cells. Then take the mean. (The network looks at eight views; a probability nearer to 0 or 1 than a millionth counts as that near.)
 #
 # ```{math}
 # :label: eq-unseen-several
@@ -740,8 +741,7 @@ figures.right_by_subject(everybody, title)
 #     + \operatorname{logit} p_\text{linear} + \operatorname{logit} p_\text{trees}\right]
 # ```
 #
-# with $s$ as above; the cell is called ALL when $z > 0$. No weight was fitted to anything. (But we saw the test results of all three before we
-# thought of the mean.)
+# The cell is called ALL when $z > 0$. No weight was fitted to anything. On how many cells do they disagree at all?
 
 # %%
 places = {
@@ -757,7 +757,14 @@ for where, how in places.items():
     shares[where] = {"network": records.share_of_all(network)}
 
 # %%
-alone = ["network", *short.values()]
+table, alone = answers["five parts"], ["network", *short.values()]
+neutral = [shares["five parts"].get(name, 0.5) for name in alone]
+right = (table[alone] >= neutral).eq(table["label"] == 1, axis=0)
+counts = right.sum(axis=1).value_counts().sort_index()
+for number, cells in counts.items():
+    print(f"{number} of the three are right on {cells:,} cells of the five parts")
+
+# %%
 asked = {name: [name] for name in alone}
 asked |= {"network and linear probe": alone[:2], "all three": alone}
 lines, p_of = {}, {}
@@ -786,11 +793,14 @@ for where, table in answers.items():
 
 # %% [markdown]
 # Over the five parts, where everybody is tested once, the three together have a higher accuracy, balanced accuracy and ROC-AUC than each of them
-# alone. The gain over either probe is more than chance among people; that over the network just includes zero. In the two other tests the best *single* one
-# is not the same: the network from fold 0 to fold 1, the trees from fold 1 to fold 0. Nobody could have told beforehand which to trust. The mean comes within two
-# tenths of a point of the best both times. **That is what it is good for**: it need not know.
+# alone. By balanced accuracy, the gain over either probe is more than chance among people; that over the network just includes zero. In the two other tests the best *single* one
+# is not the same: the network from fold 0 to fold 1, the trees from fold 1 to fold 0. We had no rule to tell beforehand. The mean comes within two
+# tenths of a point of the best balanced accuracy both times. **That is what it is good for**: it need not know.
 #
-# This is the best answer of this book for a patient whom nobody has met. Is it good enough? Ask the healthy people of the picture above, one by one:
+# Three cautions. The three tests overlap: they are cuts of the same 42 people. The intervals know neither the scatter from run to run nor that *we*
+# chose the mean after seeing these tests. And equal weights are not equal influence: whoever answers with more certainty is heard more.
+#
+# For a patient whom nobody has met, this is our best answer over the five parts. Is it good enough? Ask the healthy people of the picture above, one by one:
 
 # %%
 table = answers["five parts"]
@@ -804,8 +814,8 @@ people.insert(0, "cells", by_person.size())
 people.sort_values("cells", ascending=False)
 
 # %% [markdown]
-# (Shares of the cells called HEM. "Network at 0.5" is the picture above, with one view.) Most of the twelve are better off than with the network alone. For H10, H6 and H7
-# half of the cells or more still count as leukemic, whomever you ask. An average does not tell you that, and a mean of three does not cure it.
+# (Shares of the cells called HEM; eight views for the network.) Nine of the twelve are better off with the three than with the network alone at its own neutral threshold. For H10, H6 and H7
+# half of the cells or more still count as leukemic, whomever you ask (the last two have 18 cells each). An average does not tell you that, and a mean of three does not cure it.
 
 # %% [markdown]
 # (sec-unseen-protocol)=
@@ -865,7 +875,8 @@ counts.loc[["train", "val", "test"]]
 # folds, so subjects 20 and 21 are in two of them; its outer test is not touched by that.) The makers of the data report 0.948 weighted F1 on a
 # split by subject of their own {cite:p}`gehlot2020`.
 #
-# And ours, on other people again: these are **not** the same test sets, and a line of one table is no rank in the other.
+# And ours, on other people again: these are **not** the same test sets, and a line of one table is no rank in the other. (The networks
+# alone are judged at a threshold of 0.5, the three together at neutral ones.)
 
 # %%
 lines = {}
@@ -1022,7 +1033,7 @@ exercises.check(exercises.check_weighted_f1, weighted_f1)
 # - Change one thing at a time. Averaged weights looked like a cure in one test and were none in the next, which is what further tests are
 #   for. No recipe replaces people.
 # - Compare classifiers at thresholds that mean the same, or by ROC-AUC.
-# - Classifiers that err in different ways, asked together, came close to the best of them in every test, and nobody had to know which
+# - Three classifiers asked together came close to the best of them in each of three (overlapping) tests, and nobody had to know which
 #   that was.
 # - A model is chosen on whole people, and tested once on others.
 #
