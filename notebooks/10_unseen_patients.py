@@ -720,7 +720,7 @@ print(f"{change:+.3f}, {low:+.3f} to {high:+.3f}")
 # %% [markdown]
 # Four things, most of them sobering.
 #
-# - **The lean is back.** At 0.5, both recipes find nearly all leukemic cells of the five parts, and call four in ten of the healthy ones leukemic. (A good third of
+# - **The lean is back.** At 0.5, both recipes find nearly all leukemic cells of the five parts, and call four in ten of the healthy ones leukemic. (About a third of
 #   those are cells of H10; over the other healthy people it is three in ten.) What averaging cured from fold 0 to fold 1 was the lean of *one* run. It is no rule.
 # - **Averaging is ahead by a point, which chance among people explains.** In three parts of five the balanced accuracy is higher with it, in two lower.
 # - **At the neutral threshold both do better by balanced accuracy, and are hardly ahead of the probes.** By ROC-AUC, which knows no threshold, averaging leads the probes by

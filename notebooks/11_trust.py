@@ -281,8 +281,9 @@ figures.reliability({name: panels[name] for name in shown}, "real cells, as answ
 # {cite:p}`platt1999`. But a shift that suits *these* patients has to be learnt from them.)
 #
 # With **averaged weights** ([chapter 10](10_unseen_patients.ipynb)) the temperatures are below 1 again, for
-# the same people and in both directions, and the error is nearly as small as with known patients. One seed each, so take it for a hint (the five parts of that chapter lean again):
-# the last step of a training with long steps may lean as it likes, and the mean of many leans less.
+# the same people and in both directions, and the error is nearly as small as with known patients. The last step of a training
+# with long steps may lean as it likes, and the mean of many leans less. One seed each, so take it for a hint: in the five parts of that chapter the
+# averaged networks lean as well.
 #
 # The Brier score tells the rest: about new people these networks know less, even where they say so honestly. And mind that the temperature was fitted
 # on labelled cells of the other people *of the same fold*. A laboratory with new patients has no such labels.

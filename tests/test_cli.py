@@ -302,7 +302,7 @@ class TestRetest:
 
     def test_another_model_and_no_data(self, refused, trained, tree, tmp_path, monkeypatch):
         model, work = trained
-        (path,) = records.RESULTS.glob("mobilenet_m/*fold1*.json")
+        (path,) = records.RESULTS.glob("mobilenet_m/*fold1-seed1337.json")
         argv = ["retest", model, path, "--work", work, "--out", tmp_path]
         assert "not the model of record" in refused(*argv, "--data", tree)
         monkeypatch.delenv("ALLM_DATA", raising=False)
