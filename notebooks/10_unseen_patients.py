@@ -664,18 +664,19 @@ parts, plain_parts = map(five_parts, ("patient-disjoint", "patient-disjoint-pape
 rows = {}
 for recipe, runs in (("the paper's", plain_parts), ("averaged", parts)):
     for one in runs:
-        values, test = one.metrics(), one.data["split"]["test"]
-        healthy = [name for name in test["subjects"] if name.startswith("H")]
-        rows[recipe, one.data["config"]["part"]] = {
-            **{m.replace("_", " "): round(values[m], 3) for m in main},
-            "images": test["n"],
-            "HEM subjects": ", ".join(healthy),
-        }
+        values = {m.replace("_", " "): one.metrics()[m] for m in main}
+        rows[recipe, one.data["config"]["part"]] = values
+for one in parts:
+    test = one.data["split"]["test"]
+    healthy = ", ".join(name for name in test["subjects"] if name.startswith("H"))
+    print(f"part {one.data['config']['part']}: {test['n']} images, healthy: {healthy}")
+
+# %%
 for name, (was, value) in experiment.changed(
     plain_parts[0].data["config"], plain["fold 0 to fold 1"].data["config"]
 ).items():
     print(f"{name}: {was} in the runs above, {value} here")
-pd.DataFrame(rows).T.rename_axis(["recipe", "part"])
+pd.DataFrame(rows).T.rename_axis(["recipe", "part"]).round(3)
 
 # %% [markdown]
 # Before we set the probes beside the networks, is a threshold of 0.5 fair? The probes were fitted with **class weights**: a HEM cell counts twice, so neither class
