@@ -161,12 +161,8 @@ def headline(runs):
     new = [(what, *pooled(tested)[1:]) for what, tested in never_met(runs)]
     shown += [f"`{tested[0].data['experiment']}/`" for _, tested in never_met(runs)]
     if (together := three_together(runs)) is not None:
-        new.append(
-            (
-                "the same five parts, averaged network and both probes, equal priors",
-                *judged(together),
-            )
-        )
+        what = "the same five parts, averaged network and both probes, equal priors"
+        new.append((what, *judged(together)))
         shown.append("`probe/`")
     for what, values, limits in new:
         for name in ("accuracy", "balanced_accuracy"):

@@ -143,8 +143,8 @@ figures.cells(framed, titles * 2, 4, 2, rows=cnmc.CLASSES, source=source)
 # - **The whole picture** keeps everything and spends five sixths of the input on black.
 # - **Crop 224** keeps the finest detail and cuts the large cell.
 # - **Crop 300** keeps both whole, and the difference in size.
-# - **The tight box** shows each cell as large as possible, and so *deletes its size*. Area alone gave an
-#   AUC of 0.868 in [the last chapter](01_dataset.ipynb): that cue would be gone. If you think that
+# - **The tight box** shows each cell as large as possible, and so *deletes its size*. Area alone told the
+#   classes apart in [the last chapter](01_dataset.ipynb): that cue would be gone. If you think that
 #   size is an unfair cue, this is the way to take it from the network.
 #
 # Crops are in **pixels** for the same reason. The final test set of C-NMC has pictures of 600 × 600 at

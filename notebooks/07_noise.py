@@ -447,7 +447,7 @@ pd.DataFrame(seeds, names).T.round(3)
 
 # %% [markdown]
 # On each fold, one network spares more healthy cells when the noise is in the cell only, and the **other seed** spares fewer. So the harm of
-# the background was a trait of one training. What all of them share: noise on the cell itself costs healthy cells.
+# the background is a trait of a training, not of the recipe. What all of them share: noise on the cell itself costs healthy cells.
 #
 # Does noise always turn HEM into ALL? Here is the same recipe at half the size:
 
