@@ -8,8 +8,8 @@ import os
 import sys
 from pathlib import Path
 
-from . import __version__
-from .errors import AllmError, ConfigError
+from allm_utils import __version__
+from allm_utils.errors import AllmError, ConfigError
 
 
 def main(argv=None):
@@ -47,14 +47,14 @@ def main(argv=None):
 
 
 def _data_index(args):
-    from . import cnmc
+    from allm_utils.data import cnmc
 
     print(cnmc.summary(cnmc.index(args.dir)).to_string(na_rep=""))
     return 0
 
 
 def _data_verify(args):
-    from . import cnmc
+    from allm_utils.data import cnmc
 
     found = cnmc.verify(args.dir)
     print(found)
@@ -62,14 +62,14 @@ def _data_verify(args):
 
 
 def _data_download(args):
-    from . import cnmc
+    from allm_utils.data import cnmc
 
     print(cnmc.download(args.dest))
     return 0
 
 
 def _data_make(args):
-    from . import synthetic
+    from allm_utils.data import synthetic
 
     print(synthetic.make(args.dest, args.n_images, args.seed, True, args.n_prelim))
     return 0
@@ -95,7 +95,7 @@ def _import_keras_quietly():
 
 def _train(args):
     _import_keras_quietly()
-    from . import experiment, records
+    from allm_utils.runs import experiment, records
 
     path = experiment.run(_config(args), resume=args.resume)
     record = records.load(path)
@@ -106,7 +106,7 @@ def _train(args):
 
 def _probe(args):
     _import_keras_quietly()
-    from . import probe, records
+    from allm_utils.runs import probe, records
 
     options = {"out": Path(args.work) / "records", **_chosen(args, probe.ProbeConfig)}
     record = records.load(probe.run(probe.ProbeConfig(**options)))
@@ -119,7 +119,10 @@ def _evaluate(args):
     _import_keras_quietly()
     import numpy as np
 
-    from . import evaluation, experiment, images, models, noise
+    from allm_utils.data import images
+    from allm_utils.judge import metrics
+    from allm_utils.network import models, noise
+    from allm_utils.runs import experiment
 
     for sigma in args.sigma:  # fail before the work, not after it
         noise.add_gaussian_noise(np.zeros((1, 1, 3), np.uint8), sigma)
@@ -132,17 +135,17 @@ def _evaluate(args):
     found = {}
     for sigma in args.sigma:
         noisy = noise.add_gaussian_noise(pictures, sigma, config.training.seed)
-        p_all = evaluation.predict(model, noisy, args.batch_size, progress=True)
-        found[f"sigma {sigma:g}"] = evaluation.metrics(test["label"].to_numpy(int), p_all)
+        p_all = metrics.predict(model, noisy, args.batch_size, progress=True)
+        found[f"sigma {sigma:g}"] = metrics.metrics(test["label"].to_numpy(int), p_all)
     print(_table(found))
     return 0
 
 
 def _predict(args):
     _import_keras_quietly()
-    from . import predict
+    from allm_utils.ship import inference
 
-    found = predict.predict_images(args.saved, args.image, args.batch_size)
+    found = inference.predict_images(args.saved, args.image, args.batch_size)
     if args.json:
         rows = found.astype({"p_all": float}).round({"p_all": 6}).to_dict("records")
         print(json.dumps(rows, indent=1))
@@ -155,12 +158,14 @@ def _predict(args):
 
 def _export(args):
     _import_keras_quietly()
-    from . import experiment, export, models, predict
+    from allm_utils.network import models
+    from allm_utils.runs import experiment
+    from allm_utils.ship import export, inference
 
     cells = None
     if any(name.endswith("int8") for name in args.format):
         if args.calibration:
-            paths = predict.listed(args.calibration)
+            paths = inference.listed(args.calibration)
         else:
             frame, split = experiment.select(_config(args))
             paths = frame["path"][split == "train"].tolist()
@@ -172,7 +177,9 @@ def _export(args):
 
 def _retest(args):
     _import_keras_quietly()
-    from . import export, records, trust
+    from allm_utils.judge import trust
+    from allm_utils.runs import records
+    from allm_utils.ship import export
 
     test_again = export.retest if args.formats else trust.retest
     data, out = _needs_data(args.data), args.out or Path(args.work) / "records"
@@ -185,7 +192,7 @@ def _retest(args):
 
 
 def _scorecard(args):
-    from . import records
+    from allm_utils.runs import records
 
     loaded = records.load_all(args.results or records.RESULTS)
     card = records.as_printed(records.scorecard(loaded))
@@ -199,8 +206,8 @@ def _scorecard(args):
 
 def _config(args):
     """The ExperimentConfig of the options given; its own defaults for the others."""
-    from .experiment import ExperimentConfig
-    from .training import TrainingConfig
+    from allm_utils.network.training import TrainingConfig
+    from allm_utils.runs.experiment import ExperimentConfig
 
     options = {"out": Path(args.work) / "records", **_chosen(args, ExperimentConfig)}
     return ExperimentConfig(**options, training=TrainingConfig(**_chosen(args, TrainingConfig)))

@@ -3,8 +3,9 @@
 import argparse
 import tempfile
 
-from . import book, files, growth, inference, pipeline, report, steps
-from .measure import TINY, Scale
+from allm_utils.measure import TINY, Scale
+
+from allm_utils import book, files, growth, inference, pipeline, report, steps
 
 TOPICS = {"pipeline": pipeline, "steps": steps, "files": files, "inference": inference}
 LONG = {"book": book}  # many minutes; only when named

@@ -7,11 +7,10 @@ from pathlib import Path
 import keras
 import numpy as np
 import pandas as pd
+from allm_utils.measure import compare, tree
 from PIL.Image import Resampling
 
-from allm_utils import cnmc, images
-
-from .measure import compare, tree
+from allm_utils.data import cnmc, images
 
 
 def naive_index(root):

@@ -9,9 +9,9 @@ import threading
 import time
 from pathlib import Path
 
-from allm_utils import cnmc, images
+from allm_utils.measure import tree
 
-from .measure import tree
+from allm_utils.data import cnmc, images
 
 
 def index(root):
@@ -27,7 +27,10 @@ def cache(root):
 
 def epoch(root):
     """Make every batch of an epoch from the cache."""
-    from allm_utils.training import TrainingConfig, TrainingData  # not above: the others need less
+    from allm_utils.network.training import (  # not above: the others need less
+        TrainingConfig,
+        TrainingData,
+    )
 
     labels = index(root)["label"].to_numpy(int)
     data = TrainingData(cache(root), labels, TrainingConfig())
@@ -37,9 +40,9 @@ def epoch(root):
 
 def answers(root):
     """Predict a tree by LiteRT in eight bits; the network lies beside it."""
-    from allm_utils import predict
+    from allm_utils.ship import inference
 
-    predict.predict_images(Path(root).parent / "network-int8.tflite", root, progress=False)
+    inference.predict_images(Path(root).parent / "network-int8.tflite", root, progress=False)
 
 
 STEPS = {
@@ -60,7 +63,7 @@ def grow(scale, folder):
         and the libraries, without mapped files. These are the system's cache of the disk, which it
         takes back when it needs room.
     """
-    from . import inference
+    from allm_utils import inference
 
     roots = {n: tree(folder, scale, n) for n in (scale.pictures, scale.many)}
     inference.model_files(scale, folder)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from allm_utils.measure import compare, tree
 
-from allm_utils import cnmc, export, images, models, predict
-
-from .measure import compare, tree
+from allm_utils.data import cnmc, images
+from allm_utils.network import models
+from allm_utils.ship import export, inference
 
 
 def model_files(scale, folder):
@@ -37,7 +38,7 @@ def by_dataset(model, root, size):
 def rows(scale, folder):
     """Compare the formats on one picture, and the ways to predict a folder."""
     files = model_files(scale, folder)
-    opened = {name: predict.load(path)[0] for name, path in files.items()}
+    opened = {name: inference.load(path)[0] for name, path in files.items()}
     one = np.random.default_rng(0).integers(0, 256, (1, scale.size, scale.size, 3), np.uint8)
 
     def way(name):
@@ -58,7 +59,7 @@ def rows(scale, folder):
     root = tree(folder, scale, scale.pictures)
 
     def by_us(name):
-        return lambda: predict.predict_images(files[name], root, progress=False)
+        return lambda: inference.predict_images(files[name], root, progress=False)
 
     yield compare(
         "Predict a folder by Keras, as `allm predict` does", "`image_dataset_from_directory`",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from allm_utils import cnmc, synthetic
+from allm_utils.data import cnmc, synthetic
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,11 @@ from pathlib import Path
 
 import imgaug.augmenters as iaa
 import tensorflow as tf
+from allm_utils.measure import compare, tree
 
-from allm_utils import cnmc, images
-from allm_utils.augment import Recipe
-from allm_utils.training import TrainingConfig, TrainingData
-
-from .measure import compare, tree
+from allm_utils.data import cnmc, images
+from allm_utils.network.augment import Recipe
+from allm_utils.network.training import TrainingConfig, TrainingData
 
 
 def image_data_generator(recipe):

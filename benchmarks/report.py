@@ -5,7 +5,7 @@ import os
 from datetime import date
 from pathlib import Path
 
-from allm_utils import experiment
+from allm_utils.runs import experiment
 
 RESULTS = Path(__file__).parent / "results"
 

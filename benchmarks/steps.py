@@ -7,12 +7,11 @@ is Keras' `fit` on the live pictures, which are made while the network computes.
 from pathlib import Path
 
 import numpy as np
+from allm_utils.measure import compare, tree
+from allm_utils.pipeline import training_data
 
-from allm_utils import models
-from allm_utils.training import TrainingConfig, TrainingData
-
-from .measure import compare, tree
-from .pipeline import training_data
+from allm_utils.network import models
+from allm_utils.network.training import TrainingConfig, TrainingData
 
 
 def rows(scale, folder):

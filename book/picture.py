@@ -9,7 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from allm_utils import cnmc, figures, images, synthetic
+from allm_utils.book import figures
+from allm_utils.data import cnmc, images, synthetic
 
 PLACE = Path(__file__).parent / "_static" / "cells.jpg"
 

@@ -15,8 +15,11 @@ import nbformat
 import pandas as pd
 import yaml
 
-from allm_utils import evaluation, paper, probe, records, splits, trust
-from allm_utils.cnmc import CLASSES, merged_subject
+from allm_utils.book import paper
+from allm_utils.data import splits
+from allm_utils.data.cnmc import CLASSES, merged_subject
+from allm_utils.judge import metrics, trust
+from allm_utils.runs import probe, records
 from benchmarks import report
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -126,7 +129,7 @@ def three_together(runs):
     }
     rows = records.joined(tests)
     shares = records.share_of_all(networks), *[0.5] * len(probes)
-    return rows.assign(p_all=evaluation.combined([rows[name] for name in tests], shares))
+    return rows.assign(p_all=metrics.combined([rows[name] for name in tests], shares))
 
 
 def pooled(runs):
@@ -139,7 +142,7 @@ def judged(rows):
     """Return the metrics of test rows, and the intervals by patient."""
     arrays = rows["label"].to_numpy(int), rows["p_all"].to_numpy()
     people = merged_subject(rows["subject"]).to_numpy()
-    return evaluation.metrics(*arrays), evaluation.intervals(*arrays, groups=people)
+    return metrics.metrics(*arrays), metrics.intervals(*arrays, groups=people)
 
 
 def headline(runs):
@@ -316,7 +319,7 @@ def card_calibration(trained, again):
     ]
     for target in (0.90, 0.95):
         threshold = trust.threshold_at(val["label"], val["p_all"], target)
-        got = evaluation.metrics(rows["label"], rows["p_all"], threshold)
+        got = metrics.metrics(rows["label"], rows["p_all"], threshold)
         what = f"threshold for a specificity of {target:.2f}"
         found = f"specificity {got['specificity']:.3f}, sensitivity {got['sensitivity']:.3f}"
         lines.append((what, f"{threshold:.3f}; on the test part {found}"))

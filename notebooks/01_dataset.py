@@ -40,16 +40,9 @@ if "google.colab" in sys.modules:  # installs the package, and nothing that Cola
 import numpy as np
 import pandas as pd
 
-from allm_utils import (
-    cnmc,
-    exercises,
-    figures,
-    images,
-    profile,
-    records,
-    splits,
-    synthetic,
-)
+from allm_utils.book import exercises, figures, profile
+from allm_utils.data import cnmc, images, splits, synthetic
+from allm_utils.runs import records
 
 run = profile.banner()
 root = synthetic.data_root(run)
@@ -398,7 +391,7 @@ print(f"{len(real)} real cells: AUC {auc:.3f}, best threshold {max(right):.0%} r
 
 
 # %%
-from allm_utils import paper
+from allm_utils.book import paper
 
 
 def both(counted, printed):

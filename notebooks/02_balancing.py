@@ -41,7 +41,9 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from allm_utils import balance, cnmc, exercises, figures, images, profile, synthetic
+from allm_utils.book import exercises, figures, profile
+from allm_utils.data import cnmc, images, synthetic
+from allm_utils.network import balance
 
 run = profile.banner()
 root = synthetic.data_root(run)
@@ -106,7 +108,7 @@ figures.whole_cells(cells["side"], cells["label"], source)
 # little better than real ones, so their shares at 300 are higher than those of the table.)
 
 # %%
-from allm_utils import interactive
+from allm_utils.book import widgets
 
 hem, all_ = (cells[cells["label"] == label].sort_values("side") for label in (0, 1))
 chosen = {
@@ -116,7 +118,7 @@ chosen = {
 }
 pictures = {name: images.read(row["path"]) for name, row in chosen.items()}
 needed = [row["side"] for row in chosen.values()]
-interactive.crop_slider(pictures, needed, cells["side"], cells["label"], source)
+widgets.crop_slider(pictures, needed, cells["side"], cells["label"], source)
 
 # %% [markdown]
 # ## Crop, and then?
@@ -239,13 +241,14 @@ figures.preprocessing(stages, 300, 224, source)
 # whatever it sees. How good is it on the paper's test parts?
 
 # %%
-from allm_utils import evaluation, paper
+from allm_utils.book import paper
+from allm_utils.judge import metrics
 
 rows = {}
 for fold, table in paper.TABLE_1.items():
     n_all, n_hem = table["ALL"]["test"], table["HEM"]["test"]
     labels = np.repeat([1, 0], [n_all, n_hem])
-    rows[f"fold {fold}"] = evaluation.metrics(labels, np.ones(len(labels)))
+    rows[f"fold {fold}"] = metrics.metrics(labels, np.ones(len(labels)))
 chosen_metrics = ["accuracy", "sensitivity", "specificity", "balanced_accuracy"]
 pd.DataFrame(rows).T[chosen_metrics].astype(float).round(3)
 
@@ -271,7 +274,7 @@ pd.DataFrame(rows).T[chosen_metrics].astype(float).round(3)
 # not train on:
 
 # %%
-from allm_utils import splits
+from allm_utils.data import splits
 
 fold_1 = paper.TABLE_1[1]
 ratio = fold_1["ALL"]["train"] / fold_1["HEM"]["train"]
@@ -301,7 +304,7 @@ def fit_area(grey):
 models = {"as they are": fit_area("none"), "HEM doubled": fit_area("hem")}
 cuts = {name: -m.intercept_[0] / m.coef_[0, 0] for name, m in models.items()}
 p_all = {name: m.predict_proba(test[["area"]])[:, 1] for name, m in models.items()}
-scores = {name: evaluation.metrics(test["label"], p) for name, p in p_all.items()}
+scores = {name: metrics.metrics(test["label"], p) for name, p in p_all.items()}
 pd.DataFrame(scores).T[chosen_metrics].astype(float).round(3)
 
 # %% mystnb={"figure": {"name": "fig-balancing-thresholds", "caption": "Training cells by area, and the threshold with and without doubled HEM cells; above it the answer is ALL. Cells of this run; synthetic in the published book."}, "image": {"alt": "Three stepped curves: ALL, HEM, and HEM doubled. Two vertical lines mark the thresholds; the one for doubled HEM cells lies at a larger area."}}
@@ -410,7 +413,7 @@ for name, tree in trees.items():
     table[name] = {}
     for colour, features in asked.items():
         p_all = tree.predict_proba(features)[:, 1]
-        found = evaluation.metrics(test["label"], p_all)
+        found = metrics.metrics(test["label"], p_all)
         table[name][f"ALL found, {colour}"] = found["sensitivity"]
         table[name][f"HEM found, {colour}"] = found["specificity"]
 pd.DataFrame(table).T.astype(float).round(2)
@@ -432,7 +435,7 @@ pd.DataFrame(table).T.astype(float).round(2)
 # `grey` of the record). Here is our run on the real fold 1, trained in the paper's way:
 
 # %%
-from allm_utils import records
+from allm_utils.runs import records
 
 real = records.paper_run(records.load_all(), fold=1)
 shown = {}

@@ -50,21 +50,10 @@ from scipy.stats import ks_2samp
 from sklearn.metrics import roc_auc_score
 
 # %% tags=["setup"]
-from allm_utils import (
-    augment,
-    balance,
-    cnmc,
-    exercises,
-    figures,
-    images,
-    interactive,
-    noise,
-    paper,
-    profile,
-    records,
-    synthetic,
-    training,
-)
+from allm_utils.book import exercises, figures, paper, profile, widgets
+from allm_utils.data import cnmc, images, synthetic
+from allm_utils.network import augment, balance, noise, training
+from allm_utils.runs import records
 
 run = profile.banner()
 root = synthetic.data_root(run)
@@ -199,7 +188,7 @@ figures.clipping(parts, 9)
 # darken it and watch what stays the same.
 
 # %%
-interactive.noise_lab(images.prepare(sample["path"][0], 96, run.crop), source)
+widgets.noise_lab(images.prepare(sample["path"][0], 96, run.crop), source)
 
 # %% [markdown]
 # What there is to find:

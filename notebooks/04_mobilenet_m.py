@@ -44,18 +44,10 @@ import pandas as pd
 from keras import layers
 
 # %% tags=["setup"]
-from allm_utils import (
-    cnmc,
-    errors,
-    exercises,
-    figures,
-    images,
-    interactive,
-    models,
-    paper,
-    profile,
-    synthetic,
-)
+from allm_utils import errors
+from allm_utils.book import exercises, figures, paper, profile, widgets
+from allm_utils.data import cnmc, images, synthetic
+from allm_utils.network import models
 
 run = profile.banner()
 root = synthetic.data_root(run)
@@ -164,7 +156,7 @@ figures.separable()
 rng = np.random.default_rng(0)
 small = rng.integers(0, 4, (5, 5, 2))
 kernel, mix = rng.integers(-1, 2, (3, 3, 2)), np.array([[1, 0, 1], [0, 1, -1]])
-interactive.separable_stepper(small, kernel, mix)
+widgets.separable_stepper(small, kernel, mix)
 
 # %% [markdown]
 # ## By hand, and equal to Keras

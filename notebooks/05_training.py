@@ -51,18 +51,10 @@ import keras
 import numpy as np
 import pandas as pd
 
-from allm_utils import (
-    cnmc,
-    exercises,
-    experiment,
-    figures,
-    images,
-    paper,
-    profile,
-    records,
-    synthetic,
-    training,
-)
+from allm_utils.book import exercises, figures, paper, profile
+from allm_utils.data import cnmc, images, synthetic
+from allm_utils.network import training
+from allm_utils.runs import experiment, records
 
 run = profile.banner()
 

@@ -49,19 +49,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 # %% tags=["setup"]
-from allm_utils import (
-    cnmc,
-    evaluation,
-    exercises,
-    figures,
-    images,
-    interactive,
-    paper,
-    profile,
-    records,
-    splits,
-    synthetic,
-)
+from allm_utils.book import exercises, figures, paper, profile, widgets
+from allm_utils.data import cnmc, images, splits, synthetic
+from allm_utils.judge import metrics
+from allm_utils.runs import records
 
 run = profile.banner()
 
@@ -146,9 +137,7 @@ called = (tested["p_all"] >= 0.5).astype(int)
 print(f"the ruler: TP {tp}, FN {fn}, FP {fp}, TN {tn}")
 
 # %% mystnb={"figure": {"name": "fig-evaluation-confusion", "caption": "Confusion matrices at the threshold 0.5. The ruler: this run, synthetic cells in the published book. MobileNet_M: real test images of fold 1, from its record, where there is one."}, "image": {"alt": "One two-by-two field of counts for each answerer; the dark fields on the diagonal hold the right answers."}}
-matrices = {
-    f"the ruler, {source}": evaluation.metrics(tested["label"], tested["p_all"])
-}
+matrices = {f"the ruler, {source}": metrics.metrics(tested["label"], tested["p_all"])}
 if real:
     matrices["MobileNet_M, real fold 1"] = real.metrics()
 figures.confusion(matrices)
@@ -197,13 +186,13 @@ for fold, classes in paper.TABLE_1.items():
 # new.
 
 # %%
-always = evaluation.metrics(labels[test], np.ones(test.sum()))
+always = metrics.metrics(labels[test], np.ones(test.sum()))
 area = LogisticRegression(C=1e6).fit(measured[train, :1], labels[train])
 by_area = area.predict_proba(measured[test, :1])[:, 1]
 ladder = {
     "always ALL": always,
-    "area alone": evaluation.metrics(labels[test], by_area),
-    "the ruler": evaluation.metrics(labels[test], tested["p_all"]),
+    "area alone": metrics.metrics(labels[test], by_area),
+    "the ruler": metrics.metrics(labels[test], tested["p_all"]),
 }
 
 # %%
@@ -213,7 +202,7 @@ if real:
     measured = pd.DataFrame(retest.data["pictures"]).merge(retest.rows(), on="file")
     cuts = measured["area"].quantile(np.linspace(0, 1, 101))
     cells_of = measured["label"], measured["area"]
-    rungs = [evaluation.metrics(*cells_of, cut) for cut in cuts]
+    rungs = [metrics.metrics(*cells_of, cut) for cut in cuts]
     best = max(rungs, key=lambda rates: rates["accuracy"])
     ladder["area alone at its best, real fold 1"] = best
     trees = named["probe/probe_handmade-paper-fold1-seed1337"]
@@ -274,7 +263,7 @@ both.round(3)
 n_all, n_hem = (paper.TABLE_1[0][name]["test"] for name in ("ALL", "HEM"))
 row = paper.TABLE_6[0]
 print("printed:", row)
-fits = evaluation.confusion_from_printed(**row, n_all=n_all, n_hem=n_hem)
+fits = metrics.confusion_from_printed(**row, n_all=n_all, n_hem=n_hem)
 fits
 
 # %% [markdown]
@@ -296,14 +285,12 @@ fits
 
 # %%
 tables = {0: paper.TABLE_6, 1: paper.TABLE_7, 2: paper.TABLE_8}
-found = {average: 0 for average in evaluation.AVERAGES}
+found = {average: 0 for average in metrics.AVERAGES}
 for fold, table in tables.items():
     sizes = {f"n_{name.lower()}": c["test"] for name, c in paper.TABLE_1[fold].items()}
     for printed in table.values():
         for average in found:
-            matrix = evaluation.confusion_from_printed(
-                **printed, **sizes, average=average
-            )
+            matrix = metrics.confusion_from_printed(**printed, **sizes, average=average)
             found[average] += not matrix.empty
 print("rows of 15 with a matrix that fits:", found)
 
@@ -403,7 +390,7 @@ if real:
     for name, condition in {"clean": "clean", "noise, σ 10": "noise:10"}.items():
         rows = real.rows(condition)
         shown[name] = (rows["label"], rows["p_all"])
-interactive.threshold_slider(shown, whose)
+widgets.threshold_slider(shown, whose)
 
 # %% [markdown]
 # - Which threshold finds 99 % of the leukemic cells, and how many false alarms is that?
@@ -431,7 +418,7 @@ low, high = np.quantile(draws, [0.025, 0.975])
 print(f"accuracy {right.mean():.4f}, 95 % interval {low:.4f} to {high:.4f} ({whose})")
 
 # %% [markdown]
-# `evaluation.intervals` does the same for every metric (with SciPy, and within each class, so that the
+# `metrics.intervals` does the same for every metric (with SciPy, and within each class, so that the
 # number of ALL and HEM images stays). From here on, all intervals of single metrics come from it.
 #
 # But wait. The recipe pretends that each image is a draw of its own. They come in bundles: one patient,
@@ -448,9 +435,9 @@ figures.right_by_subject(answered, whose)
 names = ["accuracy", "sensitivity", "specificity", "roc_auc"]
 arrays = answered["label"].to_numpy(int), answered["p_all"].to_numpy()
 people = cnmc.merged_subject(answered["subject"])
-values = {name: evaluation.metrics(*arrays)[name] for name in names}
-by_image = evaluation.intervals(*arrays)
-by_subject = evaluation.intervals(*arrays, groups=people)
+values = {name: metrics.metrics(*arrays)[name] for name in names}
+by_image = metrics.intervals(*arrays)
+by_subject = metrics.intervals(*arrays, groups=people)
 width = {
     "by image": {name: np.diff(by_image[name])[0] for name in names},
     "by subject": {name: np.diff(by_subject[name])[0] for name in names},
@@ -493,7 +480,7 @@ print(len(handfuls), "different draws of three people out of three")
 correct, totals = [], []
 for fold, table in tables.items():
     sizes = {f"n_{name.lower()}": c["test"] for name, c in paper.TABLE_1[fold].items()}
-    fits = evaluation.confusion_from_printed(**table[0], **sizes)
+    fits = metrics.confusion_from_printed(**table[0], **sizes)
     correct.append(sorted(set(fits["tp"] + fits["tn"])))
     totals.append(sum(sizes.values()))
     shares = [f"{100 * c / totals[-1]:.2f}" for c in correct[-1]]
@@ -564,7 +551,7 @@ ran[["fold", "metric", "Paper", "Ours", "95 % interval", "Verdict"]].reset_index
 # Last, the ruler of this run, on other cells:
 
 # %%
-this_run = evaluation.metrics(tested["label"], tested["p_all"])
+this_run = metrics.metrics(tested["label"], tested["p_all"])
 names = ["precision_macro", "recall_macro", "f1_macro", "accuracy", "roc_auc"]
 print(f"the ruler on {source}, {this_run['n']} test images")
 pd.Series(this_run)[names].round(3)

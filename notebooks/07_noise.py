@@ -46,20 +46,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 # %% tags=["setup"]
-from allm_utils import (
-    augment,
-    cnmc,
-    evaluation,
-    exercises,
-    figures,
-    images,
-    noise,
-    paper,
-    profile,
-    records,
-    splits,
-    synthetic,
-)
+from allm_utils.book import exercises, figures, paper, profile
+from allm_utils.data import cnmc, images, splits, synthetic
+from allm_utils.judge import metrics
+from allm_utils.network import augment, noise
+from allm_utils.runs import records
 
 run = profile.banner()
 
@@ -155,7 +146,7 @@ def under_noise(classifier, cell_only):
     for sigma in paper.TEST_SIGMAS:
         noisy = noise.add_gaussian_noise(pictures[test], sigma, 7, cell_only)
         p_all = classifier.predict_proba(area(noisy))[:, 1]
-        found = evaluation.metrics(labels[test], p_all)
+        found = metrics.metrics(labels[test], p_all)
         for name in ("sensitivity", "specificity", "accuracy", "roc_auc"):
             shown = "ROC-AUC" if name == "roc_auc" else name
             lines.setdefault(shown, {})[sigma] = found[name]
@@ -306,7 +297,7 @@ for fold, table in tables.items():
     classes = paper.TABLE_1[fold]
     sizes[fold] = classes["ALL"]["test"], classes["HEM"]["test"]
     decoded[fold] = {
-        sigma: evaluation.confusion_from_printed(
+        sigma: metrics.confusion_from_printed(
             **printed, n_all=sizes[fold][0], n_hem=sizes[fold][1]
         )
         for sigma, printed in table.items()

@@ -48,20 +48,11 @@ import pandas as pd
 from scipy.stats import binom
 
 # %% tags=["setup"]
-from allm_utils import (
-    evaluation,
-    exercises,
-    experiment,
-    figures,
-    images,
-    models,
-    paper,
-    peers,
-    profile,
-    records,
-    synthetic,
-    training,
-)
+from allm_utils.book import exercises, figures, paper, profile
+from allm_utils.data import images, synthetic
+from allm_utils.judge import metrics
+from allm_utils.network import models, peers, training
+from allm_utils.runs import experiment, records
 
 pd.set_option("display.max_colwidth", None)
 run = profile.banner()
@@ -265,12 +256,12 @@ four_fields(here, live)
 #
 # $$ p = \min\Bigl(1,\; 2 \sum_{k=0}^{\min(b,c)} \binom{b+c}{k} 2^{-(b+c)} \Bigr) $$ (eq-alnett-mcnemar)
 #
-# For large $b + c$ nearly the same is had from $\chi^2 = (|b - c| - 1)^2 / (b + c)$. `evaluation.paired_test`
+# For large $b + c$ nearly the same is had from $\chi^2 = (|b - c| - 1)^2 / (b + c)$. `metrics.paired_test`
 # takes {eq}`eq-alnett-mcnemar` below 25, else the latter; both come from statsmodels.
 
 # %%
 answers = here["label"], here["p_all_a"], here["p_all_b"]
-evaluation.paired_test(*answers)
+metrics.paired_test(*answers)
 
 # %% [markdown]
 # A small p says: a coin would rarely do this. It does not say that the difference is large, nor that it
@@ -304,16 +295,14 @@ rng, patients = np.random.default_rng(0), np.repeat(np.arange(12), 40)
 p_values = []
 for _ in range(200):
     a, b = world(rng, patients)
-    test = evaluation.paired_test_by_subject(np.ones(480), a, b, patients)
-    p_values.append(
-        (evaluation.paired_test(np.ones(480), a, b)["pvalue"], test["pvalue"])
-    )
+    test = metrics.paired_test_by_subject(np.ones(480), a, b, patients)
+    p_values.append((metrics.paired_test(np.ones(480), a, b)["pvalue"], test["pvalue"]))
 alarms = (np.array(p_values) < 0.05).mean(axis=0)
 print(f"false alarms: {alarms[0]:.0%} by image (McNemar), {alarms[1]:.0%} by subject")
 
 # %% [markdown]
 # McNemar sees 480 independent images where there are 12 independent patients, and is too sure of itself.
-# The second test is `evaluation.paired_test_by_subject`. It is a **permutation test**. Count, for each
+# The second test is `metrics.paired_test_by_subject`. It is a **permutation test**. Count, for each
 # patient, how many more cells A gets right than B. Were both equally good, A and B could as well have
 # swapped names *in that patient*, which flips the sign of the count. So flip all signs in all possible
 # ways, and see how often the sum becomes as large as the one we found. It assumes nothing about the cells
@@ -330,7 +319,7 @@ for subjects in (3, 6, 14):
 # Fourteen is what fold 1 has. And here, on this run:
 
 # %%
-evaluation.paired_test_by_subject(*answers, here["subject"])
+metrics.paired_test_by_subject(*answers, here["subject"])
 
 # %% [markdown]
 # ## The real pairs
@@ -380,8 +369,8 @@ for name, record in runs.items():
         assert record.data["split"]["test"] == runs[base].data["split"]["test"]
         pairs[name] = both = paired(runs[base], record)
         answers = both["label"], both["p_all_a"], both["p_all_b"]
-        by_image = evaluation.paired_test(*answers)
-        by_subject = evaluation.paired_test_by_subject(*answers, both["subject"])
+        by_image = metrics.paired_test(*answers)
+        by_subject = metrics.paired_test_by_subject(*answers, both["subject"])
         counts = by_image["only_a"], by_image["only_b"], 100 * by_subject["difference"]
         rows[name] = [*counts, by_image["pvalue"], by_subject["pvalue"]]
 
@@ -585,7 +574,7 @@ sizes = {
     k: paper.TABLE_1[0][label]["test"]
     for k, label in (("n_all", "ALL"), ("n_hem", "HEM"))
 }
-fits = evaluation.confusion_from_printed(**paper.TABLE_6[0], **sizes)
+fits = metrics.confusion_from_printed(**paper.TABLE_6[0], **sizes)
 right = fits["tp"] + fits["tn"]
 matrices = {
     "paper, fold 0:\nMobileNet_M": fits[
@@ -629,7 +618,7 @@ table.assign(but=reasons).set_index("authors")
 
 # %%
 counts = matrices["paper, fold 0:\nMobileNet_M"][["tp", "fp", "fn", "tn"]]
-rates = evaluation.rates_from_counts(**counts)
+rates = metrics.rates_from_counts(**counts)
 {name: round(float(rates[name]), 3) for name in ("f1_macro", "f1_weighted", "f1_all")}
 
 # %% [markdown]

@@ -46,22 +46,11 @@ from keras import layers
 from scipy import stats
 
 # %% tags=["setup"]
-from allm_utils import (
-    balance,
-    cnmc,
-    evaluation,
-    exercises,
-    experiment,
-    figures,
-    images,
-    models,
-    paper,
-    profile,
-    records,
-    splits,
-    synthetic,
-    training,
-)
+from allm_utils.book import exercises, figures, paper, profile
+from allm_utils.data import cnmc, images, splits, synthetic
+from allm_utils.judge import metrics
+from allm_utils.network import balance, models, training
+from allm_utils.runs import experiment, records
 
 run = profile.banner()
 
@@ -104,7 +93,7 @@ NAMES = ["precision_all", "precision_hem", "precision_weighted", "accuracy"]
 
 def matrices(printed, n_all, n_hem):
     tp, fp = (grid.ravel() for grid in np.mgrid[0 : n_all + 1, 0 : n_hem + 1])
-    rates = evaluation.rates_from_counts(tp, fp, n_all - tp, n_hem - fp)
+    rates = metrics.rates_from_counts(tp, fp, n_all - tp, n_hem - fp)
     rates["auc"] = rates["balanced_accuracy"]  # chapter 6 shows it
     fits = np.abs(rates["auc"] - printed["auc"]) <= 0.0005 + 1e-9
     for name in NAMES:
@@ -233,7 +222,7 @@ for copies, augment in corners:
     for seed in range(SEEDS):
         train_small(copies, augment, seed)
         for kind, shown in (("in colour", pictures[test]), ("in grey", grey)):
-            rates = evaluation.metrics(labels[test], evaluation.predict(model, shown))
+            rates = metrics.metrics(labels[test], metrics.predict(model, shown))
             row = {"copies": copies, "augment": augment, "seed": seed, "kind": kind}
             found.append(row | rates)
 live = pd.DataFrame(found)
@@ -420,10 +409,10 @@ if first and last:
     a, b = (record.rows().sort_values("file") for record in (last, first))
     pair = a["label"].to_numpy(int), a["p_all"].to_numpy(), b["p_all"].to_numpy()
     people = cnmc.merged_subject(a["subject"])
-    test_of = evaluation.paired_test(*pair)
+    test_of = metrics.paired_test(*pair)
     print("only MAC right:", test_of["only_a"], " only MCN right:", test_of["only_b"])
     print(f"McNemar, by image: p = {test_of['pvalue']:.3g}")
-    swapped = evaluation.paired_test_by_subject(*pair, people)
+    swapped = metrics.paired_test_by_subject(*pair, people)
     print(f"MAC - MCN: {swapped['difference']:+.3f}")
     print(f"by subject: p = {swapped['pvalue']:.3g}")
 else:
@@ -476,7 +465,7 @@ print(f"share of the start left in the statistics: {0.99**60:.0%}")
 # pictures in training mode, without a single step. No weight changes.
 
 # %%
-at_test = evaluation.predict(slow, pictures[test])
+at_test = metrics.predict(slow, pictures[test])
 in_training = np.asarray(slow(pictures[train], training=True))[:, 1]
 for layer in slow.layers:
     if isinstance(layer, layers.BatchNormalization):
@@ -494,7 +483,7 @@ panels = {
 figures.answers(panels, f"small network, {source}")
 
 # %%
-rows = {title: evaluation.metrics(*answered) for title, answered in panels.items()}
+rows = {title: metrics.metrics(*answered) for title, answered in panels.items()}
 pd.DataFrame(rows).T[["accuracy", "sensitivity", "specificity"]].astype(float).round(2)
 
 # %% [markdown]
@@ -717,11 +706,11 @@ print(f"the 100 largest of 1024 carry {largest[:100].sum() / largest.sum():.0%}"
 # %%
 some = frame.iloc[test].groupby("label").head(6)["path"]
 asked = np.stack([images.prepare(path, 224, card["crop"]) for path in some])
-before, rows = evaluation.predict(trained, asked), {}
+before, rows = metrics.predict(trained, asked), {}
 for size in (0.001, 0.005, 0.01):
     kept = np.where(np.abs(kernel) < size, 0, kernel)
     trained.get_layer("prediction").set_weights([kept, bias])
-    after = evaluation.predict(trained, asked)
+    after = metrics.predict(trained, asked)
     flipped = ((after >= 0.5) != (before >= 0.5)).sum()
     rows[size] = [f"{(kept == 0).mean():.0%}", np.abs(after - before).max(), flipped]
 trained.get_layer("prediction").set_weights([kernel, bias])
@@ -863,7 +852,7 @@ for crop in (224, 300, 350):
     inside = cut.any(axis=-1)
     rim = inside[:, [0, -1]].any(axis=(1, 2)) | inside[:, :, [0, -1]].any(axis=(1, 2))
     area = inside.mean(axis=(1, 2))
-    auc = evaluation.metrics(labels, area)["roc_auc"]
+    auc = metrics.metrics(labels, area)["roc_auc"]
     touching = [rim[labels == label].mean() for label in (1, 0)]
     rows[crop] = [*touching, auc, 224 / crop]
 names = ["ALL at the rim", "HEM at the rim", "AUC of the area", "scale after resizing"]
@@ -894,11 +883,11 @@ def compared(record):
         other["p_all"].to_numpy(),
     )
     people = cnmc.merged_subject(mine["subject"])
-    by_subject = evaluation.paired_test_by_subject(*pair, people)
+    by_subject = metrics.paired_test_by_subject(*pair, people)
     return {
         "accuracy": record.metrics()["accuracy"],
         "difference": by_subject["difference"],
-        "p, by image": evaluation.paired_test(*pair)["pvalue"],
+        "p, by image": metrics.paired_test(*pair)["pvalue"],
         "p, by subject": by_subject["pvalue"],
     }
 

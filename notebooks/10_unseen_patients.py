@@ -41,20 +41,10 @@ import numpy as np
 import pandas as pd
 
 # %% tags=["setup"]
-from allm_utils import (
-    cnmc,
-    evaluation,
-    exercises,
-    experiment,
-    figures,
-    images,
-    paper,
-    probe,
-    profile,
-    records,
-    splits,
-    synthetic,
-)
+from allm_utils.book import exercises, figures, paper, profile
+from allm_utils.data import cnmc, images, splits, synthetic
+from allm_utils.judge import metrics
+from allm_utils.runs import experiment, probe, records
 
 run = profile.banner()
 
@@ -180,7 +170,7 @@ def score(values, split):
     train, test = (split == "train").to_numpy(), (split == "test").to_numpy()
     classifier = probe.linear().fit(values[train], labels[train])
     p_all = classifier.predict_proba(values[test])[:, 1]
-    return evaluation.metrics(labels[test], p_all)["balanced_accuracy"]
+    return metrics.metrics(labels[test], p_all)["balanced_accuracy"]
 
 
 by_image = [splits.paper_split(sample, seed) for seed in range(15)]
@@ -256,9 +246,9 @@ def judged(runs, condition="clean", threshold=0.5):
     arrays = rows["label"].to_numpy(int), rows["p_all"].to_numpy()
     who = cnmc.merged_subject(rows["subject"]).to_numpy()
     return (
-        evaluation.metrics(*arrays, threshold),
-        evaluation.intervals(*arrays, threshold=threshold),
-        evaluation.intervals(*arrays, groups=who, threshold=threshold),
+        metrics.metrics(*arrays, threshold),
+        metrics.intervals(*arrays, threshold=threshold),
+        metrics.intervals(*arrays, groups=who, threshold=threshold),
     )
 
 
@@ -516,7 +506,7 @@ def difference(rows, plain, metric="balanced_accuracy"):
     rows = rows.merge(plain, on=["file", "subject", "label"])
     who = cnmc.merged_subject(rows["subject"]).to_numpy()
     arrays = rows["label"].to_numpy(int), rows["p_all_x"], rows["p_all_y"]
-    return evaluation.paired_intervals(*arrays, groups=who)[metric]
+    return metrics.paired_intervals(*arrays, groups=who)[metric]
 
 
 # %%
@@ -781,8 +771,8 @@ lines, p_of = {}, {}
 for where, table in answers.items():
     for name, some in asked.items():
         neutral = [shares[where].get(one, 0.5) for one in some]
-        p = evaluation.combined([table[one] for one in some], neutral)
-        values = evaluation.metrics(table["label"].to_numpy(int), p)
+        p = metrics.combined([table[one] for one in some], neutral)
+        values = metrics.metrics(table["label"].to_numpy(int), p)
         lines[where, name] = {m: values[m] for m in (*main, "f1_weighted")}
         p_of[where, name] = p
 together = pd.DataFrame(lines).T.round(3)
@@ -797,7 +787,7 @@ for where, table in answers.items():
     who = cnmc.merged_subject(table["subject"]).to_numpy()
     for other in alone:
         pair = p_of[where, "all three"], p_of[where, other]
-        gain = evaluation.paired_intervals(labels, *pair, groups=who)
+        gain = metrics.paired_intervals(labels, *pair, groups=who)
         change = "{:+.3f}, {:+.3f} to {:+.3f}".format(*gain["balanced_accuracy"])
         print(f"{where}, all three minus {other}: {change}")
 
@@ -902,9 +892,9 @@ for name, runs in ours.items():
 for where, table in answers.items():
     who = cnmc.merged_subject(table["subject"])
     arrays = table["label"].to_numpy(int), p_of[where, "all three"]
-    limits = evaluation.intervals(*arrays, groups=who.to_numpy())["f1_weighted"]
+    limits = metrics.intervals(*arrays, groups=who.to_numpy())["f1_weighted"]
     lines["network and probes", where, "eight views"] = {
-        "weighted F1": f"{evaluation.metrics(*arrays)['f1_weighted']:.3f}",
+        "weighted F1": f"{metrics.metrics(*arrays)['f1_weighted']:.3f}",
         "by subject": "{:.3f} to {:.3f}".format(*limits),
         "people": who.nunique(),
     }

@@ -45,20 +45,11 @@ from scipy.special import expit, logit
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
 # %% tags=["setup"]
-from allm_utils import (
-    cnmc,
-    evaluation,
-    exercises,
-    figures,
-    images,
-    interactive,
-    models,
-    profile,
-    records,
-    splits,
-    synthetic,
-    trust,
-)
+from allm_utils.book import exercises, figures, profile, widgets
+from allm_utils.data import cnmc, images, splits, synthetic
+from allm_utils.judge import metrics, trust
+from allm_utils.network import models
+from allm_utils.runs import records
 
 run = profile.banner()
 
@@ -183,8 +174,8 @@ def judged(labels, p_all):
         "calibration error": trust.calibration_error(labels, p_all),
         "Brier score": brier_score_loss(labels, p_all),
         "log loss": log_loss(labels, p_all),
-        "accuracy": evaluation.metrics(labels, p_all)["accuracy"],
-        "ROC-AUC": evaluation.metrics(labels, p_all)["roc_auc"],
+        "accuracy": metrics.metrics(labels, p_all)["accuracy"],
+        "ROC-AUC": metrics.metrics(labels, p_all)["roc_auc"],
     }
 
 
@@ -232,7 +223,7 @@ for condition in ("clean", "noise:5", "noise:10", "cell-noise:10", "grey"):
     part = real.rows(condition)
     pairs = part["p_all"], trust.with_temperature(part["p_all"], temperature)
     lines[condition] = [
-        evaluation.metrics(part["label"], pairs[0])["accuracy"],
+        metrics.metrics(part["label"], pairs[0])["accuracy"],
         *(trust.calibration_error(part["label"], p) for p in pairs),
     ]
 names = ["accuracy", "error as it answers", "error with the temperature"]
@@ -336,7 +327,7 @@ pd.DataFrame(lines, ["people", "all cells (95 %, by person)", "worst", "best"]).
 lines = {}
 for target in (0.80, 0.90, 0.95, 0.99) if again else ():
     threshold = trust.threshold_at(val["label"], val["p_all"], target)
-    got = evaluation.metrics(labels, p_all, threshold)
+    got = metrics.metrics(labels, p_all, threshold)
     lines[target] = [threshold, got["specificity"], got["sensitivity"]]
 names = ["threshold, from validation", "specificity, test", "sensitivity, test"]
 print(f"real fold 1, {again.id}" if again else "not run yet")
@@ -381,7 +372,7 @@ for name, condition in {"blur 3": "blur:3", "brighter 1": "brightness:1"}.items(
         shown[name] = (part["label"], part["p_all"])
 for name, record in unseen.items():
     shown[f"new patients: {name}"] = (record.rows()["label"], record.rows()["p_all"])
-interactive.threshold_slider(shown, "MobileNet_M, real cells, fold 1 unless named")
+widgets.threshold_slider(shown, "MobileNet_M, real cells, fold 1 unless named")
 
 # %% [markdown]
 # ## Where does it look?
@@ -404,8 +395,8 @@ test = test.sample(min(len(test), 48), random_state=0)
 size, crop = card["image_size"], card["crop"]
 pictures = images.load(test, size, crop, run.work / "images", progress=False)
 truth = test["label"].to_numpy(int)
-answered = evaluation.predict(model, pictures)
-found = evaluation.metrics(truth, answered)
+answered = metrics.predict(model, pictures)
+found = metrics.metrics(truth, answered)
 print(f"{source}: {found['tp'] + found['tn']} of {found['n']} right")
 
 # %% [markdown]
@@ -638,8 +629,8 @@ pd.DataFrame(lines, names).T.sort_values("severity 3").round(3)
 lines = {}
 for kind in ("clean", *kinds):
     condition = kind if kind == "clean" else f"{kind}:3"
-    p = evaluation.predict(model, trust.under(pictures, condition, seed=7))
-    got = evaluation.metrics(truth, p)
+    p = metrics.predict(model, trust.under(pictures, condition, seed=7))
+    got = metrics.metrics(truth, p)
     lines[condition] = [got["sensitivity"], got["specificity"], got["roc_auc"]]
 print(source)
 pd.DataFrame(lines, ["sensitivity", "specificity", "ROC-AUC"]).T.round(2)

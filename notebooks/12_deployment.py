@@ -48,22 +48,12 @@ import pandas as pd
 from scipy.stats import bootstrap
 
 # %% tags=["setup"]
-from allm_utils import (
-    cnmc,
-    evaluation,
-    exercises,
-    experiment,
-    export,
-    figures,
-    images,
-    models,
-    paper,
-    predict,
-    profile,
-    records,
-    splits,
-    synthetic,
-)
+from allm_utils.book import exercises, figures, paper, profile
+from allm_utils.data import cnmc, images, splits, synthetic
+from allm_utils.judge import metrics
+from allm_utils.network import models
+from allm_utils.runs import experiment, records
+from allm_utils.ship import export, inference
 
 run = profile.banner()
 
@@ -120,7 +110,7 @@ print({key: card[key] for key in ("image_size", "crop", "classes", "record")})
 cells = export.calibration_cells(train["path"].tolist(), card, n=20)
 folder = tempfile.TemporaryDirectory()
 files = export.export(saved, export.FORMATS, folder.name, cells)
-opened = {name: predict.load(path, threads=2)[0] for name, path in files.items()}
+opened = {name: inference.load(path, threads=2)[0] for name, path in files.items()}
 
 # %%
 sizes = {"Keras, as saved (16 bits, zipped)": saved.stat().st_size}
@@ -247,8 +237,8 @@ if deployed:
 brighter = {}
 for factor in (1, 1.5, 2, 3):
     bright = np.clip(pictures * float(factor), 0, 255).astype(np.uint8)
-    exact = evaluation.predict(model, bright)
-    other = evaluation.predict(opened["litert-int8"], bright)
+    exact = metrics.predict(model, bright)
+    other = metrics.predict(opened["litert-int8"], bright)
     brighter[factor] = {
         "brightest pixel": bright.max(),
         "mean difference of p": np.abs(exact - other).mean(),
@@ -269,8 +259,8 @@ pd.DataFrame(brighter).T.rename_axis("brightness ×").round(3)
 # as **good**? That does. First live, on this run's pictures:
 
 # %%
-exact = evaluation.predict(model, pictures)
-live = {name: evaluation.predict(network, pictures) for name, network in opened.items()}
+exact = metrics.predict(model, pictures)
+live = {name: metrics.predict(network, pictures) for name, network in opened.items()}
 compared = {
     name: {
         "same class": f"{((p >= 0.5) == (exact >= 0.5)).sum()} of {len(p)}",
@@ -467,7 +457,7 @@ print(f"{where['hardware']}, two threads; {backend['name']} {backend['version']}
 # ```
 
 # %%
-predict.predict_images(files["litert-int8"], test["path"][:4], progress=False).assign(
+inference.predict_images(files["litert-int8"], test["path"][:4], progress=False).assign(
     file=lambda found: found["file"].str.rsplit("/", n=1).str[-1]
 ).round(3)
 

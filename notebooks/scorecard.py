@@ -41,7 +41,8 @@ import pandas as pd
 import yaml
 from IPython.display import HTML
 
-from allm_utils import exercises, figures, paper, profile, records
+from allm_utils.book import exercises, figures, paper, profile
+from allm_utils.runs import records
 
 run = profile.banner()
 

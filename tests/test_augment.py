@@ -8,10 +8,10 @@ import pytest
 from imgaug.augmentables import Keypoint, KeypointsOnImage
 from scipy import stats
 
-from allm_utils import paper
-from allm_utils.augment import Augmenter, Recipe, affine, reference
+from allm_utils.book import paper
 from allm_utils.errors import ConfigError
-from allm_utils.training import TrainingConfig, TrainingData
+from allm_utils.network.augment import Augmenter, Recipe, affine, reference
+from allm_utils.network.training import TrainingConfig, TrainingData
 
 SIZE = 64
 STILL = {"rotation": 0, "shift": 0, "shear": 0, "zoom": (1, 1), "brightness": (1, 1), "flip": 0}

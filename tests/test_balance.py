@@ -5,10 +5,11 @@ import imgaug.augmenters as iaa
 import numpy as np
 import pytest
 
-from allm_utils import cnmc, paper
-from allm_utils.balance import GREY, balanced_rows, desaturate
+from allm_utils.book import paper
+from allm_utils.data import cnmc
+from allm_utils.data.splits import paper_split
 from allm_utils.errors import ConfigError
-from allm_utils.splits import paper_split
+from allm_utils.network.balance import GREY, balanced_rows, desaturate
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from allm_utils import cli, cnmc, models, records, synthetic
+from allm_utils import cli
+from allm_utils.data import cnmc, synthetic
+from allm_utils.network import models
+from allm_utils.runs import records
 
 SMALL = ["--image-size", "32", "--alpha", "0.25", "--weights", "none", "--bn-momentum", "0.9"]
 
@@ -186,8 +189,8 @@ class TestTrain:
         assert not out.exists()
 
     def test_every_option_is_a_setting_with_the_default_that_help_shows(self):
-        from allm_utils.experiment import ExperimentConfig
-        from allm_utils.training import TrainingConfig
+        from allm_utils.network.training import TrainingConfig
+        from allm_utils.runs.experiment import ExperimentConfig
 
         def as_typed(value):
             if isinstance(value, tuple):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from allm_utils import cnmc
+from allm_utils.data import cnmc
 from allm_utils.errors import DataError
 
 TRAINING = {

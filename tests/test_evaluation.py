@@ -5,8 +5,9 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sk
 
-from allm_utils import evaluation, paper
+from allm_utils.book import paper
 from allm_utils.errors import ConfigError, DataError, ModelError
+from allm_utils.judge import metrics
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def scored():
 def test_metrics_equal_scikit_learn(scored, threshold):
     labels, p_all = scored
     called = (p_all >= threshold).astype(int)
-    ours = evaluation.metrics(labels, p_all, threshold)
+    ours = metrics.metrics(labels, p_all, threshold)
     (tn, fp), (fn, tp) = sk.confusion_matrix(labels, called)
     assert [ours[k] for k in ("n", "tp", "fp", "fn", "tn")] == [300, tp, fp, fn, tn]
     expected = {
@@ -38,20 +39,20 @@ def test_metrics_equal_scikit_learn(scored, threshold):
         if name != "recall":
             expected[f"{name}_all"] = score(labels, called)
             expected[f"{name}_hem"] = score(labels, called, pos_label=0)
-    assert {k: v for k, v in ours.items() if k not in evaluation.COUNTS} == pytest.approx(expected)
+    assert {k: v for k, v in ours.items() if k not in metrics.COUNTS} == pytest.approx(expected)
 
 
 def test_metrics_are_plain_numbers(scored):
-    kinds = {name: type(value) for name, value in evaluation.metrics(*scored).items()}
-    assert all(kinds[name] is (int if name in evaluation.COUNTS else float) for name in kinds)
+    kinds = {name: type(value) for name, value in metrics.metrics(*scored).items()}
+    assert all(kinds[name] is (int if name in metrics.COUNTS else float) for name in kinds)
 
 
 def test_a_probability_at_the_threshold_is_called_all():
-    assert evaluation.metrics([1, 0], [0.5, 0.49])["accuracy"] == 1
+    assert metrics.metrics([1, 0], [0.5, 0.49])["accuracy"] == 1
 
 
 def test_one_class_gives_nan_where_both_are_needed():
-    found = evaluation.metrics([1, 1, 1, 1], [0.9, 0.8, 0.7, 0.1])
+    found = metrics.metrics([1, 1, 1, 1], [0.9, 0.8, 0.7, 0.1])
     assert found["sensitivity"] == found["accuracy"] == found["recall_weighted"] == 0.75
     assert found["precision_all"] == 1
     for name in ("roc_auc", "specificity", "f1_hem", "recall_macro", "balanced_accuracy"):
@@ -60,7 +61,7 @@ def test_one_class_gives_nan_where_both_are_needed():
 
 def test_a_class_never_predicted_has_precision_zero_as_in_scikit_learn():
     labels, p_all = [0, 0, 1, 1, 1], [0.9] * 5
-    found = evaluation.metrics(labels, p_all)
+    found = metrics.metrics(labels, p_all)
     assert found["precision_hem"] == 0
     assert found["precision_macro"] == pytest.approx(0.3)
     assert found["f1_macro"] == pytest.approx(
@@ -80,14 +81,14 @@ def test_a_class_never_predicted_has_precision_zero_as_in_scikit_learn():
 )
 def test_bad_arrays_are_refused_in_one_line(labels, p_all):
     with pytest.raises(DataError) as error:
-        evaluation.metrics(labels, p_all)
+        metrics.metrics(labels, p_all)
     assert "\n" not in str(error.value)
 
 
 def test_intervals_hold_the_estimate_and_name_every_rate(scored):
-    found = evaluation.metrics(*scored)
-    limits = evaluation.intervals(*scored, n=500)
-    assert set(limits) == set(found) - set(evaluation.COUNTS)
+    found = metrics.metrics(*scored)
+    limits = metrics.intervals(*scored, n=500)
+    assert set(limits) == set(found) - set(metrics.COUNTS)
     for name, (low, high) in limits.items():
         assert 0 <= low < found[name] < high <= 1, name
 
@@ -95,7 +96,7 @@ def test_intervals_hold_the_estimate_and_name_every_rate(scored):
 def test_interval_of_sensitivity_has_the_binomial_width():
     labels = np.repeat([1, 0], 400)
     p_all = np.where(np.arange(800) % 10 == 0, 1 - labels, labels)
-    low, high = evaluation.intervals(labels, p_all, n=4000)["sensitivity"]
+    low, high = metrics.intervals(labels, p_all, n=4000)["sensitivity"]
     assert high - low == pytest.approx(2 * 1.96 * np.sqrt(0.9 * 0.1 / 400), rel=0.1)
 
 
@@ -111,17 +112,17 @@ def test_bootstrap_statistics_equal_scikit_learn_on_the_same_draws(scored, monke
         seen.update(draws=draws, values=statistic(*draws, axis=-1))
         raise InterruptedError
 
-    monkeypatch.setattr(evaluation.stats, "bootstrap", bootstrap)
+    monkeypatch.setattr(metrics.stats, "bootstrap", bootstrap)
     with pytest.raises(InterruptedError):
-        evaluation.intervals(labels, p_all, groups)
-    names = [name for name in evaluation.metrics(labels, p_all) if name not in evaluation.COUNTS]
+        metrics.intervals(labels, p_all, groups)
+    names = [name for name in metrics.metrics(labels, p_all) if name not in metrics.COUNTS]
     for row in range(6):
         rows = []
         for label, draw in zip((0, 1), seen["draws"], strict=True):
             ids = np.unique(groups[labels == label])
             rows += [np.flatnonzero((labels == label) & (groups == ids[u])) for u in draw[row]]
         picked = np.concatenate(rows)
-        expected = evaluation.metrics(labels[picked], p_all[picked])
+        expected = metrics.metrics(labels[picked], p_all[picked])
         values = dict(zip(names, seen["values"][:, row], strict=True))
         assert values == pytest.approx({name: expected[name] for name in names})
 
@@ -133,38 +134,38 @@ def test_intervals_by_subject_are_wider_when_subjects_differ():
     error = rng.random(600) < np.where(subject % 4 == 0, 0.5, 0.02)
     p_all = np.where(error, 1 - labels, labels)
     width = {
-        name: np.diff(evaluation.intervals(labels, p_all, groups)["accuracy"])[0]
+        name: np.diff(metrics.intervals(labels, p_all, groups)["accuracy"])[0]
         for name, groups in (("image", None), ("subject", subject))
     }
     assert width["subject"] > 2 * width["image"]
 
 
 def test_intervals_depend_on_the_seed_alone(scored):
-    first = evaluation.intervals(*scored, n=100, seed=4)
-    assert evaluation.intervals(*scored, n=100, seed=4) == first
-    assert evaluation.intervals(*scored, n=100, seed=5) != first
+    first = metrics.intervals(*scored, n=100, seed=4)
+    assert metrics.intervals(*scored, n=100, seed=4) == first
+    assert metrics.intervals(*scored, n=100, seed=5) != first
 
 
 def test_intervals_with_one_subject_in_a_class_are_nan(scored):
     labels, p_all = scored
     groups = np.where(labels == 0, "H1", np.arange(300) % 5)
-    found = evaluation.intervals(labels, p_all, groups)
+    found = metrics.intervals(labels, p_all, groups)
     assert all(np.isnan(limits).all() for limits in found.values())
 
 
 def test_intervals_of_one_class_only():
-    limits = evaluation.intervals(np.ones(50, int), np.linspace(0, 1, 50), n=200)
+    limits = metrics.intervals(np.ones(50, int), np.linspace(0, 1, 50), n=200)
     assert limits["sensitivity"][0] < 0.5 < limits["sensitivity"][1]
     assert np.isnan(limits["roc_auc"]).all()
 
 
 def test_groups_of_another_length_are_refused(scored):
     with pytest.raises(DataError, match="2 groups for 300"):
-        evaluation.intervals(*scored, groups=["1", "2"])
+        metrics.intervals(*scored, groups=["1", "2"])
 
 
 def test_table_6_clean_row_has_one_matrix_with_680_right():
-    found = evaluation.confusion_from_printed(0.96, 0.95, 0.96, 0.96, 0.954, n_all=481, n_hem=226)
+    found = metrics.confusion_from_printed(0.96, 0.95, 0.96, 0.96, 0.954, n_all=481, n_hem=226)
     right = found[found.tp + found.tn == 680]
     assert right.to_numpy().tolist() == [[469, 12, 15, 211]]
 
@@ -172,7 +173,7 @@ def test_table_6_clean_row_has_one_matrix_with_680_right():
 @pytest.mark.parametrize("average", ["weighted", "all"])
 def test_table_6_clean_row_is_not_weighted_nor_of_all_alone(average):
     row = dict(precision=0.96, recall=0.95, f1=0.96, accuracy=0.96, auc=0.954)
-    assert evaluation.confusion_from_printed(**row, n_all=481, n_hem=226, average=average).empty
+    assert metrics.confusion_from_printed(**row, n_all=481, n_hem=226, average=average).empty
 
 
 @pytest.mark.parametrize(
@@ -184,13 +185,13 @@ def test_tables_6_to_8_are_macro_averages(average, n_rows):
     for fold, table in enumerate((paper.TABLE_6, paper.TABLE_7, paper.TABLE_8)):
         sizes = {f"n_{name.lower()}": paper.TABLE_1[fold][name]["test"] for name in ("ALL", "HEM")}
         for row in table.values():
-            fitted += not evaluation.confusion_from_printed(**row, **sizes, average=average).empty
+            fitted += not metrics.confusion_from_printed(**row, **sizes, average=average).empty
     assert fitted == n_rows
 
 
 def test_unknown_average_is_refused():
     with pytest.raises(ConfigError, match="micro"):
-        evaluation.confusion_from_printed(1, 1, 1, 1, 1, 5, 5, average="micro")
+        metrics.confusion_from_printed(1, 1, 1, 1, 1, 5, 5, average="micro")
 
 
 class TestPredict:
@@ -211,7 +212,7 @@ class TestPredict:
         images = np.random.default_rng(0).integers(0, 256, (11, 8, 8, 3)).astype(np.uint8)
         expected = 1 / (1 + np.exp(-0.02 * 3 * images.mean((1, 2, 3))))
         for batch_size in (1, 4, 64):
-            p_all = evaluation.predict(model, images, batch_size)
+            p_all = metrics.predict(model, images, batch_size)
             assert p_all.dtype == np.float32
             assert p_all == pytest.approx(expected, abs=1e-4)
 
@@ -219,7 +220,7 @@ class TestPredict:
         images = np.lib.format.open_memmap(
             tmp_path / "i.npy", mode="w+", dtype=np.uint8, shape=(5, 8, 8, 3)
         )
-        assert evaluation.predict(model, images, 2) == pytest.approx(np.full(5, 0.5))
+        assert metrics.predict(model, images, 2) == pytest.approx(np.full(5, 0.5))
 
         class Watched:
             def __init__(self):
@@ -234,7 +235,7 @@ class TestPredict:
                 return part
 
         watched = Watched()
-        evaluation.predict(model, watched, 2)
+        metrics.predict(model, watched, 2)
         assert watched.most == 2
 
     def test_eight_views_make_orientation_irrelevant(self):
@@ -246,13 +247,13 @@ class TestPredict:
         image = np.random.default_rng(0).integers(0, 256, (8, 8, 3)).astype(np.uint8)
         views = [np.rot90(image, k) for k in range(4)]
         views = np.stack([*views, *(view[:, ::-1] for view in views)])
-        one_by_one = evaluation.predict(model, views)
+        one_by_one = metrics.predict(model, views)
         assert np.ptp(one_by_one) > 0.01
-        averaged = evaluation.predict(model, views, tta=True)
+        averaged = metrics.predict(model, views, tta=True)
         assert averaged == pytest.approx(np.full(8, one_by_one.mean()), abs=1e-5)
 
     def test_no_images_give_no_probabilities(self, model):
-        assert evaluation.predict(model, np.empty((0, 8, 8, 3), np.uint8)).shape == (0,)
+        assert metrics.predict(model, np.empty((0, 8, 8, 3), np.uint8)).shape == (0,)
 
     def test_a_model_without_two_outputs_is_refused(self):
         import keras
@@ -260,7 +261,7 @@ class TestPredict:
         inputs = keras.Input((8, 8, 3))
         model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
         with pytest.raises(ModelError, match="two classes"):
-            evaluation.predict(model, np.zeros((1, 8, 8, 3), np.uint8))
+            metrics.predict(model, np.zeros((1, 8, 8, 3), np.uint8))
 
 
 def answers(both, only_a, only_b, neither):
@@ -274,81 +275,81 @@ def answers(both, only_a, only_b, neither):
 class TestCombined:
     def test_one_classifier_is_neutral_at_its_share(self):
         p = np.array([0.2, 0.66, 0.68, 0.9])
-        assert (evaluation.combined([p], [0.67]) >= 0.5).tolist() == [False, False, True, True]
-        np.testing.assert_allclose(evaluation.combined([p], [0.5]), p)
+        assert (metrics.combined([p], [0.67]) >= 0.5).tolist() == [False, False, True, True]
+        np.testing.assert_allclose(metrics.combined([p], [0.5]), p)
 
     def test_log_odds_are_averaged(self):
         """Odds of 9 and 1/4, the first relative to even odds of 3: (9 / 3 * 1/4) ** (1/2)."""
-        (p,) = evaluation.combined([[0.9], [0.2]], [0.75, 0.5])
+        (p,) = metrics.combined([[0.9], [0.2]], [0.75, 0.5])
         assert p / (1 - p) == pytest.approx((9 / 3 / 4) ** 0.5)
 
     def test_certainty_does_not_silence_the_others(self):
-        (p,) = evaluation.combined([[0.0], [1.0]], [0.5, 0.5])
+        (p,) = metrics.combined([[0.0], [1.0]], [0.5, 0.5])
         assert p == pytest.approx(0.5)
 
     @pytest.mark.parametrize("shares", [[0.5], [0.5, 0.0], [0.5, 1.0]])
     def test_bad_shares_are_refused(self, shares):
         with pytest.raises(ConfigError, match="between 0 and 1"):
-            evaluation.combined([[0.5], [0.5]], shares)
+            metrics.combined([[0.5], [0.5]], shares)
 
     def test_answers_for_other_images_are_refused(self):
         with pytest.raises(DataError, match="1, 2 images"):
-            evaluation.combined([[0.5], [0.5, 0.5]], [0.5, 0.5])
+            metrics.combined([[0.5], [0.5, 0.5]], [0.5, 0.5])
 
 
 class TestPaired:
     def test_counts_and_the_binomial_where_few_disagree(self):
-        found = evaluation.paired_test(*answers(50, 9, 2, 5))
+        found = metrics.paired_test(*answers(50, 9, 2, 5))
         assert list(found.values())[:4] == [50, 9, 2, 5] and found["exact"] is True
         assert found["pvalue"] == pytest.approx(stats.binomtest(2, 11).pvalue)
 
     def test_chi_squared_with_correction_where_many_do(self):
         """Example of the textbooks: (|b - c| - 1)^2 / (b + c)."""
-        found = evaluation.paired_test(*answers(50, 25, 11, 5))
+        found = metrics.paired_test(*answers(50, 25, 11, 5))
         assert found["exact"] is False
         assert found["pvalue"] == pytest.approx(stats.chi2.sf((25 - 11 - 1) ** 2 / 36, 1))
         few, many = answers(50, 12, 12, 0), answers(50, 13, 12, 0)
-        assert evaluation.paired_test(*few)["exact"] and not evaluation.paired_test(*many)["exact"]
+        assert metrics.paired_test(*few)["exact"] and not metrics.paired_test(*many)["exact"]
 
     def test_no_disagreement_is_no_evidence(self):
         same = answers(10, 0, 0, 3)
-        assert evaluation.paired_test(*same)["pvalue"] == 1
-        found = evaluation.paired_test_by_subject(*same, np.arange(13) % 4)
+        assert metrics.paired_test(*same)["pvalue"] == 1
+        found = metrics.paired_test_by_subject(*same, np.arange(13) % 4)
         assert found == {"difference": 0.0, "subjects": 4, "pvalue": 1.0}
 
     def test_the_order_of_the_two_does_not_matter(self):
         labels, a, b = answers(40, 20, 7, 3)
         groups = np.arange(70) % 6
-        one, other = (evaluation.paired_test(labels, *pair) for pair in ((a, b), (b, a)))
+        one, other = (metrics.paired_test(labels, *pair) for pair in ((a, b), (b, a)))
         assert one["pvalue"] == other["pvalue"] and one["only_a"] == other["only_b"] == 20
-        one = evaluation.paired_test_by_subject(labels, a, b, groups)
-        other = evaluation.paired_test_by_subject(labels, b, a, groups)
+        one = metrics.paired_test_by_subject(labels, a, b, groups)
+        other = metrics.paired_test_by_subject(labels, b, a, groups)
         assert one["pvalue"] == other["pvalue"] and one["difference"] == -other["difference"]
 
     def test_a_threshold_moves_the_answers(self):
-        found = evaluation.paired_test([1, 0], [0.6, 0.1], [0.8, 0.1], threshold=0.7)
+        found = metrics.paired_test([1, 0], [0.6, 0.1], [0.8, 0.1], threshold=0.7)
         assert (found["both"], found["only_b"]) == (1, 1)
 
     def test_all_swaps_of_few_subjects_by_hand(self):
         """Gains 3, 2 and -1: two of the eight sums of signs reach the 4 found, 6 and 4."""
         labels, a, b = answers(0, 5, 1, 0)
         groups = ["x", "x", "x", "y", "y", "z"]
-        found = evaluation.paired_test_by_subject(labels, a, b, groups)
+        found = metrics.paired_test_by_subject(labels, a, b, groups)
         assert found["subjects"] == 3 and found["difference"] == pytest.approx(4 / 6)
         assert found["pvalue"] == pytest.approx(2 * 2 / 8)
 
     def test_one_subject_proves_nothing_however_many_its_cells(self):
         case = answers(100, 60, 10, 0)
-        assert evaluation.paired_test(*case)["pvalue"] < 1e-6
-        assert evaluation.paired_test_by_subject(*case, np.zeros(170))["pvalue"] == 1
+        assert metrics.paired_test(*case)["pvalue"] < 1e-6
+        assert metrics.paired_test_by_subject(*case, np.zeros(170))["pvalue"] == 1
 
     def test_singletons_agree_with_mcnemar(self):
         """Where every image is its own subject, swapping is tossing the coin of each."""
         case = answers(30, 12, 4, 4)
-        by_image = evaluation.paired_test(*case)["pvalue"]
-        found = evaluation.paired_test_by_subject(*case, np.arange(50))
+        by_image = metrics.paired_test(*case)["pvalue"]
+        found = metrics.paired_test_by_subject(*case, np.arange(50))
         assert found["pvalue"] == pytest.approx(by_image, abs=0.01)
-        assert found == evaluation.paired_test_by_subject(*case, np.arange(50))
+        assert found == metrics.paired_test_by_subject(*case, np.arange(50))
 
     def test_level_when_subjects_share_their_luck(self):
         """No difference on average, but each subject leans: McNemar cries wolf, ours does not."""
@@ -360,17 +361,17 @@ class TestPaired:
             a_ahead = (rng.random(480) < lean).astype(float)
             labels = np.ones(480, int)
             case = labels, a_ahead, 1 - a_ahead
-            alarms[0] += evaluation.paired_test(*case)["pvalue"] < 0.05
-            alarms[1] += evaluation.paired_test_by_subject(*case, groups, n=5000)["pvalue"] < 0.05
+            alarms[0] += metrics.paired_test(*case)["pvalue"] < 0.05
+            alarms[1] += metrics.paired_test_by_subject(*case, groups, n=5000)["pvalue"] < 0.05
         assert alarms[0] > 25 and alarms[1] < 8
 
     @pytest.mark.parametrize("wrong", [[0.5], [0.5, 1.5]])
     def test_what_does_not_pair_up_is_refused(self, wrong):
         for pair in ((wrong, [0.1, 0.9]), ([0.1, 0.9], wrong)):
             with pytest.raises(DataError):
-                evaluation.paired_test([0, 1], *pair)
+                metrics.paired_test([0, 1], *pair)
         with pytest.raises(DataError, match="1 groups for 2 labels"):
-            evaluation.paired_test_by_subject([0, 1], [0, 1], [0, 1], ["x"])
+            metrics.paired_test_by_subject([0, 1], [0, 1], [0, 1], ["x"])
 
 
 class TestPairedIntervals:
@@ -378,19 +379,19 @@ class TestPairedIntervals:
         rng = np.random.default_rng(0)
         labels = rng.integers(0, 2, 300)
         p_a, p_b = (np.clip(labels * d + rng.normal(0.4, 0.3, 300), 0, 1) for d in (0.5, 0.2))
-        found = evaluation.paired_intervals(labels, p_a, p_b)
-        a, b = (evaluation.metrics(labels, p) for p in (p_a, p_b))
+        found = metrics.paired_intervals(labels, p_a, p_b)
+        a, b = (metrics.metrics(labels, p) for p in (p_a, p_b))
         for name, (difference, low, high) in found.items():
             assert difference == pytest.approx(a[name] - b[name])
             assert low < difference < high
-        again = evaluation.paired_intervals(labels, p_b, p_a)
+        again = metrics.paired_intervals(labels, p_b, p_a)
         assert again["accuracy"][0] == pytest.approx(-found["accuracy"][0])
 
     def test_equal_classifiers_do_not_differ_whatever_is_drawn(self):
         labels = np.repeat([0, 1], 20)
         p_all = np.random.default_rng(1).random(40)
         subjects = np.repeat(np.arange(10), 4)
-        found = evaluation.paired_intervals(labels, p_all, p_all, subjects)
+        found = metrics.paired_intervals(labels, p_all, p_all, subjects)
         assert set(found.values()) == {(0.0, 0.0, 0.0)}
 
     def test_subjects_are_drawn_whole(self):
@@ -399,14 +400,14 @@ class TestPairedIntervals:
         subjects = np.repeat(["H1", "H2", "H3", "1", "2", "3"], 20)
         p_b = 1.0 - labels
         p_a = np.where(np.isin(subjects, ["H1", "1"]), labels, p_b)
-        by_subject = evaluation.paired_intervals(labels, p_a, p_b, subjects)["accuracy"]
-        by_image = evaluation.paired_intervals(labels, p_a, p_b)["accuracy"]
+        by_subject = metrics.paired_intervals(labels, p_a, p_b, subjects)["accuracy"]
+        by_image = metrics.paired_intervals(labels, p_a, p_b)["accuracy"]
         assert by_subject[0] == by_image[0] == pytest.approx(1 / 3)
         assert by_subject[1] == 0 < by_image[1]
         assert by_image[2] < by_subject[2]
 
     def test_one_subject_in_a_class_says_nothing_of_others(self):
-        found = evaluation.paired_intervals([0, 0, 1, 1], [0, 1, 1, 1], [0, 0, 1, 0], list("aabc"))
+        found = metrics.paired_intervals([0, 0, 1, 1], [0, 1, 1, 1], [0, 0, 1, 0], list("aabc"))
         assert found["accuracy"][0] == 0 and np.isnan(found["accuracy"][1:]).all()
         with pytest.raises(DataError, match="2 groups for 4 labels"):
-            evaluation.paired_intervals([0, 0, 1, 1], [0, 1, 1, 1], [0, 0, 1, 0], list("ab"))
+            metrics.paired_intervals([0, 0, 1, 1], [0, 1, 1, 1], [0, 0, 1, 0], list("ab"))

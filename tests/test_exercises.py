@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from allm_utils import cnmc, exercises
+from allm_utils.book import exercises
+from allm_utils.data import cnmc
 
 
 def hint(check, *answers):

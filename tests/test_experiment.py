@@ -6,10 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from allm_utils import experiment, images, models, profile, records, synthetic, training
+from allm_utils.book import profile
+from allm_utils.data import images, synthetic
 from allm_utils.errors import ConfigError, DataError, RecordError
-from allm_utils.experiment import ExperimentConfig
-from allm_utils.training import TrainingConfig
+from allm_utils.network import models, training
+from allm_utils.network.training import TrainingConfig
+from allm_utils.runs import experiment, records
+from allm_utils.runs.experiment import ExperimentConfig
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,12 @@ import keras
 import numpy as np
 import pytest
 
-from allm_utils import evaluation, experiment, export, models, predict, records, synthetic
+from allm_utils.data import synthetic
 from allm_utils.errors import ConfigError, ModelError, RecordError
+from allm_utils.judge import metrics
+from allm_utils.network import models
+from allm_utils.runs import experiment, records
+from allm_utils.ship import export, inference
 
 SIZE, CROP = 32, 300
 
@@ -54,9 +58,9 @@ def test_files_are_named_after_the_model(exported):
 @pytest.mark.parametrize("name", export.FORMATS)
 def test_raw_pixels_give_the_answers_of_keras(name, saved, exported, cells):
     keras_model, _ = models.load(saved)
-    model, card = predict.load(exported[name])
+    model, card = inference.load(exported[name])
     assert (card["image_size"], card["crop"], card["record"]) == (SIZE, CROP, "e/r")
-    found, expected = (evaluation.predict(m, cells, batch_size=10) for m in (model, keras_model))
+    found, expected = (metrics.predict(m, cells, batch_size=10) for m in (model, keras_model))
     assert found.dtype == np.float32
     assert np.ptp(expected) > 0.05  # the pictures matter
     if name.endswith(
@@ -75,7 +79,7 @@ def test_card_travels_with_the_file(name, saved, exported, tmp_path):
     bare = tmp_path / exported[name].name
     bare.write_bytes(exported[name].read_bytes())
     with pytest.raises(ModelError, match="card"):
-        predict.load(bare)
+        inference.load(bare)
 
 
 def test_int8_is_smaller(exported):
@@ -87,9 +91,9 @@ def test_int8_is_smaller(exported):
 def test_one_scale_for_all_channels_is_smaller_and_coarser(saved, exported, cells, tmp_path):
     coarse = export.export(saved, ["onnx-int8"], tmp_path, cells, per_channel=False)["onnx-int8"]
     assert coarse.stat().st_size < exported["onnx-int8"].stat().st_size
-    exact = evaluation.predict(models.load(saved)[0], cells)
+    exact = metrics.predict(models.load(saved)[0], cells)
     off = [
-        np.abs(evaluation.predict(predict.load(path)[0], cells) - exact).mean()
+        np.abs(metrics.predict(inference.load(path)[0], cells) - exact).mean()
         for path in (exported["onnx-int8"], coarse)
     ]
     assert off[0] < off[1]
@@ -119,13 +123,13 @@ def test_what_cannot_be_exported_is_said(saved, cells, tmp_path, monkeypatch):
 
 
 def test_a_missing_package_is_named_with_its_extra(saved, exported, tmp_path, monkeypatch):
-    monkeypatch.setattr(predict.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(inference.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"onnx is not installed.*allm\[deploy\]"):
         export.export(saved, ["onnx"], tmp_path)
     with pytest.raises(ConfigError, match=r"ai-edge-litert is not installed.*allm\[deploy\]"):
-        predict.load(exported["litert"])
+        inference.load(exported["litert"])
     with pytest.raises(ConfigError, match="onnxruntime is not installed"):
-        predict.load(exported["onnx"])
+        inference.load(exported["onnx"])
 
 
 def test_calibration_cells_are_spread_over_the_paths(tmp_path):

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from allm_utils import cnmc, figures, splits
+from allm_utils.book import figures
+from allm_utils.data import cnmc, splits
 
 RNG = np.random.default_rng(0)
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from allm_utils import images
+from allm_utils.data import images
 from allm_utils.errors import AllmError, ConfigError, DataError, ImageError
 
 SIDE = 120  # of the pictures made here; the real ones have 450
@@ -338,7 +338,7 @@ def test_a_full_disk_leaves_nothing(paths, cache, monkeypatch, where):
 BUILD = textwrap.dedent("""
     import os, signal, sys, time
     from pathlib import Path
-    from allm_utils import images
+    from allm_utils.data import images
 
     folder, cache, signals, slow = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), sys.argv[4]
     prepare = images.prepare

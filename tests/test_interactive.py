@@ -8,7 +8,7 @@ import re
 import numpy as np
 from PIL import Image
 
-from allm_utils import interactive
+from allm_utils.book import widgets
 
 
 def payload(page):
@@ -19,9 +19,7 @@ def payload(page):
 def test_crop_slider_holds_its_pictures_and_shares():
     picture = np.zeros((450, 450, 3), np.uint8)
     picture[150:300, 150:300] = (60, 20, 70)
-    page = interactive.crop_slider(
-        {"one": picture}, [150], [150, 250, 310, 260], [0, 0, 1, 1], "made"
-    )
+    page = widgets.crop_slider({"one": picture}, [150], [150, 250, 310, 260], [0, 0, 1, 1], "made")
     data = payload(page)
     assert data["shares"]["224"] == [50, 0] and data["shares"]["450"] == [100, 100]
     assert data["source"] == "made" and "http" not in page.data
@@ -35,13 +33,13 @@ def test_crop_slider_holds_its_pictures_and_shares():
 
 def test_a_name_cannot_end_the_script():
     picture = np.zeros((450, 450, 3), np.uint8)
-    page = interactive.crop_slider({"</script>": picture}, [150], [150, 160], [0, 1], "made")
+    page = widgets.crop_slider({"</script>": picture}, [150], [150, 160], [0, 1], "made")
     assert page.data.count("</script>") == 1
 
 
 def test_noise_lab_holds_the_raw_pixels():
     picture = np.random.default_rng(0).integers(0, 255, (96, 96, 3)).astype(np.uint8)
-    page = interactive.noise_lab(picture[:, ::-1], "made")
+    page = widgets.noise_lab(picture[:, ::-1], "made")
     data = payload(page)
     assert base64.b64decode(data["pixels"]) == picture[:, ::-1].tobytes()
     assert (data["size"], data["source"]) == (96, "made") and "http" not in page.data
@@ -49,7 +47,7 @@ def test_noise_lab_holds_the_raw_pixels():
 
 def test_separable_stepper_holds_the_arrays():
     image, kernel, mix = np.arange(50).reshape(5, 5, 2), np.ones((3, 3, 2), int), np.eye(2)
-    page = interactive.separable_stepper(image, kernel, mix)
+    page = widgets.separable_stepper(image, kernel, mix)
     data = payload(page)
     assert data == {"image": image.tolist(), "kernel": kernel.tolist(), "mix": mix.tolist()}
     assert "http" not in page.data
@@ -57,7 +55,7 @@ def test_separable_stepper_holds_the_arrays():
 
 def test_threshold_slider_holds_sorted_probabilities():
     answers = {"clean": ([0, 1, 0, 1], [0.4, 0.9, 0.1, 0.3]), "σ 10": ([1, 0], [0.5, 0.25])}
-    page = interactive.threshold_slider(answers, "made")
+    page = widgets.threshold_slider(answers, "made")
     data = payload(page)
     assert data["sets"] == [
         {"name": "clean", "hem": [0.1, 0.4], "all": [0.3, 0.9]},

@@ -8,9 +8,10 @@ import keras
 import numpy as np
 import pytest
 
-from allm_utils import models, paper
-from allm_utils.cnmc import CLASSES
+from allm_utils.book import paper
+from allm_utils.data.cnmc import CLASSES
 from allm_utils.errors import ConfigError, ModelError, WeightsError
+from allm_utils.network import models
 
 CARD = {"image_size": 64, "crop": 300}
 

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from allm_utils.errors import ConfigError
-from allm_utils.noise import NoiseBank, add_gaussian_noise
+from allm_utils.network.noise import NoiseBank, add_gaussian_noise
 
 
 def rounded_normal(sigma, values):

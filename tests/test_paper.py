@@ -2,7 +2,7 @@
 
 import pytest
 
-from allm_utils import paper
+from allm_utils.book import paper
 
 
 def test_table_1_adds_up_to_the_data_set():

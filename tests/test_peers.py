@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from allm_utils import models, peers
-from allm_utils.cnmc import CLASSES
+from allm_utils.data.cnmc import CLASSES
 from allm_utils.errors import ConfigError, WeightsError
+from allm_utils.network import models, peers
 
 BUILDERS = {
     builder.__name__: builder

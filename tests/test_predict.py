@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from allm_utils import evaluation, images, models, predict
+from allm_utils.data import images
 from allm_utils.errors import ImageError, ModelError
+from allm_utils.judge import metrics
+from allm_utils.network import models
+from allm_utils.ship import inference
 
 
 @pytest.fixture(scope="module")
@@ -33,19 +36,19 @@ def cells(tmp_path):
 
 @pytest.mark.parametrize("batch_size", [2, 64])
 def test_predicts_what_the_card_says(saved, cells, batch_size):
-    found = predict.predict_images(saved, cells, batch_size, progress=False)
+    found = inference.predict_images(saved, cells, batch_size, progress=False)
     assert found.columns.tolist() == ["file", "p_all", "label"]
     names = ["0.bmp", "1.BMP", "2.png", "3.jpg", "4.webp", "more/5.bmp", "more/6.jpeg"]
     assert found["file"].tolist() == [str(cells / name) for name in names]
     pictures = np.stack([images.prepare(path, 32, 40) for path in found["file"]])
     model, _ = models.load(saved)
-    assert found["p_all"].to_numpy() == pytest.approx(evaluation.predict(model, pictures), abs=1e-5)
+    assert found["p_all"].to_numpy() == pytest.approx(metrics.predict(model, pictures), abs=1e-5)
 
 
 def test_all_from_a_half_upwards(saved, cells, monkeypatch):
     p_all = np.array([0.0, 0.4999, 0.5, 1.0], np.float32)
-    monkeypatch.setattr(predict.evaluation, "predict", lambda *_: p_all)
-    found = predict.predict_images(saved, [cells / "0.bmp"] * 4)
+    monkeypatch.setattr(inference.evaluation, "predict", lambda *_: p_all)
+    found = inference.predict_images(saved, [cells / "0.bmp"] * 4)
     assert found["label"].tolist() == ["HEM", "HEM", "ALL", "ALL"]
 
 
@@ -57,14 +60,14 @@ def test_reads_no_more_than_a_batch_at_a_time(saved, cells, monkeypatch):
         most = max(most, len(pictures))
         return np.asarray(pictures)
 
-    monkeypatch.setattr(predict.np, "stack", stack)
-    predict.predict_images(saved, cells, batch_size=3, progress=False)
+    monkeypatch.setattr(inference.np, "stack", stack)
+    inference.predict_images(saved, cells, batch_size=3, progress=False)
     assert most == 3
 
 
 def test_the_order_of_the_paths_is_kept(saved, cells):
     paths = [cells / "2.png", cells / "more", cells / "0.bmp"]
-    found = predict.predict_images(saved, paths, progress=False)
+    found = inference.predict_images(saved, paths, progress=False)
     names = ["2.png", "more/5.bmp", "more/6.jpeg", "0.bmp"]
     assert found["file"].tolist() == [str(cells / name) for name in names]
 
@@ -73,18 +76,18 @@ def test_a_model_without_its_card_is_refused(saved, cells, tmp_path):
     bare = tmp_path / "bare.keras"
     bare.write_bytes(saved.read_bytes())
     with pytest.raises(ModelError, match="card"):
-        predict.predict_images(bare, cells, progress=False)
+        inference.predict_images(bare, cells, progress=False)
 
 
 @pytest.mark.parametrize("name", ["none.bmp", "empty", "notes.txt"])
 def test_what_is_not_an_image_is_named(saved, cells, name):
     (cells / "empty").mkdir()
     with pytest.raises(ImageError, match=name):
-        predict.predict_images(saved, [cells / "0.bmp", cells / name], progress=False)
+        inference.predict_images(saved, [cells / "0.bmp", cells / name], progress=False)
 
 
 def test_quiet_holds_back_what_is_said_and_not_what_goes_wrong(capfd):
-    with pytest.raises(ValueError, match="wrong"), predict.quiet():
+    with pytest.raises(ValueError, match="wrong"), inference.quiet():
         print("said")
         os.write(2, b"said by a library")
         logging.getLogger("library").warning("said")
@@ -99,19 +102,19 @@ def test_quiet_holds_back_what_is_said_and_not_what_goes_wrong(capfd):
 def test_a_broken_file_is_refused(saved, tmp_path, suffix):
     path = tmp_path / f"m.{suffix}"
     with pytest.raises(ModelError, match="no such model"):
-        predict.load(path)
+        inference.load(path)
     path.write_bytes(b"not a network")
     models.card_path(path).write_text(models.card_path(saved).read_text())
     with pytest.raises(ModelError, match="cannot be opened"):
-        predict.load(path)
+        inference.load(path)
 
 
 def test_the_next_batch_is_read_ahead_and_no_more(saved, cells, monkeypatch):
     asked = []
-    monkeypatch.setattr(predict.images, "prepare", lambda path, size, crop: asked.append(path))
-    monkeypatch.setattr(predict.np, "stack", list)
+    monkeypatch.setattr(inference.images, "prepare", lambda path, size, crop: asked.append(path))
+    monkeypatch.setattr(inference.np, "stack", list)
     paths = [cells / "0.bmp"] * 20
-    with predict._Pictures(paths, 32, 40) as pictures:
+    with inference._Pictures(paths, 32, 40) as pictures:
         pictures[0:4]
         pictures.pool.submit(len, ()).result()  # the pool has come so far
         assert len(asked) <= 8

@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
-from allm_utils import cli, images, models, probe, records, synthetic
+from allm_utils import cli
+from allm_utils.data import images, synthetic
 from allm_utils.errors import ConfigError, DataError
+from allm_utils.network import models
+from allm_utils.runs import probe, records
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from allm_utils import profile
+from allm_utils.book import profile
 from allm_utils.errors import ConfigError
 
 VARIABLES = ("ALLM_PROFILE", "ALLM_DATA", "ALLM_WORK", "ALLM_WEIGHTS")

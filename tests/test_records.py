@@ -12,8 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from allm_utils import cnmc, evaluation, paper, records, splits
+from allm_utils.book import paper
+from allm_utils.data import cnmc, splits
 from allm_utils.errors import RecordError
+from allm_utils.judge import metrics
+from allm_utils.runs import records
 
 
 def part_of(frame):
@@ -150,7 +153,7 @@ def test_metrics_are_recomputed_from_the_csv(written):
     record = records.load(written)
     for condition in ("clean", "noise:5"):
         rows = record.predictions[record.predictions["condition"] == condition]
-        expected = evaluation.metrics(rows["label"], rows["p_all"])
+        expected = metrics.metrics(rows["label"], rows["p_all"])
         assert record.metrics(condition) == expected
         stored = record.data["metrics"][condition]
         assert stored["tp"] == expected["tp"]
@@ -163,7 +166,7 @@ def test_metrics_are_recomputed_from_the_csv(written):
 def test_intervals_by_subject_count_merged_subjects_once(written):
     record = records.load(written)
     rows = record.rows("clean")
-    expected = evaluation.intervals(
+    expected = metrics.intervals(
         rows["label"], rows["p_all"], rows["subject"].replace({"51": "51+75+78", "H10": "H3+H10"})
     )
     found = record.intervals("clean", by="subject")
@@ -608,7 +611,8 @@ def with_accuracy(run, accuracy):
 
 
 def test_parameter_counts_are_those_of_the_models():
-    from allm_utils import experiment, models
+    from allm_utils.network import models
+    from allm_utils.runs import experiment
 
     for (name, alpha), counts in records.PARAMETERS.items():
         if name.startswith("probe_"):  # no network of ours: see test_probe

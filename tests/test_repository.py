@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from allm_utils import paper
+from allm_utils.book import paper
 
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())

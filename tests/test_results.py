@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from allm_utils import models, records
-from allm_utils.predict import predict_images
+from allm_utils.network import models
+from allm_utils.runs import records
+from allm_utils.ship.inference import predict_images
 
 MODELS = sorted((records.RESULTS / "models").glob("*.keras"))
 

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 import sklearn
 
-from allm_utils import cnmc, paper, splits
+from allm_utils.book import paper
+from allm_utils.data import cnmc, splits
 from allm_utils.errors import ConfigError, DataError
 
 PARTS = ("train", "val", "test")

@@ -14,7 +14,7 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
-from allm_utils import cnmc, splits, synthetic
+from allm_utils.data import cnmc, splits, synthetic
 from allm_utils.errors import ConfigError, DataError
 
 NAME = re.compile(r"UID_(\d+)_(\d+)_(\d+)_all\.bmp|UID_[Hh](\d+)_(\d+)_(\d+)_hem\.bmp")

@@ -9,9 +9,9 @@ import keras
 import numpy as np
 import pytest
 
-from allm_utils import models, training
 from allm_utils.errors import ConfigError, DataError
-from allm_utils.training import CHECKPOINT, TrainingConfig, TrainingData, fit
+from allm_utils.network import models, training
+from allm_utils.network.training import CHECKPOINT, TrainingConfig, TrainingData, fit
 
 SIZE = 16
 

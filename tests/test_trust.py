@@ -5,9 +5,12 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from allm_utils import experiment, models, records, synthetic, trust
+from allm_utils.data import synthetic
 from allm_utils.errors import ConfigError, DataError, RecordError
-from allm_utils.training import TrainingConfig
+from allm_utils.judge import trust
+from allm_utils.network import models
+from allm_utils.network.training import TrainingConfig
+from allm_utils.runs import experiment, records
 
 # -- calibration ------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from allm_utils import records
+from allm_utils.runs import records
 
 pytestmark = [pytest.mark.needs("book"), pytest.mark.needs("chromium")]
 

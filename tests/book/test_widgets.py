@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from allm_utils import evaluation, interactive
+from allm_utils.book import widgets
+from allm_utils.judge import metrics
 
 pytestmark = pytest.mark.needs("chromium")
 
@@ -29,7 +30,7 @@ def show(browser):
 def lab(show):
     cell = np.zeros((96, 96, 3), np.uint8)
     cell[24:72, 24:72] = (90, 60, 110)
-    return show(interactive.noise_lab(cell, "made"))
+    return show(widgets.noise_lab(cell, "made"))
 
 
 def reading(lab, name):
@@ -72,7 +73,7 @@ def test_stepper_computes_what_numpy_does(show):
     rng = np.random.default_rng(1)
     image, kernel = rng.integers(0, 4, (5, 5, 2)), rng.integers(-1, 2, (3, 3, 2))
     mix = np.array([[1, 0, 2], [0, 1, -1]])
-    page = show(interactive.separable_stepper(image, kernel, mix))
+    page = show(widgets.separable_stepper(image, kernel, mix))
     slider, words = page.locator("input[type=range]"), page.locator("p")
     slider.press("ArrowRight")
     windows = np.lib.stride_tricks.sliding_window_view(image, (3, 3), axis=(0, 1))
@@ -91,7 +92,7 @@ def test_stepper_computes_what_numpy_does(show):
 
 def test_widgets_fit_a_phone(show, lab):
     ones = np.ones((5, 5, 2), int)
-    for page in (lab, show(interactive.separable_stepper(ones, ones[:3, :3], ones[0, :2]))):
+    for page in (lab, show(widgets.separable_stepper(ones, ones[:3, :3], ones[0, :2]))):
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
@@ -100,14 +101,14 @@ def test_threshold_slider_counts_what_evaluation_does(show):
     labels = (rng.random(300) < 0.6).astype(int)
     p_all = 1 / (1 + np.exp(-(rng.normal(0, 2, 300) + 3 * (2 * labels - 1))))
     noisy = 1 - p_all / 2
-    page = show(interactive.threshold_slider({"a": (labels, p_all), "b": (labels, noisy)}, "made"))
+    page = show(widgets.threshold_slider({"a": (labels, p_all), "b": (labels, noisy)}, "made"))
     slider = page.get_by_label("Call a cell ALL")
     assert "made" in page.locator("p").inner_text()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
     def check(p_all):
         threshold = 1 / (1 + np.exp(-float(slider.input_value())))
-        found = evaluation.metrics(labels, p_all.round(6), threshold)
+        found = metrics.metrics(labels, p_all.round(6), threshold)
         shown = {
             cell.get_attribute("data-value"): cell.inner_text()
             for cell in page.locator("[data-value]").all()

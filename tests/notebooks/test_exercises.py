@@ -5,7 +5,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from allm_utils import exercises
+from allm_utils.book import exercises
 
 CHAPTERS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("[0-9]*.ipynb"))
 

@@ -9,8 +9,8 @@ import imgaug.augmenters as iaa
 import imgaug.parameters as iap
 import numpy as np
 
-from .errors import ConfigError
-from .noise import NoiseBank
+from allm_utils.errors import ConfigError
+from allm_utils.network.noise import NoiseBank
 
 cv2.setNumThreads(1)  # the training loop runs several pictures at once; nested threads only fight
 

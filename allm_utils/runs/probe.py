@@ -22,9 +22,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tqdm.auto import tqdm
 
-from . import experiment, images, records, splits
-from .errors import ConfigError, DataError
-from .models import mobilenet_m, resolve_weights
+from allm_utils.data import images, splits
+from allm_utils.errors import ConfigError, DataError
+from allm_utils.network.models import mobilenet_m, resolve_weights
+from allm_utils.runs import experiment, records
 
 MODELS = ("probe_mobilenet", "probe_handmade")
 

@@ -17,7 +17,7 @@ import pandas as pd
 from PIL import Image, UnidentifiedImageError
 from tqdm.auto import tqdm
 
-from .errors import ConfigError, DataError, ImageError
+from allm_utils.errors import ConfigError, DataError, ImageError
 
 CROP = 300
 """Side of the centre crop in pixels. 224 would cut half of the cells; 300 keeps 94 % whole."""

@@ -16,7 +16,7 @@ from scipy.stats import binomtest
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from .evaluation import metrics
+from allm_utils.judge.metrics import metrics
 
 COLOURS = {"HEM": "#0072B2", "ALL": "#D55E00"}
 """Blue for healthy, vermilion for leukemic."""

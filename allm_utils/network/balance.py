@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from .errors import ConfigError
+from allm_utils.errors import ConfigError
 
 GREY = ("none", "hem", "both")
 """Which classes get a grey copy: none, HEM only (the paper), or both (no grey shortcut)."""

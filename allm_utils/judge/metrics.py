@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 from statsmodels.stats.contingency_tables import mcnemar
 from tqdm.auto import tqdm
 
-from .errors import ConfigError, DataError, ModelError
+from allm_utils.errors import ConfigError, DataError, ModelError
 
 COUNTS = ("n", "tp", "fp", "fn", "tn")
 AVERAGES = ("macro", "weighted", "all")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binom
 
-from . import paper
+from allm_utils.book import paper
 
 
 class Hint(AssertionError):

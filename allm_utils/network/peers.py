@@ -10,7 +10,7 @@ import os
 import keras
 from keras import layers
 
-from .models import classifier, load_weights, resolve_weights, scaled_input
+from allm_utils.network.models import classifier, load_weights, resolve_weights, scaled_input
 
 # Mean red, green and blue of ImageNet; VGG16 and ResNet-50 were trained on differences from it.
 _CAFFE = {"unit": (1 / 255, 0.0), "imagenet": (1.0, [-123.68, -116.779, -103.939])}

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
-from .errors import ConfigError
+from allm_utils.errors import ConfigError
 
 BANK_SIZE = 1 << 22
 """Samples per noise bank: 28 pictures' worth of 224 x 224 x 3, 8 MB in two bytes each."""

@@ -13,9 +13,11 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import LeaveOneGroupOut
 from tqdm.auto import tqdm
 
-from . import experiment, images, models, records
-from .errors import ConfigError, DataError
-from .evaluation import predict
+from allm_utils.data import images
+from allm_utils.errors import ConfigError, DataError
+from allm_utils.judge.metrics import predict
+from allm_utils.network import models
+from allm_utils.runs import experiment, records
 
 EPSILON = 1e-6
 """Probabilities are kept this far from 0 and 1 before their logit is taken; records hold six

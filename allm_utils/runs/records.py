@@ -16,8 +16,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from . import balance, cnmc, evaluation, paper, splits
-from .errors import AllmError, RecordError
+from allm_utils.book import paper
+from allm_utils.data import cnmc, splits
+from allm_utils.errors import AllmError, RecordError
+from allm_utils.judge import metrics
+from allm_utils.network import balance
 
 SCHEMA_VERSION = 1
 
@@ -59,8 +62,8 @@ FINGERPRINTS = {
 """Of the published folds, and of these with the preliminary test set, as `images.fingerprint`:
 sha256 over the sorted sha256 of the images."""
 
-_PACKAGED = Path(__file__).parent / "results"
-RESULTS = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[1] / "results"
+_PACKAGED = Path(__file__).parents[1] / "results"
+RESULTS = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[2] / "results"
 """The records that come with the package: in a checkout the folder beside it."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -138,12 +141,12 @@ class Record:
         return rows
 
     def metrics(self, condition="clean"):
-        """`evaluation.metrics` under one condition, from the predictions."""
+        """`metrics.metrics` under one condition, from the predictions."""
         rows = self.rows(condition)
-        return evaluation.metrics(rows["label"], rows["p_all"])
+        return metrics.metrics(rows["label"], rows["p_all"])
 
     def intervals(self, condition="clean", by="image", **options):
-        """`evaluation.intervals` under one condition, from the predictions.
+        """`metrics.intervals` under one condition, from the predictions.
 
         Parameters
         ----------
@@ -151,11 +154,11 @@ class Record:
         by : {"image", "subject"}
             What is resampled. Subjects that share images count as one.
         **options
-            `n`, `seed`, `level` of `evaluation.intervals`.
+            `n`, `seed`, `level` of `metrics.intervals`.
         """
         rows = self.rows(condition)
         groups = cnmc.merged_subject(rows["subject"]) if by == "subject" else None
-        return evaluation.intervals(rows["label"], rows["p_all"], groups, **options)
+        return metrics.intervals(rows["label"], rows["p_all"], groups, **options)
 
 
 def check_free(directory, record_id, kind):
@@ -954,7 +957,7 @@ def _with_intervals(run, condition):
     image, subject = (run.intervals(condition, by) for by in ("image", "subject"))
     written = {}
     for name, value in run.metrics(condition).items():
-        if name in evaluation.COUNTS:
+        if name in metrics.COUNTS:
             written[name] = value
             continue
         written[name] = {

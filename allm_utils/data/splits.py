@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
-from allm_utils import cnmc
+from allm_utils.data import cnmc
 from allm_utils.errors import ConfigError, DataError
 
 PROTOCOLS = ("paper", "patient-disjoint", "cross-fold")

@@ -12,8 +12,12 @@ import keras
 import numpy as np
 from tqdm.auto import tqdm
 
-from . import evaluation, experiment, images, models, predict, records
-from .errors import ConfigError
+from allm_utils.data import images
+from allm_utils.errors import ConfigError
+from allm_utils.judge import metrics
+from allm_utils.network import models
+from allm_utils.runs import experiment, records
+from allm_utils.ship import inference
 
 FORMATS = {
     "litert": ".tflite",
@@ -83,7 +87,10 @@ def export(saved, formats, folder=None, calibration=None, per_channel=True):
     pixels = keras.Input(model.input_shape[1:], dtype="uint8", name="pixels")
     raw = keras.Model(pixels, model(pixels), name=model.name)
     files = {}
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".exporting-") as scratch, predict.quiet():
+    with (
+        tempfile.TemporaryDirectory(dir=folder, prefix=".exporting-") as scratch,
+        inference.quiet(),
+    ):
         made = _Made(raw, Path(scratch))
         for name in formats:
             used = calibration if name.endswith("int8") else None
@@ -180,8 +187,8 @@ def retest(saved, source, data, out, work, note="", progress=True):
     files[COARSE] = coarse["onnx-int8"]
     p_all, formats = {}, {}
     for name, path in files.items():
-        model, card = predict.load(path)
-        p_all[name] = evaluation.predict(model, pictures[test], progress=progress)
+        model, card = inference.load(path)
+        p_all[name] = metrics.predict(model, pictures[test], progress=progress)
         formats[name] = {"bytes": path.stat().st_size, "calibration": card.get("calibration")}
     record = {
         **experiment.describe_again(source, saved, "deployment", started, note),
@@ -273,7 +280,7 @@ def _check(formats, calibration):
                 "network become; give some to calibrate on"
             )
     if any("onnx" in name for name in formats):
-        predict.need("onnx", "tf2onnx", "onnxruntime")
+        inference.need("onnx", "tf2onnx", "onnxruntime")
     if keras.backend.backend() != "tensorflow":
         raise ConfigError(
             f"export under KERAS_BACKEND={keras.backend.backend()}: it needs tensorflow; "

@@ -13,7 +13,7 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .errors import ConfigError
+from allm_utils.errors import ConfigError
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,13 @@ import keras
 import numpy as np
 import pandas as pd
 
-from . import __version__, cnmc, images, peers, splits, synthetic
-from .balance import desaturate
-from .errors import ConfigError, DataError, RecordError
-from .evaluation import predict
-from .models import (
+from allm_utils import __version__
+from allm_utils.data import cnmc, images, splits, synthetic
+from allm_utils.errors import ConfigError, DataError, RecordError
+from allm_utils.judge.metrics import predict
+from allm_utils.network import peers
+from allm_utils.network.balance import desaturate
+from allm_utils.network.models import (
     alnett_style,
     freeze,
     mobilenet_m,
@@ -28,9 +30,9 @@ from .models import (
     resolve_weights,
     save,
 )
-from .noise import add_gaussian_noise
-from .records import SCHEMA_VERSION, Record, check_free, write
-from .training import TrainingConfig, TrainingData, fit
+from allm_utils.network.noise import add_gaussian_noise
+from allm_utils.network.training import TrainingConfig, TrainingData, fit
+from allm_utils.runs.records import SCHEMA_VERSION, Record, check_free, write
 
 MODELS: dict[str, Callable] = {
     "mobilenet_m": mobilenet_m,

@@ -16,10 +16,10 @@ import keras
 import numpy as np
 from tqdm.auto import tqdm
 
-from .augment import Augmenter, Recipe
-from .balance import GREY, balanced_rows, desaturate
-from .errors import ConfigError, DataError
-from .profile import has_gpu
+from allm_utils.book.profile import has_gpu
+from allm_utils.errors import ConfigError, DataError
+from allm_utils.network.augment import Augmenter, Recipe
+from allm_utils.network.balance import GREY, balanced_rows, desaturate
 
 CHECKPOINT = "checkpoint.npz"
 PRECISIONS = ("auto", "float32", "mixed_float16", "mixed_bfloat16")

@@ -14,8 +14,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from .cnmc import CLASSES
-from .errors import ConfigError, ModelError, WeightsError
+from allm_utils.data.cnmc import CLASSES
+from allm_utils.errors import ConfigError, ModelError, WeightsError
 
 BACKBONE_END = "conv_pw_13_relu"
 """Last layer of the MobileNet part; what follows is the paper's head."""

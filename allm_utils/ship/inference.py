@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from . import evaluation, images, models
-from .cnmc import CLASSES
-from .errors import ConfigError, ImageError, ModelError
+from allm_utils.data import images
+from allm_utils.data.cnmc import CLASSES
+from allm_utils.errors import ConfigError, ImageError, ModelError
+from allm_utils.judge import metrics
+from allm_utils.network import models
 
 SUFFIXES = (".bmp", ".png", ".jpg", ".jpeg", ".webp")
 
@@ -32,7 +34,7 @@ def load(path, threads=None):
     -------
     model : keras.Model, LiteRT or ONNX
         Of all three, ``predict_on_batch`` takes ``uint8 (N, H, W, 3)`` and gives
-        ``float32 (N, 2)``, and `evaluation.predict` takes the model.
+        ``float32 (N, 2)``, and `metrics.predict` takes the model.
     card : dict
         As `models.read_card` gives it.
 
@@ -193,7 +195,7 @@ def predict_images(model_path, image_paths, batch_size=64, progress=True):
     paths = listed(image_paths)
     model, card = load(model_path)
     with _Pictures(paths, card["image_size"], card["crop"]) as pictures:
-        p_all = evaluation.predict(model, pictures, batch_size, progress)
+        p_all = metrics.predict(model, pictures, batch_size, progress)
     labels = np.where(p_all >= 0.5, CLASSES[1], CLASSES[0])
     return pd.DataFrame({"file": [str(path) for path in paths], "p_all": p_all, "label": labels})
 
