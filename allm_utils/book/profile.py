@@ -1,11 +1,11 @@
-"""How large this run is: ``smoke`` for everyone, ``full`` for a GPU and the real data.
+"""How large a run is, and whose cells it sees: ``smoke`` for everyone, ``full`` for a GPU.
 
 Only this module and the command line read the environment:
 
 - ``ALLM_PROFILE``: ``smoke`` or ``full``; without it, full when a GPU and C-NMC are both there.
-- ``ALLM_DATA``: folder that holds C-NMC 2019.
-- ``ALLM_WORK``: scratch folder for caches and made data; ``work`` beside the notebooks by default.
-- ``ALLM_WEIGHTS``: file with ImageNet weights, where they cannot be downloaded.
+- ``ALLM_DATA``: folder that holds C-NMC 2019; without it, the sample that the package ships.
+- ``ALLM_WORK``: scratch folder for caches; ``work`` beside the notebooks by default.
+- ``ALLM_WEIGHTS``: file with ImageNet weights for ``full``, where they cannot be downloaded.
 """
 
 import os
@@ -13,12 +13,15 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pandas as pd
+
+from allm_utils.data import cnmc
 from allm_utils.errors import ConfigError
 
 
 @dataclass(frozen=True)
 class Profile:
-    """The size of a run, and where its data are.
+    """The size of a run, and where its cells are.
 
     Attributes
     ----------
@@ -28,14 +31,12 @@ class Profile:
         Side of the model's input and of the centre crop, in pixels.
     alpha : float
         Width multiplier of MobileNet.
-    weights : str or None
-        ``"imagenet"``, a path, or None for random ones.
+    weights : str
+        ``"imagenet"``, or a path.
     epochs, batch_size : int
     learning_rate, bn_momentum : float
-    synthetic_images : int
-        Size of the made data set when there is no C-NMC.
     data : Path or None
-        Root of C-NMC 2019, if it is there.
+        Root of C-NMC 2019; None for the sample.
     work : Path
         Scratch folder.
     """
@@ -44,27 +45,51 @@ class Profile:
     image_size: int
     crop: int
     alpha: float
-    weights: str | None
+    weights: str
     epochs: int
     batch_size: int
     learning_rate: float
     bn_momentum: float
-    synthetic_images: int
     data: Path | None = None
     work: Path = Path("work")
+
+    def root(self) -> Path:
+        """Folder that holds the cells, in the published layout; the sample's is written once."""
+        if self.data:
+            return self.data
+        from allm_utils.data import sample
+
+        return sample.root(self.work)
+
+    def frame(self) -> pd.DataFrame:
+        """Index the cells that a network may train on: `cnmc.index` of `root`.
+
+        The sample also holds cells of people from outside the two folds; they are left out here,
+        and `allm_utils.data.sample.index` has them.
+        """
+        if self.data:
+            return cnmc.index(self.data)
+        from allm_utils.data import sample
+
+        frame = sample.index(self.work)
+        return frame[~frame["outside"]].drop(columns="outside")
+
+    @property
+    def source(self) -> str:
+        """Whose cells the pictures of this run show, for captions and axes."""
+        return "C-NMC 2019" if self.data else "sample of C-NMC 2019"
 
 
 SMOKE = Profile(
     name="smoke",
-    image_size=64,
+    image_size=128,
     crop=300,
     alpha=0.25,
-    weights=None,
-    epochs=24,
+    weights="imagenet",  # they ship with the package at this width
+    epochs=12,
     batch_size=16,
-    learning_rate=3e-3,
+    learning_rate=1e-3,
     bn_momentum=0.9,
-    synthetic_images=600,
 )
 FULL = Profile(
     name="full",
@@ -76,7 +101,6 @@ FULL = Profile(
     batch_size=16,
     learning_rate=1e-3,
     bn_momentum=0.99,
-    synthetic_images=600,
 )
 
 
@@ -110,9 +134,10 @@ def current() -> Profile:
     if not name:
         name = "full" if data and has_gpu() else "smoke"
     chosen = FULL if name == "full" else SMOKE
+    weights = os.environ.get("ALLM_WEIGHTS")  # made for the full width
     return replace(
         chosen,
-        weights=(os.environ.get("ALLM_WEIGHTS") or chosen.weights) if name == "full" else None,
+        weights=weights if weights and name == "full" else chosen.weights,
         data=Path(data) if data else None,
         work=Path(os.environ.get("ALLM_WORK") or "work").absolute(),
     )
@@ -121,15 +146,14 @@ def current() -> Profile:
 def banner() -> Profile:
     """Print what this run is, in words no reader can miss, and return the profile."""
     profile = current()
-    if profile.data:
-        cells = "REAL cells: C-NMC 2019"
-    else:
-        cells = "SYNTHETIC cells: drawn by this package, not taken from any patient"
     print(f"Profile {profile.name}: {profile.image_size} px, width x{profile.alpha}, "
           f"{profile.epochs} epochs")  # fmt: skip
-    print(cells)
-    if not profile.data:
-        print("For the real thing: `allm data download DEST`, set ALLM_DATA to DEST, use a GPU.")
-        if has_gpu():
-            print("A GPU is here; with ALLM_DATA set this chapter would run at full size.")
+    if profile.data:
+        print("Cells: C-NMC 2019")
+        return profile
+    print("Cells: 600 real cells of C-NMC 2019, a sample; numbers on this page are noisier than "
+          "the records")  # fmt: skip
+    if has_gpu():
+        print("A GPU is here: `allm data download DEST`, set ALLM_DATA to DEST, and this chapter "
+              "runs at full size.")  # fmt: skip
     return profile
