@@ -117,15 +117,12 @@ def _probe(args):
 
 def _evaluate(args):
     _import_keras_quietly()
-    import numpy as np
-
     from allm_utils.data import images
-    from allm_utils.judge import metrics
-    from allm_utils.network import models, noise
+    from allm_utils.judge import conditions, metrics
+    from allm_utils.network import models
     from allm_utils.runs import experiment
 
-    for sigma in args.sigma:  # fail before the work, not after it
-        noise.add_gaussian_noise(np.zeros((1, 1, 3), np.uint8), sigma)
+    conditions.check(f"noise:{sigma}" for sigma in args.sigma)  # before the work, not after it
     config = _config(args)
     frame, split = experiment.select(config)
     model, card = models.load(args.saved)
@@ -134,7 +131,7 @@ def _evaluate(args):
     pictures = images.load(test, card["image_size"], card["crop"], cache)
     found = {}
     for sigma in args.sigma:
-        noisy = noise.add_gaussian_noise(pictures, sigma, config.training.seed)
+        noisy = conditions.add_gaussian_noise(pictures, sigma, config.training.seed)
         p_all = metrics.predict(model, noisy, args.batch_size, progress=True)
         found[f"sigma {sigma:g}"] = metrics.metrics(test["label"].to_numpy(int), p_all)
     print(_table(found))

@@ -1,5 +1,7 @@
 """What can go wrong, as one line that names the file, the fault and the cure."""
 
+import importlib.util
+
 
 class AllmError(Exception):
     """Base of every error a user can cause. The command line prints it without a traceback."""
@@ -27,3 +29,24 @@ class ConfigError(AllmError):
 
 class RecordError(AllmError):
     """A run record is missing, malformed, stale or already there."""
+
+
+def need(extra: str, *modules: str) -> None:
+    """Make sure that optional packages are installed.
+
+    Parameters
+    ----------
+    extra : str
+        That of the package which brings them.
+    modules : str
+        As they are imported.
+
+    Raises
+    ------
+    ConfigError
+        One is not; it says what to install.
+    """
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            package = module.replace("_", "-")
+            raise ConfigError(f"{package} is not installed: run pip install 'allm-utils[{extra}]'")

@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 from allm_utils.errors import ConfigError
-from allm_utils.network.noise import NoiseBank, add_gaussian_noise
+from allm_utils.judge.conditions import add_gaussian_noise
+from allm_utils.network.noise import NoiseBank
 
 
 def rounded_normal(sigma, values):
@@ -187,7 +188,6 @@ def test_same_seed_same_noise():
     assert (first != add_gaussian_noise(images, 5, seed=2)).any()
     # picture i gets the noise of (seed, i), however many there are
     np.testing.assert_array_equal(first[:2], add_gaussian_noise(images[:2], 5, seed=1))
-    np.testing.assert_array_equal(first[0], add_gaussian_noise(images[0], 5, seed=1))
 
 
 def test_the_bank_repeats_with_its_seed():
@@ -205,7 +205,7 @@ def test_sigma_0_changes_nothing():
 @pytest.mark.parametrize("sigma", [-1, -0.001, 256, float("nan"), float("inf")])
 def test_a_sigma_outside_0_to_255_is_refused(sigma):
     with pytest.raises(ConfigError) as refused:
-        add_gaussian_noise(np.zeros((8, 8, 3), np.uint8), sigma)
+        add_gaussian_noise(np.zeros((1, 8, 8, 3), np.uint8), sigma)
     assert str(sigma) in str(refused.value) and "0 to 255" in str(refused.value)
     assert "\n" not in str(refused.value)
     with pytest.raises(ConfigError):

@@ -16,51 +16,6 @@ def _check_sigma(sigma: float) -> None:
         raise ConfigError(f"sigma {sigma}: give a number from 0 to 255 (grey levels)")
 
 
-def add_gaussian_noise(
-    images: np.ndarray, sigma: float, seed: int = 0, cell_only: bool = False
-) -> np.ndarray:
-    """Add noise to test pictures, as imgaug's ``AdditiveGaussianNoise(per_channel=True)``.
-
-    The sum is rounded and clipped to [0, 255]. On a black background the clipping cuts the
-    negative half away: there the noise is not zero-mean any more.
-
-    Parameters
-    ----------
-    images : numpy.ndarray
-        ``uint8 (N, H, W, 3)`` or ``(H, W, 3)``.
-    sigma : float
-        Standard deviation in grey levels (0-255).
-    seed : int
-        Picture ``i`` gets the noise of ``(seed, i)``, whatever stands before it.
-    cell_only : bool
-        Leave the exactly black background black: a fairer test, with next to no clipping.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``uint8``, same shape; a new array.
-
-    Raises
-    ------
-    ConfigError
-        If sigma is negative, above 255 or not a number.
-    """
-    _check_sigma(sigma)
-    images = np.asarray(images)
-    if images.ndim == 3:
-        return add_gaussian_noise(images[None], sigma, seed, cell_only)[0]
-    noisy = np.empty(images.shape, np.uint8)
-    for i, image in enumerate(images):
-        noise = np.random.default_rng([seed, i]).standard_normal(image.shape, dtype=np.float32)
-        noise *= np.float32(sigma)
-        if cell_only:
-            noise *= image.any(axis=-1, keepdims=True)
-        noise += image
-        np.rint(noise, out=noise)
-        noisy[i] = np.clip(noise, 0, 255, out=noise)
-    return noisy
-
-
 class NoiseBank:
     """Gaussian noise for training at the price of a copy.
 

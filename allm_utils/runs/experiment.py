@@ -17,6 +17,7 @@ import pandas as pd
 from allm_utils import __version__
 from allm_utils.data import cnmc, images, splits, synthetic
 from allm_utils.errors import ConfigError, DataError, RecordError
+from allm_utils.judge.conditions import add_gaussian_noise
 from allm_utils.judge.metrics import predict
 from allm_utils.network import peers
 from allm_utils.network.balance import desaturate
@@ -30,7 +31,6 @@ from allm_utils.network.models import (
     resolve_weights,
     save,
 )
-from allm_utils.network.noise import add_gaussian_noise
 from allm_utils.network.training import TrainingConfig, TrainingData, fit
 from allm_utils.runs.records import SCHEMA_VERSION, Record, check_free, write
 

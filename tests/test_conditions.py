@@ -1,0 +1,138 @@
+"""Every way of changing a test picture, asked for by name."""
+
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from allm_utils.errors import ConfigError, ImageError
+from allm_utils.judge import conditions
+
+EXAMPLES = [
+    name.replace("σ", "5").replace("factor", "0.8").replace(":s", ":3")
+    for name in conditions.names()
+]
+SEVERITIES = [name for name in conditions.CONDITIONS if conditions.CONDITIONS[name].value == "s"]
+
+
+@pytest.fixture(scope="module")
+def cells():
+    """Two discs, a large and a small one, off the middle."""
+    pictures = np.zeros((2, 64, 64, 3), np.uint8)
+    cv2.circle(pictures[0], (28, 34), 20, (90, 40, 120), -1)
+    cv2.circle(pictures[1], (36, 30), 10, (60, 30, 100), -1)
+    rng = np.random.default_rng(0)
+    inside = pictures.any(axis=-1, keepdims=True)
+    return (pictures + inside * rng.integers(-15, 15, pictures.shape)).astype(np.uint8)
+
+
+def area(pictures):
+    return pictures.any(axis=-1).sum(axis=(1, 2))
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_batches_give_what_all_at_once_gives(name, cells, tmp_path):
+    """Picture i draws from (seed, i) of the whole set, also where it is read from a memory map."""
+    np.save(tmp_path / "cells.npy", np.tile(cells, (3, 1, 1, 1))[:5])
+    mapped = np.load(tmp_path / "cells.npy", mmap_mode="r")
+    whole = conditions.views(name, mapped, seed=7)
+    parts = list(conditions.batches(name, mapped, seed=7, batch_size=2))
+    assert [len(views) for views in parts] == [len(whole)] * 3
+    for view, *batches in zip(whole, *parts, strict=True):
+        assert view.dtype == np.uint8 and view.shape == mapped.shape
+        np.testing.assert_array_equal(np.concatenate(batches), view)
+    np.testing.assert_array_equal(mapped[:2], cells)  # the pictures themselves are left alone
+
+
+@pytest.mark.parametrize("name", SEVERITIES)
+def test_corruptions_grow_and_leave_the_background(cells, name):
+    weak, strong = (conditions.apply(f"{name}:{severity}", cells) for severity in (1, 5))
+    inside = cells.any(axis=-1)
+    assert not strong[~inside].any()
+    change = [np.abs(c[inside].astype(int) - cells[inside]).mean() for c in (weak, strong)]
+    assert 0.3 < change[0] < change[1]
+
+
+def test_the_seed_decides_noise_and_stain(cells):
+    for name in ("noise:5", "cell-noise:5", "stain:3"):
+        one, same, other = (conditions.apply(name, cells, seed) for seed in (1, 1, 2))
+        assert (one == same).all() and (one != other).any()
+
+
+def test_noise_is_that_of_the_records():
+    """A record is compared with what is computed today: the bits must stay."""
+    grey = np.full((2, 4, 4, 3), 128, np.uint8)
+    drawn = np.random.default_rng([1337, 1]).standard_normal((4, 4, 3), dtype=np.float32)
+    expected = np.rint(128 + 10 * drawn).astype(np.uint8)
+    np.testing.assert_array_equal(conditions.apply("noise:10", grey, 1337)[1], expected)
+
+
+def test_noise_in_the_cell_leaves_the_background_black(cells):
+    everywhere, inside = (conditions.apply(f"{name}:5", cells) for name in ("noise", "cell-noise"))
+    cell = cells.any(axis=-1)
+    np.testing.assert_array_equal(everywhere[cell], inside[cell])
+    assert not inside[~cell].any() and everywhere[~cell].any()
+
+
+def test_size_scales_the_area_about_the_middle_of_the_cell(cells):
+    for factor in (0.8, 1.2):
+        resized = conditions.apply(f"size:{factor}", cells)
+        np.testing.assert_allclose(area(resized) / area(cells), factor**2, rtol=0.08)
+        for picture, was in zip(resized, cells, strict=True):
+            now, then = (np.argwhere(p.any(axis=-1)).mean(axis=0) for p in (picture, was))
+            np.testing.assert_allclose(now, then, atol=1)
+
+
+def test_size_normalised_leaves_no_difference_of_area(cells):
+    assert area(cells)[0] > 3 * area(cells)[1]
+    same = area(conditions.apply("size-normalised", cells))
+    assert same[0] == pytest.approx(same[1], rel=0.06)
+    assert same[0] == pytest.approx(np.median(area(cells)), rel=0.06)
+
+
+def test_the_eight_views_are_the_symmetries_of_the_square(cells):
+    views = conditions.views("tta", cells)
+    first = [view[0] for view in views]
+    seen = {one.tobytes() for one in first}
+    assert len(seen) == 8 and (first[0] == cells[0]).all()
+    for turned in (np.rot90, np.fliplr):
+        assert {turned(one).tobytes() for one in first} == seen
+
+
+def test_values_are_written_in_one_way():
+    assert conditions.check(["noise:5.0", "noise:5", "size:0.80", "clean"]) == (
+        "noise:5",
+        "size:0.8",
+        "clean",
+    )
+
+
+def test_all_that_is_wrong_is_said_at_once():
+    wrong = ["fog:1", "blur", "blur:6", "blur:1.5", "grey:2", "noise:-1", "noise:nan", "noise:256"]
+    with pytest.raises(ConfigError) as refused:
+        conditions.check(["clean", *wrong])
+    assert all(repr(name) in str(refused.value) for name in wrong)
+    assert "\n" not in str(refused.value) and "cell-noise:σ" in str(refused.value)
+
+
+def test_a_package_that_is_missing_is_named_before_any_work(monkeypatch):
+    monkeypatch.setitem(sys.modules, "imagecorruptions", None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="imagecorruptions is not installed.*explain"):
+        conditions.check(["clean", "blur:1"])
+
+
+def test_every_condition_is_described():
+    described = conditions.described()
+    assert all(f"{name} (" in described for name in conditions.names())
+    assert "σ from 0 to 255" in described
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [np.zeros((64, 64, 3), np.uint8), np.zeros((1, 64, 64, 3)), np.zeros((1, 64, 64), np.uint8)],
+)
+def test_what_is_no_batch_of_eight_bits_is_refused(wrong):
+    with pytest.raises(ImageError, match=r"give uint8 \(N, H, W, 3\)"):
+        conditions.apply("grey", wrong)
