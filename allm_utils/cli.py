@@ -189,10 +189,10 @@ def _retest(args):
 
 
 def _scorecard(args):
-    from allm_utils.runs import records
+    from allm_utils.runs import records, scorecard_old
 
-    loaded = records.load_all(args.results or records.RESULTS)
-    card = records.as_printed(records.scorecard(loaded))
+    runs = records.Runs.load(args.results or records.RESULTS)
+    card = scorecard_old.as_printed(scorecard_old.scorecard(runs))
     if args.markdown:
         rows = [card.columns, ["---"] * card.shape[1], *card.to_numpy()]
         print("\n".join(f"| {' | '.join(row)} |" for row in rows))

@@ -32,7 +32,7 @@ from allm_utils.network.models import (
     save,
 )
 from allm_utils.network.training import TrainingConfig, TrainingData, fit
-from allm_utils.runs.records import SCHEMA_VERSION, Record, check_free, write
+from allm_utils.runs.records import Record, check_free, write
 
 MODELS: dict[str, Callable] = {
     "mobilenet_m": mobilenet_m,
@@ -132,6 +132,7 @@ class ExperimentConfig:
         for name in ("data", "out", "work", "model_file", "test_sigmas", "note", "experiment"):
             values.pop(name)
         values["folds"] = list(self.folds)
+        values["round"], values["split_seed"] = values.pop("part"), self.seed
         if self.weights is not None:
             values["weights"] = Path(self.weights).name
         training["brightness"] = list(self.training.brightness)
@@ -206,11 +207,11 @@ def select(config: ExperimentConfig) -> tuple[pd.DataFrame, pd.Series]:
 
 
 def kind_of(data: str | os.PathLike) -> str:
-    """Name the kind of a tree, as records do: "synthetic" or "cnmc-2019"."""
-    return "synthetic" if synthetic.is_synthetic(data) else "cnmc-2019"
+    """Name the kind of a tree, as records do: "other" or "cnmc-2019"."""
+    return "other" if synthetic.is_synthetic(data) else "cnmc-2019"
 
 
-def describe(config, frame: pd.DataFrame, split: pd.Series, start: dict) -> dict:
+def describe(config, frame: pd.DataFrame, split: pd.Series, start: dict, epochs: int = 0) -> dict:
     """Say for a record what ran, on what and where; the results are still to be added.
 
     Parameters
@@ -227,7 +228,6 @@ def describe(config, frame: pd.DataFrame, split: pd.Series, start: dict) -> dict
     """
     finished = datetime.now(UTC).replace(microsecond=0)
     return {
-        "schema": SCHEMA_VERSION,
         "id": config.run_id(),
         "experiment": config.experiment,
         "model": config.model,
@@ -241,11 +241,17 @@ def describe(config, frame: pd.DataFrame, split: pd.Series, start: dict) -> dict
             "n_images": len(frame),
         },
         "split": {part: _membership(frame[split == part]) for part in ("train", "val", "test")},
-        **provenance(),
-        "package": start["package"],
-        "started": start["started"],
-        "finished": finished.isoformat(timespec="seconds"),
-        "seconds": (finished - datetime.fromisoformat(start["started"])).total_seconds(),
+        "processes": [
+            {
+                **provenance(),
+                "package": start["package"],
+                "started": start["started"],
+                "finished": finished.isoformat(timespec="seconds"),
+                "seconds": (finished - datetime.fromisoformat(start["started"])).total_seconds(),
+                "epochs": epochs,
+            }
+        ],
+        "resumed": False,
         "note": config.note,
     }
 
@@ -308,7 +314,7 @@ def run(config: ExperimentConfig, resume: bool = False, progress: bool = True) -
         model.set_weights(trained.get_weights())
     predictions = _test(model, frame.iloc[rows["test"]], pictures[rows["test"]], config)
     record = {
-        **describe(config, frame, split, start),
+        **describe(config, frame, split, start, len(history)),
         "weights": weights_file(resolve_weights(config.weights, config.alpha, config.model)),
         "parameters": parameters(model),
         "epochs_run": len(history),
@@ -538,14 +544,14 @@ def _backend() -> dict:
     }
 
 
-def _hardware() -> str:
+def _hardware() -> dict:
     model = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         model = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         pass
-    return f"{os.cpu_count()} cores of {model}"
+    return {"cpu": model, "cores": os.cpu_count(), "accelerator": None}
 
 
 def _commit() -> str | None:

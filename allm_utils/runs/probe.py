@@ -224,6 +224,7 @@ class ProbeConfig:
     def values(self) -> dict:
         """Return what decides the numbers, as plain JSON values; no paths of this machine."""
         values = asdict(self) | {"alpha": self.alpha, "folds": list(self.folds)}
+        values["round"], values["split_seed"] = values.pop("part"), self.seed
         for name in ("data", "out", "work", "note", "experiment"):
             values.pop(name)
         if self.weights is not None:

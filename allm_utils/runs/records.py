@@ -1,32 +1,34 @@
-"""Run records: what ran, on what, and every prediction; and the scorecard made from them.
+"""Run records: what ran, on what, and every answer; and the one way to find and join them.
 
-A record is two files, ``<id>.json`` and ``<id>.csv``. The CSV holds one row per test image and
-condition; every metric is recomputed from it, here and wherever a number is shown.
+A record is two files, ``<experiment>/<id>.json`` and ``<id>.csv``. The CSV holds one row per test
+image and condition, ``file, subject, label, condition, p_all``; metrics are not stored but computed
+from it, here and wherever a number is shown. `record.schema.json` beside this module says what the
+JSON holds.
 """
 
-import contextlib
+import functools
+import hashlib
 import json
 import math
 import os
-import re
-import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import fastjsonschema
 import numpy as np
 import pandas as pd
 
-from allm_utils.book import paper
 from allm_utils.data import cnmc, splits
 from allm_utils.errors import AllmError, RecordError
+from allm_utils.files import write_atomically
 from allm_utils.judge import metrics
-from allm_utils.network import balance
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 COLUMNS = ("file", "subject", "label", "condition", "p_all")
 PARTS = ("train", "val", "test")
-KINDS = ("cnmc-2019", "synthetic")
 
 PARAMETERS = {
     ("mobilenet_m", 1.0): {"total": 3_235_010, "trainable": 3_211_074},
@@ -66,102 +68,311 @@ _PACKAGED = Path(__file__).parents[1] / "results"
 RESULTS = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[2] / "results"
 """The records that come with the package: in a checkout the folder beside it."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_CONDITION = re.compile(r"[a-z][a-z-]*(:\d+(\.\d+)?)?")
-
-_number = (int, float)
-_SCHEMA = {
-    "schema": int,
-    "id": str,
-    "experiment": str,
-    "model": str,
-    "folds": list,
-    "protocol": str,
-    "config": dict,
-    "seed": int,
-    "data": {"kind": str, "fingerprint": str, "n_images": int},
-    "split": {
-        part: {"n": int, "n_all": int, "n_hem": int, "subjects": list, "sha256": str}
-        for part in PARTS
-    },
-    "package": {"version": str, "commit": (str, type(None))},
-    "backend": {"name": str, "version": str, "keras": str, "python": str},
-    "hardware": str,
-    "weights": (dict, type(None)),
-    "parameters": {"total": int, "trainable": int},
-    "started": str,
-    "finished": str,
-    "seconds": _number,
-    "epochs_run": int,
-    "history": dict,
-    "conditions": list,
-    "note": str,
-}
+_KEYS = ["file", "subject", "person", "label"]
+_APART = ("models", "outside")
+"""Folders of the results that hold no run records."""
 
 
-@dataclass(frozen=True)
-class Record:
-    """A run, as `load` reads it.
+class _Judged:
+    """What one record and several have in common: a table of answers, judged as a whole."""
+
+    def _answered(self, condition: str) -> pd.DataFrame:
+        raise NotImplementedError
+
+    def metrics(self, condition: str = "clean") -> dict[str, float]:
+        """Compute `metrics.metrics` under one condition from the answers."""
+        rows = self._answered(condition)
+        return metrics.metrics(rows["label"], rows["p_all"])
+
+    def intervals(
+        self, condition: str = "clean", by: str = "image", **options: Any
+    ) -> dict[str, tuple[float, float]]:
+        """Compute `metrics.intervals` under one condition from the answers.
+
+        Parameters
+        ----------
+        condition : str
+        by : {"image", "person"}
+            What is resampled.
+        **options
+            `n`, `seed`, `level` of `metrics.intervals`.
+        """
+        rows = self._answered(condition)
+        groups = {"image": None, "person": rows["person"]}[by]
+        return metrics.intervals(rows["label"], rows["p_all"], groups, **options)
+
+    def right(self, condition: str = "clean") -> pd.Series:
+        """Say for each test image (the index) whether it was called rightly, at threshold 0.5."""
+        rows = self._answered(condition).set_index("file")
+        return ((rows["p_all"] >= 0.5) == (rows["label"] == 1)).rename("right")
+
+
+@dataclass(frozen=True, eq=False)
+class Record(_Judged):
+    """One run, as `load` reads it.
 
     Attributes
     ----------
     data : dict
         The JSON file.
-    predictions : DataFrame
+    answers : pandas.DataFrame
         Columns ``file, subject, label, condition, p_all``, one row per test image and condition.
     """
 
     data: dict
-    predictions: pd.DataFrame
+    answers: pd.DataFrame
 
     @property
-    def id(self):
+    def id(self) -> str:
         """Name of the run."""
         return self.data["id"]
 
     @property
-    def name(self):
+    def name(self) -> str:
         """Experiment and name of the run: where it stands below ``results/``."""
         return f"{self.data['experiment']}/{self.id}"
 
-    def rows(self, condition="clean"):
-        """Predictions under one condition.
+    @property
+    def seconds(self) -> float:
+        """Time that the run took, of all its processes."""
+        return sum(process["seconds"] for process in self.data["processes"])
+
+    @property
+    def last(self) -> dict:
+        """The process that ended the run: ``package``, ``backend``, ``hardware``, ``finished``."""
+        return self.data["processes"][-1]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What `Runs.where` asks for: ``config``, ``experiment``, and ``fold`` if there is one."""
+        folds = self.data["folds"]
+        fold = folds[0] if len(folds) == 1 else None
+        return {**self.data["config"], "experiment": self.data["experiment"], "fold": fold}
+
+    def rows(self, condition: str = "clean") -> pd.DataFrame:
+        """Return the answers under one condition, sorted by file.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``file, subject, person, label, p_all``.
 
         Raises
         ------
         RecordError
             The run was not tested under it.
         """
-        rows = self.predictions[self.predictions["condition"] == condition]
+        rows = self.answers[self.answers["condition"] == condition]
         if rows.empty:
             raise RecordError(
-                f"record {self.id}: no condition {condition!r}; "
+                f"record {self.name}: no condition {condition!r}; "
                 f"it has {', '.join(self.data['conditions'])}"
             )
-        return rows
+        return _with_person(rows)
 
-    def metrics(self, condition="clean"):
-        """`metrics.metrics` under one condition, from the predictions."""
-        rows = self.rows(condition)
-        return metrics.metrics(rows["label"], rows["p_all"])
+    _answered = rows
 
-    def intervals(self, condition="clean", by="image", **options):
-        """`metrics.intervals` under one condition, from the predictions.
+    @property
+    def validation(self) -> pd.DataFrame:
+        """Answers on the validation part, as `rows`; of a model that was tested again only."""
+        if "validation" not in self.data:
+            raise RecordError(f"record {self.name}: keeps no answers on its validation part")
+        return _with_person(pd.DataFrame(self.data["validation"]))
+
+
+class Runs(_Judged):
+    """Some of the records, found by their settings and judged together.
+
+    Parameters
+    ----------
+    records : iterable of Record
+
+    Examples
+    --------
+    >>> runs = Runs.load().where(experiment="table5", fold=1)
+    >>> runs.where(seed=1337).one().metrics()["accuracy"]
+    """
+
+    def __init__(self, records: Iterable[Record]):
+        self._records = tuple(records)
+
+    @classmethod
+    def load(cls, results: str | os.PathLike = RESULTS) -> "Runs":
+        """Read every record below a results folder, sorted by experiment and id.
+
+        Raises
+        ------
+        RecordError
+            No such folder; a record that `load` refuses, that is stale, or that is not of C-NMC
+            2019 as published.
+        """
+        results = Path(results)
+        if not results.is_dir():
+            raise RecordError(f"{results}: no such folder; give the one that holds the records")
+        paths = [p for p in sorted(results.glob("*/*.json")) if p.parent.name not in _APART]
+        records = [load(path) for path in paths]
+        for path, record in zip(paths, records, strict=True):
+            if record.data["data"]["kind"] != "cnmc-2019":
+                raise RecordError(
+                    f"{path}: a record of {record.data['data']['kind']}, not of C-NMC 2019; "
+                    "move it out of the results"
+                )
+            if reasons := stale(record):
+                raise RecordError(
+                    f"{path}: is stale ({'; '.join(reasons)}); run it again, or remove it"
+                )
+        return cls(records)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self._records)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __repr__(self) -> str:
+        return f"Runs({', '.join(record.name for record in self)})"
+
+    def where(self, **settings: Any) -> "Runs":
+        """Choose the runs with these settings.
 
         Parameters
         ----------
-        condition : str
-        by : {"image", "subject"}
-            What is resampled. Subjects that share images count as one.
-        **options
-            `n`, `seed`, `level` of `metrics.intervals`.
+        **settings
+            ``experiment``, ``model``, ``fold``, ``folds``, ``protocol``, ``round``, ``seed`` or any
+            key of ``config``, with the value that it must have.
+
+        Raises
+        ------
+        RecordError
+            No record has a setting of this name.
         """
-        rows = self.rows(condition)
-        groups = cnmc.merged_subject(rows["subject"]) if by == "subject" else None
-        return metrics.intervals(rows["label"], rows["p_all"], groups, **options)
+        chosen = list(self)
+        for name, value in settings.items():
+            if len(self) and not any(name in record.settings for record in self):
+                raise RecordError(f"no record has a setting {name!r}; check its name")
+            wanted = list(value) if isinstance(value, tuple) else value
+            chosen = [r for r in chosen if name in r.settings and r.settings[name] == wanted]
+        return Runs(chosen)
+
+    def one(self) -> Record:
+        """Return the only run.
+
+        Raises
+        ------
+        RecordError
+            There is none, or more than one.
+        """
+        if len(self) != 1:
+            names = ", ".join(record.name for record in self._records[:3])
+            raise RecordError(f"{len(self)} records where one is meant ({names}); say which")
+        return self._records[0]
+
+    def pooled(self, condition: str = "clean") -> pd.DataFrame:
+        """Put the answers of all runs into one table, sorted by file.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``file, subject, person, label, p_all``; each image once.
+
+        Raises
+        ------
+        RecordError
+            There is no run, one was not tested under the condition, or an image was tested twice.
+        """
+        if not len(self):
+            raise RecordError("no record to pool; check what was asked for")
+        rows = pd.concat([record.rows(condition) for record in self], ignore_index=True)
+        twice = rows["file"][rows["file"].duplicated()]
+        if len(twice):
+            raise RecordError(f"{twice.iloc[0]} is tested twice; pool runs of different test parts")
+        return rows.sort_values("file", ignore_index=True)
+
+    _answered = pooled
+
+    def share_of_all(self) -> float:
+        """Return the share of ALL among the training images of all runs, without grey copies."""
+        parts = [record.data["split"]["train"] for record in self]
+        return sum(part["n_all"] for part in parts) / sum(part["n"] for part in parts)
 
 
-def check_free(directory, record_id, kind):
+def aligned(*answers: pd.DataFrame | Record | Runs, condition: str = "clean") -> pd.DataFrame:
+    """Put the answers of several classifiers on the same images side by side.
+
+    Parameters
+    ----------
+    *answers : tables as `Runs.pooled` gives, records or runs
+    condition : str
+        Of records and runs.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``file, subject, person, label, p_a, p_b`` and so on, sorted by file.
+
+    Raises
+    ------
+    RecordError
+        They are not of the same images.
+    """
+    columns = []
+    for letter, found in zip("abcdefghijklmnopqrstuvwxyz", answers, strict=False):
+        rows = found if isinstance(found, pd.DataFrame) else found._answered(condition)
+        columns.append(rows.set_index(_KEYS)["p_all"].rename(f"p_{letter}"))
+    if any(set(column.index) != set(columns[0].index) for column in columns):
+        raise RecordError("tested on different images; give runs of one test")
+    table = pd.concat(columns, axis=1).reset_index()
+    return table.sort_values("file", ignore_index=True)
+
+
+def changed(record: Record, baseline: Record) -> dict[str, tuple[Any, Any]]:
+    """Say which settings of a record differ from those of another.
+
+    Returns
+    -------
+    dict of str to (before, after)
+        Without what chooses the data or the machine: folds, round, seeds, precision. None where a
+        record lacks the setting.
+    """
+    before, after = baseline.data["config"], record.data["config"]
+    names = set(before) | set(after)
+    names -= {"folds", "round", "seed", "split_seed", "precision"}
+    pairs = {name: (before.get(name), after.get(name)) for name in sorted(names)}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def outside(results: str | os.PathLike = RESULTS) -> pd.DataFrame:
+    """Read what networks of folds 0 and 1 say of people who are in neither.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``set`` ("fold 2", "prelim"), ``file, subject, person, label``, and for each
+        classifier its probability of ALL; nan where it was not asked. ``outside/outside.json`` says
+        how each was made.
+
+    Raises
+    ------
+    RecordError
+        The files are missing or malformed.
+    """
+    path = Path(results) / "outside" / "outside.json"
+    about = _read_json(path)
+    table = _read_table(path.with_suffix(".csv"))
+    try:
+        sound = about["kind"] == "outside" and about["answers"] == _hash(path.with_suffix(".csv"))
+        asked = list(about["classifiers"])
+    except (KeyError, TypeError):
+        sound, asked = False, []
+    if not sound or list(table) != ["set", "file", "subject", "label", *asked]:
+        raise RecordError(f"{path}: not the record of the table beside it; restore both from git")
+    table.insert(3, "person", cnmc.merged_subject(table["subject"]))
+    return table
+
+
+def check_free(
+    directory: str | os.PathLike, record_id: str, kind: str, resume: bool = False
+) -> None:
     """Make sure, before hours of training, that a record can be written.
 
     Parameters
@@ -169,29 +380,34 @@ def check_free(directory, record_id, kind):
     directory : path-like
         Folder of the experiment, below the results folder.
     record_id : str
-    kind : {"cnmc-2019", "synthetic"}
-        Of the data.
+    kind : str
+        Of the data, as `images.kind` names it.
+    resume : bool
+        Remove the half that a killed process left, a table without its JSON file.
 
     Raises
     ------
     RecordError
-        One is there already, or made data would enter a folder named results.
+        One is there already, or other data than C-NMC 2019 would enter a folder named results.
     """
     directory = Path(directory)
-    if kind == "synthetic" and "results" in _last_two(directory):
+    if kind != "cnmc-2019" and "results" in Path(os.path.abspath(directory)).parts[-2:]:
         raise RecordError(
-            f"{directory}: records of synthetic data do not enter a folder named results; "
-            "give another with --out"
+            f"{directory}: only records of C-NMC 2019 enter a folder named results, and this is "
+            f"{kind}; give another folder with --out"
         )
-    for path in (directory / f"{record_id}.json", directory / f"{record_id}.csv"):
-        if path.exists():
-            raise RecordError(
-                f"{path}: there already, and records are not overwritten; "
-                "remove it, or change the seed or the experiment's name"
-            )
+    path, table = directory / f"{record_id}.json", directory / f"{record_id}.csv"
+    if path.exists():
+        raise RecordError(
+            f"{path}: there already, and records are not overwritten; "
+            "remove it, or change the seed or the experiment's name"
+        )
+    if table.exists() and not resume:
+        raise RecordError(f"{table}: left by a run that was killed; add --resume, or remove it")
+    table.unlink(missing_ok=True)
 
 
-def write(directory, record, predictions):
+def write(directory: str | os.PathLike, record: dict, answers: pd.DataFrame) -> Path:
     """Write a record: both files whole, or none; never over another.
 
     Parameters
@@ -199,55 +415,52 @@ def write(directory, record, predictions):
     directory : path-like
         Folder of the experiment, below the results folder; made if absent.
     record : dict
-        The run, with every key that `validate` asks for but ``metrics``, computed here.
-    predictions : DataFrame
+        What `record.schema.json` asks for, without ``schema`` and ``answers``, computed here.
+    answers : pandas.DataFrame
         Columns ``file, subject, label, condition, p_all``. Six decimals of `p_all` are kept.
 
     Returns
     -------
     Path
-        The JSON file.
+        The JSON file, written last.
 
     Raises
     ------
     RecordError
-        A record of this id is there, the two parts do not agree, made data would enter
+        A record of this id is there, the two parts do not agree, other data would enter
         ``results``, or the disk refuses.
     """
     directory = Path(directory)
-    record = _plain(record)
-    predictions = predictions[list(COLUMNS)].astype({"p_all": float}).round({"p_all": 6})
-    _check_header(record, f"record {record.get('id')}")
-    _check_predictions(record, predictions, f"record {record['id']}")
+    answers = answers[list(COLUMNS)].astype({"p_all": float}).round({"p_all": 6})
+    text = answers.to_csv(index=False, float_format="%.6f", lineterminator="\n")
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    record = _plain({"schema": SCHEMA_VERSION, **record, "answers": sha256})
+    where = f"record {record.get('id')}"
+    _check(record, where)
+    _check_answers(record, answers, where)
     check_free(directory, record["id"], record["data"]["kind"])
-    run = Record(record, predictions)
-    metrics = {condition: _with_intervals(run, condition) for condition in record["conditions"]}
-    text = json.dumps({**record, "metrics": _plain(metrics)}, indent=1, allow_nan=False) + "\n"
-    target, table = directory / f"{record['id']}.json", directory / f"{record['id']}.csv"
+    path, table = directory / f"{record['id']}.json", directory / f"{record['id']}.csv"
+    whole = json.dumps(record, indent=1, allow_nan=False) + "\n"
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=directory, prefix=".writing-") as folder:
-            parts = Path(folder, "json"), Path(folder, "csv")
-            parts[0].write_text(text, encoding="utf-8")
-            predictions.to_csv(parts[1], index=False, float_format="%.6f", lineterminator="\n")
-            with table.open("x"):  # reserves the id: of two writers one fails here
-                pass
-            try:
-                os.replace(parts[1], table)
-                os.replace(parts[0], target)
-            except BaseException:
-                with contextlib.suppress(FileNotFoundError):
-                    table.unlink()
-                raise
+        table.open("x").close()  # reserves the id: of two writers one fails here
+        try:
+            write_atomically(table, lambda part: part.write_bytes(text.encode()))
+            write_atomically(path, lambda part: part.write_bytes(whole.encode()))
+        except BaseException:
+            table.unlink(missing_ok=True)
+            raise
+    except FileExistsError:
+        raise RecordError(f"{path}: another process is writing it; run one at a time") from None
     except OSError as error:
         raise RecordError(
-            f"{target}: cannot be written ({error.strerror}); "
+            f"{path}: cannot be written ({error.strerror}); "
             "free some space, or choose another folder with --out"
         ) from None
-    return target
+    return path
 
 
-def load(path):
+def load(path: str | os.PathLike) -> Record:
     """Read and check a record.
 
     Parameters
@@ -255,722 +468,152 @@ def load(path):
     path : path-like
         The JSON file; its CSV stands beside it.
 
-    Returns
-    -------
-    Record
-
     Raises
     ------
     RecordError
-        A file is missing or malformed, or the two disagree: in counts, subjects or any metric.
+        A file is missing or malformed, or the two disagree.
     """
     path = Path(path)
-    data = _read_json(path)
-    validate(data, path)
-    if data["id"] != path.stem:
-        raise RecordError(f"{path}: holds record {data['id']!r}; name the file after its id")
-    table = path.with_suffix(".csv")
-    try:
-        predictions = pd.read_csv(table, dtype={"file": str, "subject": str, "condition": str})
-    except FileNotFoundError:
-        raise RecordError(f"{table}: missing; keep it beside {path.name}") from None
-    except (OSError, ValueError) as error:
+    data, table = _read_json(path), path.with_suffix(".csv")
+    _check(data, path)
+    if (data["experiment"], data["id"]) != (Path(os.path.abspath(path)).parent.name, path.stem):
         raise RecordError(
-            f"{table}: cannot be read ({str(error).splitlines()[0]}); restore it from git"
-        ) from None
-    if tuple(predictions.columns) != COLUMNS:
+            f"{path}: holds record {data['experiment']}/{data['id']}; name folder and file after it"
+        )
+    answers = _read_table(table)
+    if tuple(answers.columns) != COLUMNS:
         raise RecordError(f"{table}: its columns are not {', '.join(COLUMNS)}; restore it from git")
-    _check_predictions(data, predictions, str(table))
-    record = Record(data, predictions)
-    for condition in data["conditions"]:
-        for name, value in record.metrics(condition).items():
-            written = data["metrics"].get(condition, {}).get(name)
-            written = written["value"] if isinstance(written, dict) else written
-            if _plain(value) is None and written is None:
-                continue
-            if not isinstance(written, _number) or abs(written - value) > 1e-6:
-                raise RecordError(
-                    f"{path}: {name} under {condition} is {written}, but the CSV gives "
-                    f"{value:.6g}; restore both files from git"
-                )
-    return record
+    _check_answers(data, answers, str(table))
+    if data["answers"] != _hash(table):
+        raise RecordError(f"{table}: was changed after the run; restore both files from git")
+    return Record(data, answers)
 
 
-def load_all(results=RESULTS):
-    """Read every record below a results folder (``<experiment>/<id>.json``).
+def stale(record: Record) -> list[str]:
+    """Say where a record disagrees with today's code.
 
-    Parameters
-    ----------
-    results : path-like
-        By default the records that come with the package.
-
-    Returns
-    -------
-    list of Record
-        Sorted by experiment and id.
-
-    Raises
-    ------
-    RecordError
-        No such folder, a record that `load` refuses, or one of synthetic data.
-    """
-    results = Path(results)
-    if not results.is_dir():
-        raise RecordError(f"{results}: no such folder; give the one that holds the records")
-    paths = sorted(path for path in results.glob("*/*.json") if path.parent.name != "models")
-    records = [load(path) for path in paths]
-    for path, record in zip(paths, records, strict=True):
-        if record.data["data"]["kind"] == "synthetic":
-            raise RecordError(
-                f"{path}: a record of synthetic data, which says nothing about leukemia; "
-                "move it out of the results"
-            )
-    return records
-
-
-def validate(data, where="record"):
-    """Check the JSON part of a record against the schema.
-
-    Parameters
-    ----------
-    data : dict
-    where : path-like
-        Named in the message.
-
-    Raises
-    ------
-    RecordError
-        A key is missing, of another type, or contradicts another; or the schema has another
-        version.
-    """
-    _check_header(data, where)
-    if not isinstance(data.get("metrics"), dict) or set(data["metrics"]) != set(data["conditions"]):
-        raise RecordError(f"{where}: needs metrics for each of its conditions; write it again")
-
-
-def stale(record):
-    """Say where a record of real data disagrees with today's code.
-
-    A record of another schema version does not get this far: `load` refuses it.
-
-    Parameters
-    ----------
-    record : Record
+    A record of another schema does not get this far: `load` refuses it.
 
     Returns
     -------
     list of str
         Reasons, empty for a record that stands: the data's fingerprint, the membership of the
-        three parts, the test images with their labels, the parameter count. Records of synthetic
-        data are compared with the parameter count only.
+        three parts, the test images with their labels, the parameter count. Records of other data
+        than C-NMC 2019 are compared with the parameter count only.
     """
-    data = record.data
+    data, config = record.data, record.data["config"]
     reasons = []
-    alpha = data["config"].get("alpha")
-    expected = PARAMETERS.get((data["model"], alpha), {})
-    frozen = data["config"].get("freeze") is not None
-    for name in ("total",) if frozen else ("total", "trainable"):
-        count = data["parameters"][name]
-        if count != expected.get(name):
+    expected = PARAMETERS.get((data["model"], config["alpha"]), {})
+    for name in ("total", "trainable"):
+        if data["parameters"][name] != expected.get(name):
             reasons.append(
-                f"{count} parameters ({name}), where {data['model']} of width {alpha} has "
-                f"{expected.get(name)}"
+                f"{data['parameters'][name]} parameters ({name}), where {data['model']} of width "
+                f"{config['alpha']} has {expected.get(name)}"
             )
-    if data["data"]["kind"] == "synthetic":
+    if data["data"]["kind"] != "cnmc-2019":
         return reasons
-    folds, test = data["folds"], data["config"].get("test", "split")
+    folds, test = tuple(data["folds"]), config["test"]
     prelim = ("prelim",) if test == "prelim" else ()
     if data["data"]["fingerprint"] != FINGERPRINTS.get((*sorted(folds), *prelim)):
-        reasons.append(f"data fingerprint is not that of the published folds {folds}")
-    frame = cnmc.shipped_index()
-    frame = frame[frame["fold"].isin(folds)].drop(columns="digest")
-    if prelim:
-        frame = pd.concat([frame, cnmc.shipped_prelim()])
-    frame = frame.reset_index(drop=True)
+        reasons.append(f"data fingerprint is not that of the published folds {list(folds)}")
     try:
-        how = data["protocol"], folds, data["seed"], data["config"].get("part", 0), test
-        split = splits.protocol_split(frame, *how)
+        members, tested = _published_split(
+            data["protocol"], folds, config["split_seed"], config["round"], test
+        )
     except AllmError as error:
         return [*reasons, f"its split can no longer be made ({error})"]
     for part in PARTS:
-        if data["split"][part]["sha256"] != splits.membership(frame[split == part]):
+        if data["split"][part]["sha256"] != members[part]:
             reasons.append(f"the {part} part of the split has other images")
-    test = frame[split == "test"]
-    test = test.assign(file=test["path"].str.rsplit("/", n=1).str[-1])
     columns = ["file", "subject", "label"]
-    known = set(test[columns].itertuples(index=False, name=None))
-    if known != set(record.predictions[columns].itertuples(index=False, name=None)):
-        reasons.append("the predictions are of other test images, subjects or labels")
+    if tested != set(record.answers[columns].itertuples(index=False, name=None)):
+        reasons.append("the answers are of other test images, subjects or labels")
     return reasons
 
 
-def joined(tests):
-    """Put the answers of several classifiers for the same images side by side.
-
-    Parameters
-    ----------
-    tests : dict of str to (list of Record, str)
-        By the classifier's name: its runs, which together test the images, and the condition.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``file, subject, label``, and one per classifier with its probability of ALL.
-
-    Raises
-    ------
-    RecordError
-        The classifiers were not tested on the same images, or one image was tested twice.
-    """
-    keys, columns = ["file", "subject", "label"], {}
-    for name, (runs, condition) in tests.items():
-        rows = pd.concat([run.rows(condition) for run in runs]).set_index(keys)
-        if rows.index.has_duplicates:
-            raise RecordError(f"{name}: an image is tested twice; give runs of different parts")
-        columns[name] = rows["p_all"]
-    table = pd.DataFrame(columns)
-    if table.isna().any(axis=None):
-        raise RecordError(f"{', '.join(tests)}: tested on different images; give runs of one test")
-    return table.reset_index()
-
-
-def share_of_all(runs):
-    """Return the share of ALL among the training images of runs, without grey copies."""
-    parts = [run.data["split"]["train"] for run in runs]
-    return sum(part["n_all"] for part in parts) / sum(part["n"] for part in parts)
-
-
-def paper_runs(records, fold):
-    """Choose the runs of MobileNet_M with the paper's recipe, protocol and size.
-
-    Parameters
-    ----------
-    records : list of Record
-    fold : int
-
-    Returns
-    -------
-    list of Record
-        That with the paper's split (seed 1337) first, then by seed, whatever their scores.
-    """
-    runs = _trained(records, fold, "hem", True)
-    return [run for run in runs if _side(run) == paper.IMAGE_SIZE]
-
-
-def paper_run(records, fold):
-    """Choose the run that stands for a fold: the first of `paper_runs`, or None."""
-    return next(iter(paper_runs(records, fold)), None)
-
-
-def scorecard(records):
-    """Compare the paper's numbers with ours, one row each.
-
-    Every number of Tables 1-11, and of the text: the averages of the abstract, the sizes of the
-    data set, training and prediction times, the counts of section 4.4. The settings of section 3
-    are inputs, not results, and are left out. A fold is represented by its `paper_run`; where there
-    is none, by a run of the same settings on smaller pictures, and the note says how small.
-
-    Parameters
-    ----------
-    records : list of Record
-        Of real data, as `load_all` gives.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``table, item, paper, ours, low, high, digits, verdict, note, record``. `paper` and
-        `ours` are numbers, or text for the rows of Table 3 and the shapes of Table 4. `low` and
-        `high` are the 95 % bootstrap interval of ours, by image; `digits` counts the paper's
-        decimals. Verdicts: ``reproduced`` (ours rounds to the paper's value), ``within interval``
-        (the paper's value lies in ours), ``differs`` (`note` says how), ``not comparable`` (`note`
-        says why), ``not run yet`` (`note` says what it needs).
-    """
-    runs, bare = (
-        {fold: next(iter(_trained(records, fold, *how)), None) for fold in range(3)}
-        for how in (("hem", True), ("none", False))
-    )
-    rows = [
-        *_counted_rows(),
-        *_architecture_rows(),
-        *_setting_rows(runs),
-        *_tested_rows(runs, bare),
-        *_text_rows(runs),
-    ]
-    card = pd.DataFrame(rows)
-    card["verdict"] = [row.verdict or _verdict(row) for row in card.itertuples()]
-    measured = (card["verdict"] == "differs") & card["low"].notna()
-    for row in card[measured].itertuples():
-        side = "ours is higher" if row.ours > row.paper else "ours is lower"
-        card.loc[row.Index, "note"] = ", ".join(filter(None, (side, row.note)))
-    order = card["table"].str.extract(r"(\d+)")[0].astype(float)
-    card = card.loc[order.sort_values(kind="stable").index].reset_index(drop=True)
-    names = ["table", "item", "paper", "ours", "low", "high", "digits", "verdict", "note", "record"]
-    return card[names]
-
-
-def as_printed(card):
-    """The scorecard as text: the paper's digits, one more for what we measured.
-
-    Parameters
-    ----------
-    card : DataFrame
-        As `scorecard` gives.
-
-    Returns
-    -------
-    DataFrame of str
-        Columns ``Table, Item, Paper, Ours, 95 % interval, Verdict, Record``.
-    """
-
-    def text(value, digits):
-        if isinstance(value, str):
-            return value
-        return "" if pd.isna(value) else f"{value:,.{digits}f}"
-
-    rows = []
-    for row in card.itertuples():
-        finer = row.digits if pd.isna(row.low) else row.digits + 1
-        interval = "" if pd.isna(row.low) else f"{text(row.low, finer)} to {text(row.high, finer)}"
-        numbers = text(row.paper, row.digits), text(row.ours, finer), interval
-        verdict = f"{row.verdict}: {row.note}" if row.note else row.verdict
-        rows.append((row.table, row.item, *numbers, verdict, row.record))
-    names = ["Table", "Item", "Paper", "Ours", "95 % interval", "Verdict", "Record"]
-    return pd.DataFrame(rows, columns=names)
-
-
-def errata(table):
-    """List what does not add up in a table of the paper, and how this book reads it.
-
-    Parameters
-    ----------
-    table : str
-        As in the scorecard: "Table 1" to "Table 11", or "Text" for what belongs to no table.
-
-    Returns
-    -------
-    list of dict
-        Entries of `allm_utils.paper.ERRATA`.
-    """
-    return [erratum for erratum in paper.ERRATA if table in _tables_named(erratum["where"])]
-
-
-def _tables_named(where):
-    spans = re.findall(r"Tables? (\d+)(?:(?:-| and )(\d+))?", where)
-    numbers = [n for first, last in spans for n in range(int(first), int(last or first) + 1)]
-    return [f"Table {number}" for number in numbers] or ["Text"]
-
-
-_PRINTED = {
-    "precision": ("precision_macro", "macro precision", 2),
-    "recall": ("recall_macro", "macro recall", 2),
-    "f1": ("f1_macro", "macro F1", 2),
-    "precision_all": ("precision_all", "precision of ALL", 2),
-    "precision_hem": ("precision_hem", "precision of HEM", 2),
-    "precision_weighted": ("precision_weighted", "weighted precision", 2),
-    "accuracy": ("accuracy", "accuracy", 2),
-    "auc": ("balanced_accuracy", "balanced accuracy (the paper's AUC)", 3),
-}
-"""The paper's columns: our metric, its name, and the decimals printed."""
-
-_BLOCKS = (
-    *((1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512)),
-    *[(1, 512)] * 5,
-    *((2, 1024), (1, 1024)),
-)
-"""MobileNet's depthwise separable blocks: stride, channels out (Howard et al., 2017)."""
-
-
-def _row(table, item, printed, digits, ours=np.nan, **more):
-    """One row of the scorecard; `more` holds low, high, record, and a verdict with its note."""
-    empty = {"low": np.nan, "high": np.nan, "record": "", "verdict": "", "note": ""}
-    found = {"table": table, "item": item, "paper": printed, "digits": digits, "ours": ours}
-    return {**found, **empty, **more}
-
-
-def _apart(table, item, printed, digits, note, **more):
-    """One row that nothing of ours can be set beside fairly."""
-    return _row(table, item, printed, digits, verdict="not comparable", note=note, **more)
-
-
-_AS_IN_THE_PAPER = {
-    "alpha": 1.0,
-    "l1": 0.015,
-    "scaling": "unit",
-    "balance": "hem",
-    "augment": True,
-    "clean_share": 0.0,
-    "brightness": [0.4, 0.8],
-    "stain": 0.0,
-    "average": 0.0,
-    "freeze": None,
-}
-"""A record that lacks one of these settings is older than it, and was as in the paper."""
-
-
-def _trained(records, fold, balance, augment):
-    """The trainings on a fold in the paper's protocol, the one that stands for them first.
-
-    MAC of Table 9 is balanced ("hem") and augmented, MCN neither ("none"). First comes a run at the
-    paper's size, else the largest; then that with the paper's split, else the lowest seed.
-    """
-    wanted = {"model": "mobilenet_m", "protocol": "paper", "folds": [fold]}
-    settings = {**_AS_IN_THE_PAPER, "balance": balance, "augment": augment}
-    runs = [
-        record
-        for record in records
-        if "source" not in record.data  # a trained model tested again
-        and all(record.data[key] == value for key, value in wanted.items())
-        and all(
-            record.data["config"].get(key, _AS_IN_THE_PAPER[key]) == value
-            for key, value in settings.items()
-        )
-    ]
-    return sorted(runs, key=_preference)
-
-
-def _preference(record):
-    size, seed = _side(record), record.data["seed"]
-    apart = record.data["experiment"] != "mobilenet_m"
-    return size != paper.IMAGE_SIZE, -size, apart, seed != 1337, seed
-
-
-def _side(record):
-    return record.data["config"]["image_size"]
-
-
-def _counted_rows():
-    """Tables 1 and 2, and the data sets of section 3.1: from the shipped lists."""
+@functools.cache
+def _published_split(protocol, folds, seed, number, test):
+    """Membership of each part of a split of the published folds, and its test images."""
     frame = cnmc.shipped_index()
-    split = splits.paper_split(frame)
-    sizes = frame.groupby(["fold", "label", split]).size()
-    for fold, table in paper.TABLE_1.items():
-        for name, counts in table.items():
-            found = sizes[fold, cnmc.CLASSES.index(name)]
-            found = {**found, "total": found.sum()}
-            for part, value in counts.items():
-                yield _row("Table 1", f"fold {fold}, {name}, {part}", value, 0, float(found[part]))
-    for fold, counts in paper.TABLE_2.items():
-        train = frame[(split == "train") & (frame["fold"] == fold)]
-        hem = train["label"].to_numpy(int) == 0
-        source, _ = balance.balanced_rows(train["label"].to_numpy(int), grey="hem")
-        found = {"before": hem.sum(), "after": hem[source].sum()}
-        for when, value in counts.items():
-            item = f"fold {fold}, HEM images in training, {when} balancing"
-            yield _row("Table 2", item, value, 0, float(found[when]))
-    training = paper.DATASET["training"]
-    yield _row("Text", "section 3.1, training images", training["images"], 0, float(len(frame)))
-    for label, name in enumerate(cnmc.CLASSES):
-        part = frame[frame["label"] == label]
-        found = {"images": len(part), "subjects": part["subject"].nunique()}
-        for what, value in training[name].items():
-            item = f"section 3.1, training, {name} {what}"
-            yield _row("Text", item, value, 0, float(found[what]))
-    prelim = cnmc.shipped_prelim()
-    for label, name in enumerate(cnmc.CLASSES):
-        part = prelim[prelim["label"] == label]
-        found = {"images": len(part), "subjects": part["subject"].nunique()}
-        for what, value in paper.DATASET["preliminary"][name].items():
-            item = f"section 3.1, preliminary test, {name} {what}"
-            yield _row("Text", item, value, 0, float(found[what]))
-    final, note = paper.DATASET["final"], "the package has no list of the final test set"
-    yield _apart("Text", "section 3.1, final test images", final["images"], 0, note)
-    for name in ("ALL", "HEM"):
-        for what, value in final[name].items():
-            yield _apart("Text", f"section 3.1, final test, {name} {what}", value, 0, note)
+    frame = frame[frame["fold"].isin(folds)].drop(columns="digest")
+    if test == "prelim":
+        frame = pd.concat([frame, cnmc.shipped_prelim()])
+    frame = frame.reset_index(drop=True)
+    split = splits.protocol_split(frame, protocol, folds, seed, number, test)
+    tested = frame[split == "test"]
+    tested = tested.assign(file=tested["path"].str.rsplit("/", n=1).str[-1])
+    rows = tested[["file", "subject", "label"]].itertuples(index=False, name=None)
+    return {part: splits.membership(frame[split == part]) for part in PARTS}, set(rows)
 
 
-def _mobilenet():
-    """MobileNet at 224 px: (rows as Table 3 prints them, parameters, of these not trainable)."""
-    side, channels = paper.IMAGE_SIZE // 2, 32
-    rows = [("Conv/s2", "3×3×3×32", "224×224×3")]
-    weights, moving = 27 * channels + 4 * channels, 2 * channels
-    for stride, out in _BLOCKS:
-        rows.append((f"Conv dw/s{stride}", f"3×3×{channels} dw", f"{side}×{side}×{channels}"))
-        side //= stride
-        rows.append(("Conv/s1", f"1×1×{channels}×{out}", f"{side}×{side}×{channels}"))
-        weights += (9 + 4) * channels + (channels + 4) * out
-        moving += 2 * channels + 2 * out
-        channels = out
-    printed_once = [*rows[:15], *rows[23:]]  # the paper shows one of the five blocks of 512
-    top = (
-        ("Avrg pool/s1", f"Pool {side}×{side}", f"{side}×{side}×{channels}"),
-        ("FC/s1", f"{channels}×1000", f"1×1×{channels}"),
-        ("Softmax/s1", "Classifier", "1×1×1000"),
-    )
-    return [*printed_once, *top], weights + (channels + 1) * 1000, moving
+@functools.cache
+def _schema() -> Callable[[Any], Any]:
+    path = Path(__file__).with_name("record.schema.json")
+    return fastjsonschema.compile(json.loads(path.read_text(encoding="utf-8")))
 
 
-def _architecture_rows():
-    """Tables 3 and 4: from the definition of the networks."""
-    rows, total, moving = _mobilenet()
-    for number, (printed, found) in enumerate(zip(paper.TABLE_3, rows, strict=True), start=1):
-        text, ours = ", ".join(printed.values()), ", ".join(found)
-        note = "" if text == ours else "a misprint"
-        yield _row("Table 3", f"row {number}: type, filter, input", text, 0, ours, note=note)
-    note = paper.TABLE_3_NOTE
-    for name, value in (("total", total), ("trainable", total - moving), ("non-trainable", moving)):
-        printed = note["parameters" if name == "total" else name.replace("-", "_")]
-        yield _row("Table 3", f"MobileNet, parameters, {name}", printed, 0, float(value))
-    size = total * 4 / 2**20
-    yield _row("Table 3", "MobileNet, size of the weights, MiB", note["size_mb"], 0, size)
-
-    classes, channels = len(cnmc.CLASSES), _BLOCKS[-1][1]
-    backbone, whole = total - (channels + 1) * 1000, PARAMETERS["mobilenet_m", 1.0]
-    layers = {"MobileNet": backbone, "Batch normalization": 4 * channels}
-    layers["Dense"] = (channels + 1) * classes
-    shapes = {"MobileNet": (7, 7, channels), "Dense": (classes,)}
-    for layer in paper.TABLE_4:
-        name = layer["layer"]
-        shape = ["×".join(map(str, s)) for s in (layer["output_shape"], shapes.get(name, (1024,)))]
-        yield _row("Table 4", f"{name}, output shape", shape[0], 0, shape[1])
-        count = float(layers.get(name, 0))
-        yield _row("Table 4", f"{name}, parameters", layer["parameters"], 0, count)
-    found = {**whole, "non-trainable": whole["total"] - whole["trainable"]}
-    note = paper.TABLE_4_NOTE
-    printed = (note["parameters"], note["trainable"], note["non_trainable"])
-    for name, value in zip(("total", "trainable", "non-trainable"), printed, strict=True):
-        yield _row("Table 4", f"parameters, {name}", value, 0, float(found[name]))
-    half = whole["total"] * 2 / 2**20
-    why = "ours is the size of the weights in half precision"
-    yield _apart("Table 4", "GPU memory, MB", note["gpu_memory_mb"], 1, why, ours=half)
-    yield _row("Table 4", "size of the weights, MiB", note["size_mb"], 4, 2 * half)
-
-
-def _setting_rows(runs):
-    """Table 5: against the settings of the first fold that was run."""
-    run = min(filter(None, runs.values()), key=_preference, default=None)
-    settings = (
-        ("epochs", "epochs", 0),
-        ("patience of early stopping", "early_stop", 0),
-        ("patience of the learning rate", "lr_patience", 0),
-        ("batch size", "batch_size", 0),
-        ("learning rate, first", "learning_rate", 3),
-        ("learning rate, last", "min_learning_rate", 6),
-        ("L1 regularization", "l1", 3),
-    )
-    for item, key, digits in settings:
-        value = run.data["config"].get(key, np.nan) if run else np.nan
-        more = {"record": run.name} if run else {"note": "needs any fold"}
-        yield _row("Table 5", item, paper.HYPERPARAMETERS[key], digits, value, **more)
-
-
-def _tested_rows(runs, bare):
-    """Tables 6-11 and the counts and averages of the text: from the predictions of the runs."""
-    tables = {0: paper.TABLE_6, 1: paper.TABLE_7, 2: paper.TABLE_8}
-    clean = {}
-
-    def row(table, item, found, fold, column, value):
-        key, name, digits = _PRINTED[column]
-        more = found.get(key) or {"note": f"needs fold {fold}"}
-        return _row(table, f"fold {fold}, {item}, {name}", value, digits, **more)
-
-    for fold, table in tables.items():
-        for sigma, printed in table.items():
-            found = _measured(runs[fold], f"noise:{sigma}" if sigma else "clean")
-            clean.setdefault(fold, found)
-            for column, value in printed.items():
-                yield row(f"Table {6 + fold}", f"sigma {sigma}", found, fold, column, value)
-    for fold, printed in paper.TABLE_9.items():
-        for column, value in printed["MAC"].items():
-            yield row("Table 9", "balanced and augmented", clean[fold], fold, column, value)
-        found = _measured(bare[fold], "clean")
-        for column, value in printed["MCN"].items():
-            yield row("Table 9", "neither", found, fold, column, value)
-
-    quoted = "quoted from its authors, on another split"
-    for fold, printed in paper.TABLE_10.items():
-        if fold == "average":
-            more = _average(clean, "accuracy", 100)
-            where = "average"
-        else:
-            more, where = _times(clean[fold], "accuracy", 100, fold), f"fold {fold}"
-        digits = 2 if fold == "average" else 0
-        yield _row("Table 10", f"{where}, accuracy, %", printed["MobileNet_M"], digits, **more)
-        digits = 0 if float(printed["ALNett"]).is_integer() else 2
-        yield _apart("Table 10", f"{where}, ALNett, accuracy, %", printed["ALNett"], digits, quoted)
-    for printed in paper.TABLE_11:
-        item = f"{printed['model']}, F1, %"
-        if printed["model"] == "MobileNet_M":
-            yield _row(
-                "Table 11", item, printed["f1_percent"], 0, **_average(clean, "f1_macro", 100)
-            )
-        else:
-            yield _apart("Table 11", item, printed["f1_percent"], 0, "other data and splits")
-
-    item = "abstract, average accuracy, %"
-    value = paper.HEADLINE["accuracy_percent"]
-    yield _row("Text", item, value, 2, **_average(clean, "accuracy", 100))
-    value = paper.HEADLINE["f1"]
-    yield _row("Text", "abstract, average F1", value, 2, **_average(clean, "f1_macro"))
-    n_test = sum(classes["test"] for classes in paper.TABLE_1[0].values())
-    more = _times(clean[0], "accuracy", n_test, 0)
-    item = f"section 4.4, fold 0, right of {n_test}"
-    yield _row("Text", item, paper.FOLD_0_CORRECT["MobileNet_M"], 0, **more)
-    yield _apart("Text", f"{item}, ALNett", paper.FOLD_0_CORRECT["ALNett"], 0, quoted)
-    cited = paper.ALNETT_TEXT
-    item = "section 2.2, ALNett, accuracy, %"
-    yield _apart("Text", item, cited["accuracy_percent"], 2, quoted)
-    yield _apart("Text", "section 2.2, ALNett, F1", cited["f1"], 2, quoted)
-    item = "section 4.4, ALNett, fold 0, accuracy, %"
-    yield _apart("Text", item, cited["fold_0_accuracy_percent"], 2, quoted)
-
-
-def _text_rows(runs):
-    """Section 4.2 on training and section 4.3 on time: nothing fair can be set beside them."""
-    for fold, printed in paper.TRAINING.items():
-        run = runs[fold]
-        ours = {"ours": float(run.data["epochs_run"]), "record": run.name} if run else {}
-        for key, item, digits, note, more in (
-            ("converged_epoch", "epoch of convergence", 0, "read off a curve", {}),
-            ("stopped_epoch", "epochs run", 0, "depends on seed and schedule", ours),
-            ("accuracy_percent", "training accuracy, %", 2, "average over what is not said", {}),
-        ):
-            item = f"section 4.2, fold {fold}, {item}"
-            yield _apart("Text", item, printed[key], digits, note, **more)
-    for machine, value in paper.TIME_PER_IMAGE_MS.items():
-        note = "no hardware, batch or warm-up is given"
-        yield _apart("Text", f"section 4.3, ms per image, {machine}", value, 2, note)
-
-
-def _measured(run, condition):
-    """By metric: ours, low, high, record; empty if it was not run."""
-    if run is None or condition not in run.data["conditions"]:
-        return {}
-    values, limits = run.metrics(condition), run.intervals(condition)
-    where = {"record": run.name}
-    if _side(run) != paper.IMAGE_SIZE:
-        where["note"] = f"at {_side(run)} px"
-    return {
-        name: {"ours": values[name], "low": low, "high": high, **where}
-        for name, (low, high) in limits.items()
-    }
-
-
-def _times(found, key, factor, fold):
-    """A metric in another unit, or what it needs."""
-    if key not in found:
-        return {"note": f"needs fold {fold}"}
-    return {
-        name: value if isinstance(value, str) else factor * value
-        for name, value in found[key].items()
-    }
-
-
-def _average(clean, key, factor=1):
-    """A metric's mean over the three folds, or what it needs."""
-    lacking = [str(fold) for fold, found in clean.items() if key not in found]
-    if lacking:
-        return {"note": f"needs fold{'s' * (len(lacking) > 1)} {', '.join(lacking)}"}
-    return {"ours": factor * float(np.mean([found[key]["ours"] for found in clean.values()]))}
-
-
-def _verdict(row):
-    if isinstance(row.ours, str):
-        return "reproduced" if row.ours == row.paper else "differs"
-    if pd.isna(row.ours):
-        return "not run yet"
-    if abs(row.ours - row.paper) <= 0.5 * 10.0**-row.digits + 1e-9:
-        return "reproduced"
-    return "within interval" if row.low <= row.paper <= row.high else "differs"
-
-
-def _check_header(data, where):
-    if not isinstance(data, dict) or not isinstance(data.get("schema"), int):
+def _check(data: Any, where: object) -> None:
+    """Refuse what is not a record of this schema, or contradicts itself."""
+    if not isinstance(data, dict) or "schema" not in data:
         raise RecordError(f"{where}: not a run record; give a JSON file made by `allm train`")
     if data["schema"] != SCHEMA_VERSION:
         raise RecordError(
-            f"{where}: has schema {data['schema']}, this package reads {SCHEMA_VERSION}; "
-            "run the experiment again, or use the version that wrote it"
+            f"{where}: has schema {str(data['schema'])[:20]}, this package reads "
+            f"{SCHEMA_VERSION}; run the experiment again, or use the version that wrote it"
         )
-    _check_types(data, _SCHEMA, where, "")
-    for name in ("id", "experiment"):
-        if not _NAME.fullmatch(data[name]):
-            raise RecordError(f"{where}: {name} {data[name]!r} cannot name a file; rename it")
+    try:
+        _schema()(data)
+    except fastjsonschema.JsonSchemaValueException as error:
+        fault = error.message.replace("data.", "", 1)[:200]
+        raise RecordError(f"{where}: {fault}; write the record again") from None
+    config, processes = data["config"], data["processes"]
     faults = {
-        f"protocol {data['protocol']!r}": data["protocol"] not in splits.PROTOCOLS,
-        f"data kind {data['data']['kind']!r}": data["data"]["kind"] not in KINDS,
-        f"folds {data['folds']}": not data["folds"]
-        or not all(isinstance(fold, int) for fold in data["folds"]),
-        f"conditions {data['conditions']}": not data["conditions"]
-        or len(set(data["conditions"])) != len(data["conditions"])
-        or not all(_CONDITION.fullmatch(str(c)) for c in data["conditions"]),
         "epochs_run against history": any(
-            not isinstance(values, list) or len(values) != data["epochs_run"]
-            for values in data["history"].values()
+            len(values) != data["epochs_run"] for values in data["history"].values()
         ),
-        "split counts": any(
-            part["n"] != part["n_all"] + part["n_hem"] for part in data["split"].values()
-        ),
-        "seed against config": data["config"].get("seed", data["seed"]) != data["seed"],
+        "epochs_run against processes": data["epochs_run"] != sum(p["epochs"] for p in processes),
+        "resumed against processes": data["resumed"] != (len(processes) > 1),
+        "split counts": any(p["n"] != p["n_all"] + p["n_hem"] for p in data["split"].values()),
+        "seed against config": config["seed"] != data["seed"],
     }
     for what, wrong in faults.items():
         if wrong:
             raise RecordError(f"{where}: {what} is not what a record may hold; write it again")
 
 
-def _check_types(data, schema, where, inside):
-    for key, kind in schema.items():
-        name = f"{inside}{key}"
-        if key not in data:
-            raise RecordError(f"{where}: lacks '{name}'; write the record again")
-        expected = dict if isinstance(kind, dict) else kind
-        value = data[key]
-        if not isinstance(value, expected) or isinstance(value, bool):
-            raise RecordError(
-                f"{where}: '{name}' holds {type(value).__name__}; write the record again"
-            )
-        if isinstance(kind, dict):
-            _check_types(value, kind, where, f"{name}.")
-
-
-def _check_predictions(data, predictions, where):
+def _check_answers(data: dict, answers: pd.DataFrame, where: str) -> None:
     """Every condition has each test image once, with one label and one subject each."""
     test = data["split"]["test"]
-    images = predictions.drop_duplicates(["file", "subject", "label"])
+    images = answers.drop_duplicates(["file", "subject", "label"])
     n_rows = test["n"] * len(data["conditions"])
-    p_all = predictions["p_all"]
+    p_all = answers["p_all"]
     faults = {
-        f"{len(predictions)} rows, not {n_rows} ({test['n']} test images, "
-        f"{len(data['conditions'])} conditions)": len(predictions) != n_rows,
-        "conditions other than the record's": set(predictions["condition"])
-        != set(data["conditions"]),
-        "an image twice under one condition": predictions.duplicated(["file", "condition"]).any(),
+        f"{len(answers)} rows, not {n_rows} ({test['n']} test images, "
+        f"{len(data['conditions'])} conditions)": len(answers) != n_rows,
+        "conditions other than the record's": set(answers["condition"]) != set(data["conditions"]),
+        "an image twice under one condition": answers.duplicated(["file", "condition"]).any(),
         "an image with two labels or subjects, or not under every condition": len(images)
         != test["n"],
         f"classes other than {test['n_all']} ALL and {test['n_hem']} HEM": (
             images["label"].value_counts().reindex([1, 0], fill_value=0).tolist()
             != [test["n_all"], test["n_hem"]]
         ),
-        "subjects other than the record's": sorted(images["subject"].astype(str).unique())
-        != sorted(test["subjects"]),
+        "subjects other than the record's": set(images["subject"]) != set(test["subjects"]),
         "a p_all outside [0, 1]": not (
             pd.api.types.is_numeric_dtype(p_all) and p_all.between(0, 1).all()
         ),
     }
     for what, wrong in faults.items():
         if wrong:
-            raise RecordError(f"{where}: {what}; record and predictions must be of one run")
+            raise RecordError(f"{where}: {what}; record and answers must be of one run")
 
 
-def _with_intervals(run, condition):
-    """Metrics as they stand in the JSON: counts, and rates with both kinds of interval."""
-    image, subject = (run.intervals(condition, by) for by in ("image", "subject"))
-    written = {}
-    for name, value in run.metrics(condition).items():
-        if name in metrics.COUNTS:
-            written[name] = value
-            continue
-        written[name] = {
-            "value": round(value, 8),
-            "low": round(image[name][0], 6),
-            "high": round(image[name][1], 6),
-            "low_by_subject": round(subject[name][0], 6),
-            "high_by_subject": round(subject[name][1], 6),
-        }
-    return written
+def _with_person(rows: pd.DataFrame) -> pd.DataFrame:
+    rows = rows.assign(person=cnmc.merged_subject(rows["subject"]))
+    return rows[[*_KEYS, "p_all"]].sort_values("file", ignore_index=True)
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     """The value as JSON knows it; what is not finite becomes null."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
@@ -983,16 +626,31 @@ def _plain(value):
     return value
 
 
-def _read_json(path):
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
+
+
+def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
     except FileNotFoundError:
         raise RecordError(f"{path}: no such record; check the path") from None
     except OSError as error:
         raise RecordError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise RecordError(f"{path}: not JSON; give a record made by `allm train`") from None
 
 
-def _last_two(directory):
-    return Path(os.path.abspath(directory)).parts[-2:]
+def _read_table(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, dtype={"file": str, "subject": str, "condition": str})
+    except FileNotFoundError:
+        raise RecordError(f"{path}: missing; keep it beside its record") from None
+    except (OSError, ValueError) as error:
+        fault = (str(error).splitlines() or ["empty"])[0]
+        raise RecordError(f"{path}: cannot be read ({fault}); restore it from git") from None
+
+
+def _hash(table: Path) -> str:
+    """Of a CSV file as it was written, whatever line ends a checkout gave it."""
+    return hashlib.sha256(table.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
