@@ -158,7 +158,7 @@ def test_a_linked_folder_and_a_loop_of_links(tree, tmp_path):
     [
         (lambda t: shutil.rmtree(t), "tree", "give the folder"),
         (lambda t: (shutil.rmtree(t), t.write_text("")), "not a folder", "give the folder"),
-        (lambda t: (shutil.rmtree(t), t.mkdir()), "no C-NMC images", "allm data make"),
+        (lambda t: (shutil.rmtree(t), t.mkdir()), "no C-NMC images", "allm data sample"),
         (lambda t: [p.unlink() for p in (t / "fold_0/hem").iterdir()], "fold_0/hem", "unpack"),
         (lambda t: shutil.rmtree(t / "fold_1/hem"), "no 'hem' folder", "fold again"),
         (

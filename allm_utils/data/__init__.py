@@ -1,3 +1,3 @@
 """Data: find C-NMC 2019 or the sample that ships, know who is whom, split it, read pictures.
 
-`cnmc` indexes a tree, `sample` holds real cells, `people` says who is whom, `splits` and `images`."""
+`cnmc` indexes a tree, `sample` holds real cells, `people` says who is whom; `splits`, `images`."""

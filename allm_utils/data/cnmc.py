@@ -366,7 +366,10 @@ def download(dest):
         ) from error
 
 
-_CURE = "give the folder that holds fold_0, fold_1 and fold_2, or make data with 'allm data make'"
+_CURE = (
+    "give the folder that holds fold_0, fold_1 and fold_2, or write the sample with "
+    "'allm data sample'"
+)
 
 
 def _locate(root):

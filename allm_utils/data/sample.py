@@ -1,0 +1,261 @@
+"""Real cells that ship with the package: 540 of folds 0 and 1, and 60 of people from outside.
+
+The files are the published pictures, re-encoded without loss; `write` gives the BMP files back byte
+for byte. `choose` is the rule that picked them. To pick and encode them again, from trees that hold
+the folds and the outside cells::
+
+    python -c "from allm_utils.data import sample; sample.encode('CELLS', 'TREE', 'OUTSIDE_TREE')"
+"""
+
+import hashlib
+import io
+import os
+import shutil
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from importlib import resources
+from itertools import repeat
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+
+from allm_utils.data import cnmc, people
+from allm_utils.errors import DataError
+
+N_CELLS = 540
+"""Cells of folds 0 and 1, half of them ALL; all 35 people."""
+
+N_OUTSIDE = 60
+"""Cells of fold 2, half of them ALL; the 14 people at hand who are nobody of folds 0 and 1."""
+
+N_TWINS = 20
+"""Pairs of pixel twins in the sample, one side in fold 0, the other in fold 1."""
+
+CITATION = (
+    "Cells: C-NMC 2019, A. Gupta and R. Gupta, The Cancer Imaging Archive, "
+    "doi 10.7937/tcia.2019.dc64i46r, CC BY 3.0; re-encoded without loss."
+)
+"""Attribution, for under the first picture of a page."""
+
+_DOTS_PER_METRE = bytes.fromhex("c30e0000c30e0000")
+"""Bytes 38 to 45 of the header of a published BMP file."""
+
+
+def choose(seed: int = 0) -> pd.DataFrame:
+    """Choose the cells of the sample by their names, as they were chosen.
+
+    Both sides of the best `N_TWINS` pixel twins between folds 0 and 1 come first, no cell in two
+    pairs. Then, in each class, every person gives one cell in turn until the number is full; a
+    person's cells come in an order drawn by the seed. In the same way the outside cells.
+
+    Parameters
+    ----------
+    seed : int
+        Of the order.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows of `allm_utils.data.cnmc.shipped_index`, in its order and with its digests, and
+        `outside`: whether the person is nobody of folds 0 and 1.
+    """
+    frame = cnmc.shipped_index()
+    file = frame["path"].str.rsplit("/", n=1).str[-1]
+    at_hand = _data("outside.txt").read_text().split()
+    frame = frame.assign(file=file, outside=file.isin(at_hand))
+    frame = frame[frame["fold"].isin([0, 1]) | frame["outside"]]
+
+    twins = _twins()
+    order = frame.assign(
+        twin=frame["file"].isin(twins),
+        person=people.person(frame["subject"]),
+        drawn=[hashlib.sha256(f"{seed} {name}".encode()).hexdigest() for name in frame["file"]],
+    ).sort_values(["twin", "drawn"], ascending=[False, True])
+    order["turn"] = order.groupby("person").cumcount()
+    order = order.sort_values(["twin", "turn", "drawn"], ascending=[False, True, True])
+    chosen = [
+        part.head((N_OUTSIDE if outside else N_CELLS) // 2)
+        for (outside, _), part in order.groupby(["outside", "label"])
+    ]
+    return frame.loc[pd.concat(chosen).index.sort_values()].reset_index(drop=True)
+
+
+def _twins() -> set[str]:
+    """Files of the best pairs of pixel twins between folds 0 and 1."""
+    pairs = people.pixel_twins()
+    pairs = pairs[pairs["fold_a"].isin(["0", "1"]) & pairs["fold_b"].isin(["0", "1"])]
+    pairs = pairs[pairs["fold_a"] != pairs["fold_b"]]
+    chosen: set[str] = set()
+    for a, b in pairs[["file_a", "file_b"]].itertuples(index=False):
+        if len(chosen) < 2 * N_TWINS and not {a, b} & chosen:
+            chosen |= {a, b}
+    return chosen
+
+
+def write(dest: str | os.PathLike) -> Path:
+    """Write the sample as the published BMP files, byte for byte: 365 MB, in seconds.
+
+    Parameters
+    ----------
+    dest : path-like
+        Folder that does not exist yet, or is empty; it gets ``fold_{0,1,2}/{all,hem}/UID_*.bmp``.
+        The cells from outside are in ``fold_2``.
+
+    Returns
+    -------
+    pathlib.Path
+        `dest`: a root to give to `allm_utils.data.cnmc.index`.
+
+    Raises
+    ------
+    DataError
+        The folder holds something already, or cannot be written. It is written whole or not at all.
+    """
+    dest = Path(dest)
+    shipped = _shipped()
+    try:
+        if dest.is_dir() and not any(dest.iterdir()):
+            dest.rmdir()
+        if dest.exists():
+            raise DataError(f"{dest}: exists already; give a new folder, or remove this one")
+        dest.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(dir=dest.parent, prefix=f".{dest.name}.", suffix=".part"))
+        try:
+            for folder in {Path(path).parent for path in shipped["path"]}:
+                (part / folder).mkdir(parents=True)
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                list(pool.map(_restore, shipped["path"], shipped["digest"], repeat(part)))
+            part.chmod(0o755)
+            part.rename(dest)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    except OSError as error:
+        raise DataError(
+            f"{dest}: cannot be written ({error.strerror}); free some space, or choose another "
+            "folder"
+        ) from None
+    return dest
+
+
+def root(work: str | os.PathLike) -> Path:
+    """Tree of the sample under a working folder; written there the first time.
+
+    Parameters
+    ----------
+    work : path-like
+        Working folder; the tree is ``work/sample``.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    DataError
+        It cannot be written, or it is there and is not the sample.
+    """
+    tree = Path(work, "sample")
+    if not tree.exists():
+        try:
+            write(tree)
+        except DataError:
+            if not tree.exists():  # else another process was faster
+                raise
+    names = {path.relative_to(tree).as_posix() for path in tree.glob("fold_*/*/*.bmp")}
+    if names != set(_shipped()["path"]):
+        raise DataError(f"{tree}: not the sample that ships; remove this folder and run again")
+    return tree
+
+
+def index(work: str | os.PathLike) -> pd.DataFrame:
+    """Index of the sample as files, written under a working folder the first time.
+
+    Parameters
+    ----------
+    work : path-like
+        As in `root`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of `allm_utils.data.cnmc.index`, and `outside` (bool): a cell of a person who is
+        nobody of folds 0 and 1. No split takes such a row unless fold 2 is asked for by name.
+    """
+    frame = cnmc.index(root(work))
+    return frame.assign(outside=(frame["fold"] == 2).astype(bool))
+
+
+def people_shown(frame: pd.DataFrame) -> str:
+    """Name the people of some cells, for a caption.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Rows of the cells shown, with `subject` and `label`.
+
+    Returns
+    -------
+    str
+        Such as ``"HEM: H6, H14+H24; ALL: 5"``, in the order shown.
+    """
+    who = people.person(frame["subject"])
+    named = [(name, who[frame["label"] == label]) for label, name in enumerate(cnmc.CLASSES)]
+    return "; ".join(f"{name}: {', '.join(p.unique())}" for name, p in named if len(p))
+
+
+def encode(cells: str | os.PathLike, *roots: str | os.PathLike) -> None:
+    """Write the chosen cells as WebP without loss: the files that ship.
+
+    Parameters
+    ----------
+    cells : path-like
+        Folder for them.
+    *roots : path-like
+        C-NMC trees that together hold the chosen cells.
+
+    Raises
+    ------
+    DataError
+        A cell is in none of the trees.
+    """
+    tree = pd.concat([cnmc.index(root) for root in roots])
+    path_of = {Path(path).name: Path(path) for path in tree["path"]}
+    names = choose()["file"]
+    if absent := set(names) - set(path_of):
+        raise DataError(f"{roots[0]}: lacks {len(absent)} cells of the sample; give all the trees")
+    Path(cells).mkdir(parents=True, exist_ok=True)
+
+    def one(name: str) -> None:
+        target = Path(cells, name).with_suffix(".webp")
+        with Image.open(path_of[name]) as image:
+            image.save(target, lossless=True, method=6, quality=100, exact=True)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(one, names))
+
+
+def _restore(path: str, digest: str, tree: Path) -> None:
+    """Write one published BMP file of the sample, once its bytes are known to be right."""
+    name = Path(path).with_suffix(".webp").name
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(_data("cells").joinpath(name).read_bytes())) as image:
+        image.convert("RGB").save(buffer, "BMP")
+    bmp = bytearray(buffer.getvalue())
+    bmp[38:46] = _DOTS_PER_METRE
+    if hashlib.sha256(bmp).hexdigest()[: len(digest)] != digest:
+        raise DataError(f"{name}: not the cell that was published; install the package again")
+    (tree / path).write_bytes(bmp)
+
+
+@cache
+def _shipped() -> pd.DataFrame:
+    """Rows of the shipped index whose cells are in the package."""
+    names = {Path(file.name).stem for file in _data("cells").iterdir()}
+    frame = cnmc.shipped_index()
+    return frame[[Path(path).stem in names for path in frame["path"]]]
+
+
+def _data(name: str):
+    return resources.files("allm_utils.data").joinpath(name)
