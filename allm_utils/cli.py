@@ -119,6 +119,7 @@ def _evaluate(args):
     _import_keras_quietly()
     from allm_utils.data import images
     from allm_utils.judge import conditions, metrics
+    from allm_utils.judge.predict import predict
     from allm_utils.network import models
     from allm_utils.runs import experiment
 
@@ -131,8 +132,8 @@ def _evaluate(args):
     pictures = images.load(test, card["image_size"], card["crop"], cache)
     found = {}
     for sigma in args.sigma:
-        noisy = conditions.add_gaussian_noise(pictures, sigma, config.training.seed)
-        p_all = metrics.predict(model, noisy, args.batch_size, progress=True)
+        how = f"noise:{sigma}", config.training.seed, args.batch_size
+        p_all = predict(model, pictures, *how, progress=True)
         found[f"sigma {sigma:g}"] = metrics.metrics(test["label"].to_numpy(int), p_all)
     print(_table(found))
     return 0

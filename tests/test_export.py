@@ -8,7 +8,7 @@ import pytest
 
 from allm_utils.data import synthetic
 from allm_utils.errors import ConfigError, ModelError, RecordError
-from allm_utils.judge import metrics
+from allm_utils.judge.predict import predict
 from allm_utils.network import models
 from allm_utils.runs import experiment, records
 from allm_utils.ship import export, inference
@@ -60,7 +60,7 @@ def test_raw_pixels_give_the_answers_of_keras(name, saved, exported, cells):
     keras_model, _ = models.load(saved)
     model, card = inference.load(exported[name])
     assert (card["image_size"], card["crop"], card["record"]) == (SIZE, CROP, "e/r")
-    found, expected = (metrics.predict(m, cells, batch_size=10) for m in (model, keras_model))
+    found, expected = (predict(m, cells, batch_size=10) for m in (model, keras_model))
     assert found.dtype == np.float32
     assert np.ptp(expected) > 0.05  # the pictures matter
     if name.endswith(
@@ -91,9 +91,9 @@ def test_int8_is_smaller(exported):
 def test_one_scale_for_all_channels_is_smaller_and_coarser(saved, exported, cells, tmp_path):
     coarse = export.export(saved, ["onnx-int8"], tmp_path, cells, per_channel=False)["onnx-int8"]
     assert coarse.stat().st_size < exported["onnx-int8"].stat().st_size
-    exact = metrics.predict(models.load(saved)[0], cells)
+    exact = predict(models.load(saved)[0], cells)
     off = [
-        np.abs(metrics.predict(inference.load(path)[0], cells) - exact).mean()
+        np.abs(predict(inference.load(path)[0], cells) - exact).mean()
         for path in (exported["onnx-int8"], coarse)
     ]
     assert off[0] < off[1]

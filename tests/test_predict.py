@@ -1,122 +1,107 @@
-"""A saved model on image files, in batches, fed as its card says."""
+"""A network is asked batch by batch, and answers in probabilities or not at all."""
 
-import logging
-import os
-
+import keras
 import numpy as np
 import pytest
-from PIL import Image
+from keras import layers
 
-from allm_utils.data import images
-from allm_utils.errors import ImageError, ModelError
-from allm_utils.judge import metrics
-from allm_utils.network import models
-from allm_utils.ship import inference
+from allm_utils.errors import ConfigError, ImageError, ModelError
+from allm_utils.judge import conditions
+from allm_utils.judge.predict import predict
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    """A small MobileNet_M that takes 32 pixels from a crop of 40."""
-    model = models.mobilenet_m(weights=None, image_size=32, alpha=0.25, seed=1)
-    path = tmp_path_factory.mktemp("model") / "small.keras"
-    return models.save(model, path, {"image_size": 32, "crop": 40})
+def model():
+    """Sees every pixel by itself, so that any change of a picture changes its answer."""
+    inputs = keras.Input((8, 8, 3))
+    flat = layers.Flatten()(layers.Rescaling(1 / 255)(inputs))
+    return keras.Model(inputs, layers.Dense(2, activation="softmax")(flat))
 
 
-@pytest.fixture
-def cells(tmp_path):
-    """Seven images of 50 x 48 pixels, of four formats, two of them in a folder below."""
-    rng = np.random.default_rng(0)
-    (tmp_path / "cells" / "more").mkdir(parents=True)
-    for i, suffix in enumerate(("bmp", "BMP", "png", "jpg", "webp", "bmp", "jpeg")):
-        place = tmp_path / "cells" / ("more" if i > 4 else ".") / f"{i}.{suffix}"
-        Image.fromarray(rng.integers(0, 256, (50, 48, 3)).astype(np.uint8)).save(place)
-    (tmp_path / "cells" / "notes.txt").write_text("not an image")
-    return tmp_path / "cells"
+@pytest.fixture(scope="module")
+def pictures():
+    return np.random.default_rng(0).integers(0, 256, (11, 8, 8, 3)).astype(np.uint8)
 
 
-@pytest.mark.parametrize("batch_size", [2, 64])
-def test_predicts_what_the_card_says(saved, cells, batch_size):
-    found = inference.predict_images(saved, cells, batch_size, progress=False)
-    assert found.columns.tolist() == ["file", "p_all", "label"]
-    names = ["0.bmp", "1.BMP", "2.png", "3.jpg", "4.webp", "more/5.bmp", "more/6.jpeg"]
-    assert found["file"].tolist() == [str(cells / name) for name in names]
-    pictures = np.stack([images.prepare(path, 32, 40) for path in found["file"]])
-    model, _ = models.load(saved)
-    assert found["p_all"].to_numpy() == pytest.approx(metrics.predict(model, pictures), abs=1e-5)
+class Answers:
+    """A model that gives these answers, whatever it is asked."""
+
+    name, input_shape, output_shape = "broken", (None, 8, 8, 3), (None, 2)
+
+    def __init__(self, answer):
+        self.predict_on_batch = lambda batch: np.tile(np.float32(answer), (len(batch), 1))
 
 
-def test_all_from_a_half_upwards(saved, cells, monkeypatch):
-    p_all = np.array([0.0, 0.4999, 0.5, 1.0], np.float32)
-    monkeypatch.setattr(inference.evaluation, "predict", lambda *_: p_all)
-    found = inference.predict_images(saved, [cells / "0.bmp"] * 4)
-    assert found["label"].tolist() == ["HEM", "HEM", "ALL", "ALL"]
+@pytest.mark.parametrize(
+    "condition", ["clean", "noise:10", "cell-noise:5", "size-normalised", "tta"]
+)
+def test_the_batch_size_does_not_change_the_answer(model, pictures, condition):
+    views = conditions.views(condition, pictures, seed=3)
+    expected = np.mean([np.asarray(model(view))[:, 1] for view in views], axis=0)
+    for batch_size in (1, 4, 64):
+        p_all = predict(model, pictures, condition, seed=3, batch_size=batch_size)
+        assert p_all.dtype == np.float32
+        np.testing.assert_allclose(p_all, expected, atol=1e-6)
 
 
-def test_reads_no_more_than_a_batch_at_a_time(saved, cells, monkeypatch):
+def test_eight_views_make_orientation_irrelevant(model, pictures):
+    views = [np.rot90(pictures[0], k) for k in range(4)]
+    views = np.stack([*views, *(view[:, ::-1] for view in views)])
+    one_by_one = predict(model, views)
+    assert np.ptp(one_by_one) > 0.01
+    np.testing.assert_allclose(predict(model, views, "tta"), one_by_one.mean(), atol=1e-6)
+
+
+@pytest.mark.parametrize("condition", ["clean", "size-normalised"])
+def test_no_more_than_a_batch_is_read_at_once(model, pictures, condition):
     most = 0
 
-    def stack(pictures):
-        nonlocal most
-        most = max(most, len(pictures))
-        return np.asarray(pictures)
+    class Watched:
+        def __len__(self):
+            return len(pictures)
 
-    monkeypatch.setattr(inference.np, "stack", stack)
-    inference.predict_images(saved, cells, batch_size=3, progress=False)
-    assert most == 3
+        def __getitem__(self, rows):
+            nonlocal most
+            most = max(most, len(pictures[rows]))
+            return pictures[rows]
 
-
-def test_the_order_of_the_paths_is_kept(saved, cells):
-    paths = [cells / "2.png", cells / "more", cells / "0.bmp"]
-    found = inference.predict_images(saved, paths, progress=False)
-    names = ["2.png", "more/5.bmp", "more/6.jpeg", "0.bmp"]
-    assert found["file"].tolist() == [str(cells / name) for name in names]
+    predict(model, Watched(), condition, batch_size=2)
+    assert most == 2
 
 
-def test_a_model_without_its_card_is_refused(saved, cells, tmp_path):
-    bare = tmp_path / "bare.keras"
-    bare.write_bytes(saved.read_bytes())
-    with pytest.raises(ModelError, match="card"):
-        inference.predict_images(bare, cells, progress=False)
+def test_no_pictures_give_no_probabilities(model, pictures):
+    assert predict(model, pictures[:0]).shape == predict(model, pictures[:0], "tta").shape == (0,)
 
 
-@pytest.mark.parametrize("name", ["none.bmp", "empty", "notes.txt"])
-def test_what_is_not_an_image_is_named(saved, cells, name):
-    (cells / "empty").mkdir()
-    with pytest.raises(ImageError, match=name):
-        inference.predict_images(saved, [cells / "0.bmp", cells / name], progress=False)
+@pytest.mark.parametrize(
+    "answer", [(0.5, np.nan), (-np.inf, 1), (-0.2, 1.2), (0.9, 0.9), (0.2, 0.2), (3.1, -2.0)]
+)
+def test_what_is_no_probability_is_no_answer(pictures, answer):
+    with pytest.raises(ModelError, match="'broken' answers .* no probabilities") as refused:
+        predict(Answers(answer), pictures)
+    assert "\n" not in str(refused.value)
 
 
-def test_quiet_holds_back_what_is_said_and_not_what_goes_wrong(capfd):
-    with pytest.raises(ValueError, match="wrong"), inference.quiet():
-        print("said")
-        os.write(2, b"said by a library")
-        logging.getLogger("library").warning("said")
-        raise ValueError("wrong")
-    logging.getLogger("library").warning("heard")
-    os.write(2, b"heard too")
-    out, err = capfd.readouterr()
-    assert out == "" and "said" not in err and "heard too" in err
+def test_the_rounding_of_eight_bits_is_let_pass(pictures):
+    np.testing.assert_allclose(predict(Answers((0.0, 255 / 256)), pictures), 255 / 256)
 
 
-@pytest.mark.parametrize("suffix", ["tflite", "onnx"])
-def test_a_broken_file_is_refused(saved, tmp_path, suffix):
-    path = tmp_path / f"m.{suffix}"
-    with pytest.raises(ModelError, match="no such model"):
-        inference.load(path)
-    path.write_bytes(b"not a network")
-    models.card_path(path).write_text(models.card_path(saved).read_text())
-    with pytest.raises(ModelError, match="cannot be opened"):
-        inference.load(path)
+def test_pictures_that_the_model_cannot_take_are_refused(model, pictures):
+    for wrong in (pictures / 255, pictures[0], pictures[..., 0]):
+        with pytest.raises(ImageError, match="give uint8"):
+            predict(model, wrong)
+    with pytest.raises(ImageError, match=r"\(4, 8, 3\).*takes \(8, 8, 3\)"):
+        predict(model, pictures[:, :4])
 
 
-def test_the_next_batch_is_read_ahead_and_no_more(saved, cells, monkeypatch):
-    asked = []
-    monkeypatch.setattr(inference.images, "prepare", lambda path, size, crop: asked.append(path))
-    monkeypatch.setattr(inference.np, "stack", list)
-    paths = [cells / "0.bmp"] * 20
-    with inference._Pictures(paths, 32, 40) as pictures:
-        pictures[0:4]
-        pictures.pool.submit(len, ()).result()  # the pool has come so far
-        assert len(asked) <= 8
-        pictures[4:8]
-    assert 8 <= len(asked) <= 12
+def test_a_setting_out_of_range_is_refused(model, pictures):
+    with pytest.raises(ConfigError, match="batch size 0"):
+        predict(model, pictures, batch_size=0)
+    with pytest.raises(ConfigError, match="'fog:1' is unknown"):
+        predict(model, pictures, "fog:1")
+
+
+def test_a_model_without_two_outputs_is_refused(pictures):
+    inputs = keras.Input((8, 8, 3))
+    with pytest.raises(ModelError, match="two classes"):
+        predict(keras.Model(inputs, layers.GlobalAveragePooling2D()(inputs)), pictures)

@@ -1,66 +1,22 @@
 """From probabilities to metrics, as the paper computes them and as they should be named."""
 
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy import stats
 from scipy.special import expit, logit
 from sklearn.metrics import roc_auc_score
-from statsmodels.stats.contingency_tables import mcnemar
-from tqdm.auto import tqdm
 
-from allm_utils.errors import ConfigError, DataError, ModelError
+from allm_utils.errors import ConfigError, DataError
 
 COUNTS = ("n", "tp", "fp", "fn", "tn")
 AVERAGES = ("macro", "weighted", "all")
 
 
-def predict(model, images, batch_size=64, progress=False, tta=False):
-    """Probability of ALL for each image, in bounded memory.
-
-    Parameters
-    ----------
-    model : keras.Model
-        Takes raw pixels in [0, 255] and gives a softmax over (HEM, ALL).
-    images : array of uint8, shape (N, size, size, 3)
-        May be a memory map: one batch at a time is read.
-    batch_size : int
-        Images per step.
-    progress : bool
-        Show a progress bar.
-    tta : bool
-        Test-time augmentation: the mean over the four rotations of the picture and of its mirror
-        image. None of them changes what the picture shows.
-
-    Returns
-    -------
-    p_all : ndarray of float32, shape (N,)
-
-    Raises
-    ------
-    ModelError
-        The model does not have two outputs.
-    """
-    if tuple(model.output_shape) != (None, 2):
-        raise ModelError(
-            f"model {model.name!r} gives {model.output_shape}, not one probability for each of "
-            "HEM and ALL; use a model that ends in a softmax over two classes"
-        )
-    parts = [np.empty(0)]
-    starts = range(0, len(images), batch_size)
-    with tqdm(starts, desc="predict", unit="batch", disable=not progress) as bar:
-        for start in bar:
-            batch = np.asarray(images[start : start + batch_size])
-            views = [batch]
-            if tta:
-                mirrored = batch[:, :, ::-1]
-                views = [np.rot90(b, k, axes=(1, 2)) for b in (batch, mirrored) for k in range(4)]
-            parts.append(np.mean([model.predict_on_batch(view)[:, 1] for view in views], axis=0))
-    return np.concatenate(parts).astype(np.float32)
-
-
-def metrics(labels, p_all, threshold=0.5):
+def metrics(labels: ArrayLike, p_all: ArrayLike, threshold: float = 0.5) -> dict[str, int | float]:
     """Metrics of one test set, from the probability of each image.
 
     Macro precision, recall and F1 are what Tables 6-8 of the paper print; ``balanced_accuracy``
@@ -98,7 +54,9 @@ def metrics(labels, p_all, threshold=0.5):
     return {**counts, **rates, "roc_auc": auc}
 
 
-def rates_from_counts(tp, fp, fn, tn):
+def rates_from_counts(
+    tp: ArrayLike, fp: ArrayLike, fn: ArrayLike, tn: ArrayLike
+) -> dict[str, np.ndarray]:
     """Every metric that follows from the confusion matrix, for one matrix or arrays of them.
 
     Parameters
@@ -142,19 +100,27 @@ def rates_from_counts(tp, fp, fn, tn):
     }
 
 
-def intervals(labels, p_all, groups=None, n=1000, seed=0, level=0.95, threshold=0.5):
+def intervals(
+    labels: ArrayLike,
+    p_all: ArrayLike,
+    groups: ArrayLike | None = None,
+    n: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+    threshold: float = 0.5,
+) -> dict[str, tuple[float, float]]:
     """Percentile bootstrap interval of every rate that `metrics` gives.
 
     Units are drawn with replacement within each class, which keeps the class sizes of the test
-    set (by image) or the number of subjects of each class (by group).
+    set (by image) or the number of people of each class (by person).
 
     Parameters
     ----------
     labels, p_all, threshold
         As in `metrics`.
     groups : array, shape (N,), optional
-        The subject of each image. With it whole subjects are drawn, because the cells of one
-        subject resemble each other; without it single images are.
+        The person of each image. With it whole people are drawn, because the cells of one person
+        resemble each other; without it single images are.
     n : int
         Number of resamples.
     seed : int
@@ -173,42 +139,69 @@ def intervals(labels, p_all, groups=None, n=1000, seed=0, level=0.95, threshold=
     DataError
         As `metrics`, or `groups` has another length.
     """
-    labels, p_all = _checked(labels, p_all)
-    groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
-    if len(groups) != len(labels):
-        raise DataError(f"{len(groups)} groups for {len(labels)} labels; give one per image")
+    return _bootstrap(labels, [p_all], groups, n, seed, level, threshold)
 
-    order = np.argsort(p_all, kind="stable")
-    labels, p_all, groups = labels[order], p_all[order], groups[order]
-    p = {label: p_all[labels == label] for label in (0, 1)}
-    units = {label: np.unique(groups[labels == label], return_inverse=True)[1] for label in (0, 1)}
-    present = [label for label in (0, 1) if len(p[label])]
-    # For each ALL image, the HEM images below it and those below or equal: a tie counts half.
-    below = np.searchsorted(p[0], p[1], side="left")
-    upto = np.searchsorted(p[0], p[1], side="right")
+
+def paired_intervals(
+    labels: ArrayLike,
+    p_a: ArrayLike,
+    p_b: ArrayLike,
+    groups: ArrayLike | None = None,
+    n: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+    threshold: float = 0.5,
+) -> dict[str, tuple[float, float, float]]:
+    """Percentile bootstrap interval of the difference of two classifiers, A minus B.
+
+    Both are judged on the same draw of units, so what is hard in it is hard for both, and the
+    interval is shorter than those of the two rates by themselves suggest.
+
+    Parameters
+    ----------
+    labels, p_a, p_b, threshold
+        As in `paired_test`.
+    groups, n, seed, level
+        As in `intervals`.
+
+    Returns
+    -------
+    dict of str to (float, float, float)
+        Difference, low and high of every rate that `metrics` gives. Low and high are nan where a
+        class has fewer than two units.
+
+    Raises
+    ------
+    DataError
+        As `metrics`, or `groups` has another length.
+    """
+    a, b = (metrics(labels, p, threshold) for p in (p_a, p_b))
+    limits = _bootstrap(labels, [p_a, p_b], groups, n, seed, level, threshold)
+    return {name: (a[name] - b[name], *ends) for name, ends in limits.items()}
+
+
+def _bootstrap(labels, answers, groups, n, seed, level, threshold):
+    """Low and high of the rates of one classifier, or of what two differ by on the same draws."""
+    names = [*rates_from_counts(1, 1, 1, 1), "roc_auc"]
+    labels, _ = _checked(labels, answers[0])
+    groups = _groups(groups, labels)
+    inverse = {y: np.unique(groups[labels == y], return_inverse=True)[1] for y in (0, 1)}
+    present = [y for y in (0, 1) if len(inverse[y])]
+    rates = [_Rates(*_checked(labels, p), inverse, threshold) for p in answers]
+    units = [np.arange(inverse[y].max() + 1) for y in present]
+    if min(map(len, units)) < 2:
+        return dict.fromkeys(names, (np.nan, np.nan))
 
     def statistic(*draws, axis=-1):
-        rows = len(np.atleast_2d(draws[0]))
-        weight = {0: np.zeros((rows, 0)), 1: np.zeros((rows, 0))}
-        for label, draw in zip(present, draws, strict=True):
-            weight[label] = _times_drawn(np.atleast_2d(draw))[:, units[label]]
-        tp, fp = weight[1] @ (p[1] >= threshold), weight[0] @ (p[0] >= threshold)
-        n_all, n_hem = weight[1].sum(1), weight[0].sum(1)
-        rates = rates_from_counts(tp, fp, n_all - tp, n_hem - fp)
-        lower = np.pad(np.cumsum(weight[0], axis=1), ((0, 0), (1, 0)))
-        wins = (weight[1] * (lower[:, below] + lower[:, upto])).sum(1) / 2
-        auc = np.where(n_all * n_hem > 0, _ratio(wins, n_all * n_hem), np.nan)
-        return np.stack([*rates.values(), auc])
+        drawn = dict(zip(present, map(_times_drawn, map(np.atleast_2d, draws)), strict=True))
+        first, *second = (one.of(drawn) for one in rates)
+        return first - second[0] if second else first
 
-    names = [*rates_from_counts(1, 1, 1, 1), "roc_auc"]
-    data = [np.arange(units[label].max() + 1) for label in present]
-    if min(len(unit) for unit in data) < 2:
-        return dict.fromkeys(names, (np.nan, np.nan))
     with warnings.catch_warnings():
         # With one class only, the rates that need both are nan in every resample.
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
         found = stats.bootstrap(
-            data,
+            units,
             statistic,
             n_resamples=n,
             batch=max(1, 2_000_000 // len(labels)),
@@ -217,11 +210,38 @@ def intervals(labels, p_all, groups=None, n=1000, seed=0, level=0.95, threshold=
             method="percentile",
             rng=np.random.default_rng(seed),
         ).confidence_interval
-    limits = zip(found.low, found.high, strict=True)
-    return {name: (float(a), float(b)) for name, (a, b) in zip(names, limits, strict=True)}
+    limits = zip(names, found.low, found.high, strict=True)
+    return {name: (float(low), float(high)) for name, low, high in limits}
 
 
-def combined(answers, shares):
+class _Rates:
+    """Every rate of one classifier, in resamples that are given by how often each unit is drawn."""
+
+    def __init__(self, labels, p_all, units, threshold):
+        order = {y: np.argsort(p_all[labels == y], kind="stable") for y in (0, 1)}
+        p = {y: p_all[labels == y][order[y]] for y in (0, 1)}
+        self.units = {y: units[y][order[y]] for y in (0, 1)}
+        self.called = {y: p[y] >= threshold for y in (0, 1)}
+        # For each ALL image, the HEM images below it and those below or equal: a tie counts half.
+        self.below = [np.searchsorted(p[0], p[1], side) for side in ("left", "right")]
+
+    def of(self, drawn):
+        """From the draws of each class, float (rows, units), to the rates, (rates, rows)."""
+        rows = len(next(iter(drawn.values())))
+        weight = {
+            y: drawn[y][:, unit] if len(unit) else np.zeros((rows, 0))
+            for y, unit in self.units.items()
+        }
+        tp, fp = weight[1] @ self.called[1], weight[0] @ self.called[0]
+        n_all, n_hem = weight[1].sum(1), weight[0].sum(1)
+        rates = rates_from_counts(tp, fp, n_all - tp, n_hem - fp)
+        lower = np.pad(np.cumsum(weight[0], axis=1), ((0, 0), (1, 0)))
+        wins = (weight[1] * sum(lower[:, below] for below in self.below)).sum(1) / 2
+        auc = np.where(n_all * n_hem > 0, _ratio(wins, n_all * n_hem), np.nan)
+        return np.stack([*rates.values(), auc])
+
+
+def combined(answers: Sequence[ArrayLike], shares: Sequence[float]) -> np.ndarray:
     """Ask several classifiers at once: the mean of their log-odds above their neutral points.
 
     Every classifier has one vote of the same weight, so nothing is fitted.
@@ -262,12 +282,12 @@ def combined(answers, shares):
     return expit(np.mean(odds, axis=0))
 
 
-def paired_test(labels, p_a, p_b, threshold=0.5):
+def paired_test(labels: ArrayLike, p_a: ArrayLike, p_b: ArrayLike, threshold: float = 0.5) -> dict:
     """McNemar's test of two classifiers on the same images.
 
     Only the images on which one is right and the other is not can tell the two apart. If both
     were equally good, each such image would be the toss of a coin. That takes the images to be
-    independent of each other, which cells of one subject are not: see `paired_test_by_subject`.
+    independent of each other, which cells of one person are not: see `paired_test_by_person`.
 
     Parameters
     ----------
@@ -290,6 +310,8 @@ def paired_test(labels, p_a, p_b, threshold=0.5):
     DataError
         As `metrics`.
     """
+    from statsmodels.stats.contingency_tables import mcnemar
+
     right_a, right_b = _right(labels, p_a, threshold), _right(labels, p_b, threshold)
     pairs = ((right_a & right_b, right_a & ~right_b), (~right_a & right_b, ~right_a & ~right_b))
     table = [[int(pair.sum()) for pair in row] for row in pairs]
@@ -300,29 +322,37 @@ def paired_test(labels, p_a, p_b, threshold=0.5):
     return {**counts, "pvalue": pvalue, "exact": exact}
 
 
-def paired_test_by_subject(labels, p_a, p_b, groups, n=20_000, seed=0, threshold=0.5):
-    """Sign-flip permutation test of two classifiers on the same images, whole subjects at a time.
+def paired_test_by_person(
+    labels: ArrayLike,
+    p_a: ArrayLike,
+    p_b: ArrayLike,
+    groups: ArrayLike,
+    n: int = 20_000,
+    seed: int = 0,
+    threshold: float = 0.5,
+) -> dict:
+    """Sign-flip permutation test of two classifiers on the same images, whole people at a time.
 
-    If A and B were equally good, then in each subject it would be chance which of the two comes
-    out ahead. So the two swap places in whole subjects, at random, and the difference that was
-    found is compared with those that arise so. Nothing is assumed of the images of one subject.
+    If A and B were equally good, then in each person it would be chance which of the two comes
+    out ahead. So the two swap places in whole people, at random, and the difference that was
+    found is compared with those that arise so. Nothing is assumed of the images of one person.
 
     Parameters
     ----------
     labels, p_a, p_b, threshold
         As in `paired_test`.
     groups : array, shape (N,)
-        The subject of each image.
+        The person of each image.
     n : int
-        Number of permutations; all of them where there are no more than that (14 subjects).
+        Number of permutations; all of them where there are no more than that (14 people).
     seed : int
         The same seed gives the same p-value.
 
     Returns
     -------
     dict
-        ``difference``, accuracy of A minus that of B; ``subjects``, how many there are;
-        ``pvalue``, two-sided. It cannot fall below 2 to the power of 1 - `subjects`.
+        ``difference``, accuracy of A minus that of B; ``people``, how many there are;
+        ``pvalue``, two-sided. It cannot fall below 2 to the power of 1 - `people`.
 
     Raises
     ------
@@ -330,13 +360,11 @@ def paired_test_by_subject(labels, p_a, p_b, groups, n=20_000, seed=0, threshold
         As `metrics`, or `groups` has another length.
     """
     gain = _right(labels, p_a, threshold).astype(int) - _right(labels, p_b, threshold)
-    if len(groups) != len(gain):
-        raise DataError(f"{len(groups)} groups for {len(gain)} labels; give one per image")
-    by_subject = pd.Series(gain).groupby(np.asarray(groups)).sum().to_numpy()
-    pvalue = 1.0  # of one subject: both of its two swaps are as far from 0
-    if len(by_subject) > 1:
+    by_person = pd.Series(gain).groupby(_groups(groups, gain)).sum().to_numpy()
+    pvalue = 1.0  # of one person: both of its two swaps are as far from 0
+    if len(by_person) > 1:
         pvalue = stats.permutation_test(
-            (by_subject,),
+            (by_person,),
             np.sum,
             permutation_type="samples",
             n_resamples=n,
@@ -344,67 +372,20 @@ def paired_test_by_subject(labels, p_a, p_b, groups, n=20_000, seed=0, threshold
             rng=np.random.default_rng(seed),
         ).pvalue
     difference = float(gain.mean())
-    return {"difference": difference, "subjects": len(by_subject), "pvalue": float(pvalue)}
-
-
-def paired_intervals(labels, p_a, p_b, groups=None, n=2000, seed=0, level=0.95, threshold=0.5):
-    """Percentile bootstrap interval of the difference of two classifiers, A minus B.
-
-    Both are judged on the same draw of units, so what is hard in it is hard for both, and the
-    interval is shorter than those of the two rates by themselves suggest.
-
-    Parameters
-    ----------
-    labels, p_a, p_b, threshold
-        As in `paired_test`.
-    groups, n, seed, level
-        As in `intervals`.
-
-    Returns
-    -------
-    dict of str to (float, float, float)
-        Difference, low and high of every rate of `rates_from_counts`. Low and high are nan where a
-        class has fewer than two units.
-
-    Raises
-    ------
-    DataError
-        As `metrics`, or `groups` has another length.
-    """
-    right = np.stack([_right(labels, p, threshold) for p in (p_a, p_b)], axis=1).astype(float)
-    labels = np.asarray(labels)
-    groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
-    if len(groups) != len(labels):
-        raise DataError(f"{len(groups)} groups for {len(labels)} labels; give one per image")
-    rng = np.random.default_rng(seed)
-    hits, sizes, units = {}, {}, []
-    for label in (0, 1):
-        unit = np.unique(groups[labels == label], return_inverse=True)[1]
-        k = unit.max(initial=-1) + 1
-        units.append(k)
-        draws = _times_drawn(rng.integers(0, k, (n, k))) if k else np.zeros((n, 0))
-        weights = np.vstack([np.ones(k), draws])  # the first row is the sample itself
-        per_unit = np.zeros((k, 2))
-        np.add.at(per_unit, unit, right[labels == label])
-        hits[label], sizes[label] = weights @ per_unit, weights @ np.bincount(unit, minlength=k)
-    rates = [
-        rates_from_counts(
-            hits[1][:, i], sizes[0] - hits[0][:, i], sizes[1] - hits[1][:, i], hits[0][:, i]
-        )
-        for i in (0, 1)
-    ]
-    found = {}
-    for name in rates[0]:
-        difference = rates[0][name] - rates[1][name]
-        ends = (1 - level) / 2, (1 + level) / 2
-        low, high = np.quantile(difference[1:], ends) if min(units) > 1 else (np.nan, np.nan)
-        found[name] = float(difference[0]), float(low), float(high)
-    return found
+    return {"difference": difference, "people": len(by_person), "pvalue": float(pvalue)}
 
 
 def confusion_from_printed(
-    precision, recall, f1, accuracy, auc, n_all, n_hem, average="macro", decimals=(2, 2, 2, 2, 3)
-):
+    precision: float,
+    recall: float,
+    f1: float,
+    accuracy: float,
+    auc: float,
+    n_all: int,
+    n_hem: int,
+    average: str = "macro",
+    decimals: tuple[int, ...] = (2, 2, 2, 2, 3),
+) -> pd.DataFrame:
     """Every integer confusion matrix that rounds to a row of Tables 6-8.
 
     Parameters
@@ -445,6 +426,13 @@ def confusion_from_printed(
 def _right(labels, p_all, threshold):
     labels, p_all = _checked(labels, p_all)
     return (p_all >= threshold) == (labels == 1)
+
+
+def _groups(groups, labels):
+    groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
+    if len(groups) != len(labels):
+        raise DataError(f"{len(groups)} groups for {len(labels)} labels; give one per image")
+    return groups
 
 
 def _class_rates(hits, false, missed):

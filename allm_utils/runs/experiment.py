@@ -18,7 +18,7 @@ from allm_utils import __version__
 from allm_utils.data import cnmc, images, splits, synthetic
 from allm_utils.errors import ConfigError, DataError, RecordError
 from allm_utils.judge.conditions import add_gaussian_noise
-from allm_utils.judge.metrics import predict
+from allm_utils.judge.predict import predict
 from allm_utils.network import peers
 from allm_utils.network.balance import desaturate
 from allm_utils.network.models import (
@@ -483,7 +483,7 @@ def _test(model, frame: pd.DataFrame, pictures: np.ndarray, config) -> pd.DataFr
         noisy = add_gaussian_noise(pictures, sigma, seed, cell_only=True)
         p_all[f"cell-noise:{sigma:g}"] = predict(model, noisy)
     p_all["grey"] = predict(model, desaturate(pictures))
-    p_all["tta"] = predict(model, pictures, tta=True)
+    p_all["tta"] = predict(model, pictures, "tta")
     return answers(frame, p_all)
 
 

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from allm_utils.data import images
 from allm_utils.errors import ConfigError
-from allm_utils.judge import metrics
+from allm_utils.judge.predict import predict
 from allm_utils.network import models
 from allm_utils.runs import experiment, records
 from allm_utils.ship import inference
@@ -188,7 +188,7 @@ def retest(saved, source, data, out, work, note="", progress=True):
     p_all, formats = {}, {}
     for name, path in files.items():
         model, card = inference.load(path)
-        p_all[name] = metrics.predict(model, pictures[test], progress=progress)
+        p_all[name] = predict(model, pictures[test], progress=progress)
         formats[name] = {"bytes": path.stat().st_size, "calibration": card.get("calibration")}
     record = {
         **experiment.describe_again(source, saved, "deployment", started, note),

@@ -14,7 +14,7 @@ import pandas as pd
 from allm_utils.data import images
 from allm_utils.data.cnmc import CLASSES
 from allm_utils.errors import ConfigError, ImageError, ModelError
-from allm_utils.judge import metrics
+from allm_utils.judge.predict import predict
 from allm_utils.network import models
 
 SUFFIXES = (".bmp", ".png", ".jpg", ".jpeg", ".webp")
@@ -34,7 +34,7 @@ def load(path, threads=None):
     -------
     model : keras.Model, LiteRT or ONNX
         Of all three, ``predict_on_batch`` takes ``uint8 (N, H, W, 3)`` and gives
-        ``float32 (N, 2)``, and `metrics.predict` takes the model.
+        ``float32 (N, 2)``, and `predict.predict` takes the model.
     card : dict
         As `models.read_card` gives it.
 
@@ -78,6 +78,7 @@ class LiteRT:
         (self._input,) = self._interpreter.get_input_details()
         (self._output,) = self._interpreter.get_output_details()
         self._batch = None
+        self.input_shape = (None, *self._input["shape"][1:].tolist())
         self.output_shape = (None, *self._output["shape"][1:].tolist())
         _check_input(path, self._input["dtype"])
 
@@ -117,6 +118,7 @@ class ONNX:
             raise _broken(path, error) from None
         (pixels,), (answer,) = self._session.get_inputs(), self._session.get_outputs()
         self._input = pixels.name
+        self.input_shape = (None, *pixels.shape[1:])
         self.output_shape = (None, *answer.shape[1:])
         _check_input(path, np.uint8 if pixels.type == "tensor(uint8)" else pixels.type)
 
@@ -195,7 +197,7 @@ def predict_images(model_path, image_paths, batch_size=64, progress=True):
     paths = listed(image_paths)
     model, card = load(model_path)
     with _Pictures(paths, card["image_size"], card["crop"]) as pictures:
-        p_all = metrics.predict(model, pictures, batch_size, progress)
+        p_all = predict(model, pictures, batch_size=batch_size, progress=progress)
     labels = np.where(p_all >= 0.5, CLASSES[1], CLASSES[0])
     return pd.DataFrame({"file": [str(path) for path in paths], "p_all": p_all, "label": labels})
 

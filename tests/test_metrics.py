@@ -6,7 +6,7 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from allm_utils.book import paper
-from allm_utils.errors import ConfigError, DataError, ModelError
+from allm_utils.errors import ConfigError, DataError
 from allm_utils.judge import metrics
 
 
@@ -194,76 +194,6 @@ def test_unknown_average_is_refused():
         metrics.confusion_from_printed(1, 1, 1, 1, 1, 5, 5, average="micro")
 
 
-class TestPredict:
-    @pytest.fixture
-    def model(self):
-        import keras
-
-        inputs = keras.Input((8, 8, 3))
-        pooled = keras.layers.GlobalAveragePooling2D()(inputs)
-        dense = keras.layers.Dense(
-            2,
-            activation="softmax",
-            kernel_initializer=lambda shape, dtype=None: np.repeat([[-0.01, 0.01]], 3, axis=0),
-        )
-        return keras.Model(inputs, dense(pooled))
-
-    def test_gives_the_second_output_whatever_the_batch(self, model):
-        images = np.random.default_rng(0).integers(0, 256, (11, 8, 8, 3)).astype(np.uint8)
-        expected = 1 / (1 + np.exp(-0.02 * 3 * images.mean((1, 2, 3))))
-        for batch_size in (1, 4, 64):
-            p_all = metrics.predict(model, images, batch_size)
-            assert p_all.dtype == np.float32
-            assert p_all == pytest.approx(expected, abs=1e-4)
-
-    def test_reads_a_memory_map_batch_by_batch(self, model, tmp_path):
-        images = np.lib.format.open_memmap(
-            tmp_path / "i.npy", mode="w+", dtype=np.uint8, shape=(5, 8, 8, 3)
-        )
-        assert metrics.predict(model, images, 2) == pytest.approx(np.full(5, 0.5))
-
-        class Watched:
-            def __init__(self):
-                self.most = 0
-
-            def __len__(self):
-                return 5
-
-            def __getitem__(self, rows):
-                part = images[rows]
-                self.most = max(self.most, len(part))
-                return part
-
-        watched = Watched()
-        metrics.predict(model, watched, 2)
-        assert watched.most == 2
-
-    def test_eight_views_make_orientation_irrelevant(self):
-        import keras
-
-        inputs = keras.Input((8, 8, 3))
-        flat = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))
-        model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(flat))
-        image = np.random.default_rng(0).integers(0, 256, (8, 8, 3)).astype(np.uint8)
-        views = [np.rot90(image, k) for k in range(4)]
-        views = np.stack([*views, *(view[:, ::-1] for view in views)])
-        one_by_one = metrics.predict(model, views)
-        assert np.ptp(one_by_one) > 0.01
-        averaged = metrics.predict(model, views, tta=True)
-        assert averaged == pytest.approx(np.full(8, one_by_one.mean()), abs=1e-5)
-
-    def test_no_images_give_no_probabilities(self, model):
-        assert metrics.predict(model, np.empty((0, 8, 8, 3), np.uint8)).shape == (0,)
-
-    def test_a_model_without_two_outputs_is_refused(self):
-        import keras
-
-        inputs = keras.Input((8, 8, 3))
-        model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
-        with pytest.raises(ModelError, match="two classes"):
-            metrics.predict(model, np.zeros((1, 8, 8, 3), np.uint8))
-
-
 def answers(both, only_a, only_b, neither):
     """Labels, and the probabilities of two classifiers that are right so many times."""
     counts = (both, only_a, only_b, neither)
@@ -314,16 +244,16 @@ class TestPaired:
     def test_no_disagreement_is_no_evidence(self):
         same = answers(10, 0, 0, 3)
         assert metrics.paired_test(*same)["pvalue"] == 1
-        found = metrics.paired_test_by_subject(*same, np.arange(13) % 4)
-        assert found == {"difference": 0.0, "subjects": 4, "pvalue": 1.0}
+        found = metrics.paired_test_by_person(*same, np.arange(13) % 4)
+        assert found == {"difference": 0.0, "people": 4, "pvalue": 1.0}
 
     def test_the_order_of_the_two_does_not_matter(self):
         labels, a, b = answers(40, 20, 7, 3)
         groups = np.arange(70) % 6
         one, other = (metrics.paired_test(labels, *pair) for pair in ((a, b), (b, a)))
         assert one["pvalue"] == other["pvalue"] and one["only_a"] == other["only_b"] == 20
-        one = metrics.paired_test_by_subject(labels, a, b, groups)
-        other = metrics.paired_test_by_subject(labels, b, a, groups)
+        one = metrics.paired_test_by_person(labels, a, b, groups)
+        other = metrics.paired_test_by_person(labels, b, a, groups)
         assert one["pvalue"] == other["pvalue"] and one["difference"] == -other["difference"]
 
     def test_a_threshold_moves_the_answers(self):
@@ -334,22 +264,22 @@ class TestPaired:
         """Gains 3, 2 and -1: two of the eight sums of signs reach the 4 found, 6 and 4."""
         labels, a, b = answers(0, 5, 1, 0)
         groups = ["x", "x", "x", "y", "y", "z"]
-        found = metrics.paired_test_by_subject(labels, a, b, groups)
-        assert found["subjects"] == 3 and found["difference"] == pytest.approx(4 / 6)
+        found = metrics.paired_test_by_person(labels, a, b, groups)
+        assert found["people"] == 3 and found["difference"] == pytest.approx(4 / 6)
         assert found["pvalue"] == pytest.approx(2 * 2 / 8)
 
     def test_one_subject_proves_nothing_however_many_its_cells(self):
         case = answers(100, 60, 10, 0)
         assert metrics.paired_test(*case)["pvalue"] < 1e-6
-        assert metrics.paired_test_by_subject(*case, np.zeros(170))["pvalue"] == 1
+        assert metrics.paired_test_by_person(*case, np.zeros(170))["pvalue"] == 1
 
     def test_singletons_agree_with_mcnemar(self):
         """Where every image is its own subject, swapping is tossing the coin of each."""
         case = answers(30, 12, 4, 4)
         by_image = metrics.paired_test(*case)["pvalue"]
-        found = metrics.paired_test_by_subject(*case, np.arange(50))
+        found = metrics.paired_test_by_person(*case, np.arange(50))
         assert found["pvalue"] == pytest.approx(by_image, abs=0.01)
-        assert found == metrics.paired_test_by_subject(*case, np.arange(50))
+        assert found == metrics.paired_test_by_person(*case, np.arange(50))
 
     def test_level_when_subjects_share_their_luck(self):
         """No difference on average, but each subject leans: McNemar cries wolf, ours does not."""
@@ -362,7 +292,7 @@ class TestPaired:
             labels = np.ones(480, int)
             case = labels, a_ahead, 1 - a_ahead
             alarms[0] += metrics.paired_test(*case)["pvalue"] < 0.05
-            alarms[1] += metrics.paired_test_by_subject(*case, groups, n=5000)["pvalue"] < 0.05
+            alarms[1] += metrics.paired_test_by_person(*case, groups, n=5000)["pvalue"] < 0.05
         assert alarms[0] > 25 and alarms[1] < 8
 
     @pytest.mark.parametrize("wrong", [[0.5], [0.5, 1.5]])
@@ -371,7 +301,7 @@ class TestPaired:
             with pytest.raises(DataError):
                 metrics.paired_test([0, 1], *pair)
         with pytest.raises(DataError, match="1 groups for 2 labels"):
-            metrics.paired_test_by_subject([0, 1], [0, 1], [0, 1], ["x"])
+            metrics.paired_test_by_person([0, 1], [0, 1], [0, 1], ["x"])
 
 
 class TestPairedIntervals:

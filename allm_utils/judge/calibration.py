@@ -1,0 +1,235 @@
+"""Whether a probability means what it says, and what a threshold costs."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import minimize_scalar
+from scipy.special import expit, logit
+from scipy.stats import bootstrap
+from sklearn.metrics import log_loss
+from sklearn.model_selection import LeaveOneGroupOut
+
+from allm_utils.errors import ConfigError, DataError
+
+EPSILON = 1e-6
+"""Probabilities are kept this far from 0 and 1 before their logit is taken; records hold six
+decimals."""
+
+
+def calibration_error(labels: ArrayLike, p_all: ArrayLike, bins: int = 10) -> float:
+    """Expected calibration error of the probability of ALL (Guo et al., 2017, Eq. 3).
+
+    Guo et al. take the probability of whichever class was answered; here it is that of ALL, as in
+    the reliability diagram.
+
+    Parameters
+    ----------
+    labels : array of int, shape (N,)
+        0 HEM, 1 ALL.
+    p_all : array of float, shape (N,)
+        Probability of ALL in [0, 1].
+    bins : int
+        Of equal width.
+
+    Returns
+    -------
+    float
+        Mean distance between what was promised and what came true, in [0, 1], each bin weighted
+        by its images.
+    """
+    labels, p_all = np.asarray(labels), np.asarray(p_all, float)
+    bin_of = np.minimum((p_all * bins).astype(int), bins - 1)
+    gaps = np.bincount(bin_of, p_all - labels, bins)  # n of the bin times its distance
+    return float(np.abs(gaps).sum() / len(labels))
+
+
+def calibration_error_by_chance(
+    p_all: ArrayLike, bins: int = 10, n: int = 1000, seed: int = 0
+) -> np.ndarray:
+    """Calibration errors of `n` test sets on which every probability is exactly right.
+
+    Each image is ALL with its own probability. The error is not 0 even so: it counts the chance
+    in every bin, and in small test sets there is much of it.
+
+    Parameters
+    ----------
+    p_all : array of float, shape (N,)
+    bins, n, seed : int
+
+    Returns
+    -------
+    ndarray of float, shape (n,)
+    """
+    rng = np.random.default_rng(seed)
+    return np.array(
+        [calibration_error(rng.random(len(p_all)) < p_all, p_all, bins) for _ in range(n)]
+    )
+
+
+def fit_temperature(labels: ArrayLike, p_all: ArrayLike) -> float:
+    """Find the temperature under which the labels are the most likely (Guo et al., 2017).
+
+    Parameters
+    ----------
+    labels : array of int, shape (N,)
+        Of images that are not those to be judged.
+    p_all : array of float, shape (N,)
+
+    Returns
+    -------
+    float
+        Above 1 for a model that is too sure, below 1 for one that is not sure enough. From 0.05
+        to 20.
+    """
+
+    def loss(log_temperature):
+        return log_loss(labels, with_temperature(p_all, np.exp(log_temperature)), labels=(0, 1))
+
+    return float(np.exp(minimize_scalar(loss, bounds=np.log((0.05, 20)), method="bounded").x))
+
+
+def with_temperature(p_all: ArrayLike, temperature: float) -> np.ndarray:
+    """Divide the logit of each probability by a temperature.
+
+    The order of the images stays, and so does each answer at the threshold 0.5.
+
+    Parameters
+    ----------
+    p_all : array of float, shape (N,)
+    temperature : float
+        Positive.
+
+    Returns
+    -------
+    ndarray of float, shape (N,)
+
+    Raises
+    ------
+    ConfigError
+        The temperature is not positive.
+    """
+    if not temperature > 0:
+        raise ConfigError(f"temperature {temperature}: give a positive number")
+    return expit(logit(np.clip(p_all, EPSILON, 1 - EPSILON)) / temperature)
+
+
+def cross_fitted(
+    labels: ArrayLike, p_all: ArrayLike, groups: ArrayLike
+) -> tuple[np.ndarray, dict[str, float]]:
+    """Calibrate the images of each person with the temperature of all the others.
+
+    For test sets to which no validation part belongs. No image is judged by a temperature that
+    has seen its label, or that of another cell of the same person.
+
+    Parameters
+    ----------
+    labels, p_all
+        As in `fit_temperature`.
+    groups : array, shape (N,)
+        The person of each image.
+
+    Returns
+    -------
+    calibrated : ndarray of float, shape (N,)
+    temperatures : dict of str to float
+        That used for each person.
+
+    Raises
+    ------
+    DataError
+        There are fewer than two people.
+    """
+    labels, p_all, groups = np.asarray(labels), np.asarray(p_all, float), np.asarray(groups)
+    if len(np.unique(groups)) < 2:
+        raise DataError("one person only: no other one is there to fit the temperature on")
+    calibrated, temperatures = np.empty(len(p_all)), {}
+    for others, own in LeaveOneGroupOut().split(p_all, labels, groups):
+        temperature = fit_temperature(labels[others], p_all[others])
+        calibrated[own] = with_temperature(p_all[own], temperature)
+        temperatures[groups[own][0]] = temperature
+    return calibrated, temperatures
+
+
+def threshold_at(labels: ArrayLike, p_all: ArrayLike, specificity: float) -> float:
+    """Lowest threshold that leaves at least this share of the HEM images alone.
+
+    Parameters
+    ----------
+    labels : array of int, shape (N,)
+        0 HEM, 1 ALL.
+    p_all : array of float, shape (N,)
+    specificity : float
+        In [0, 1].
+
+    Returns
+    -------
+    float
+        An image is called ALL when ``p_all >= threshold``. Just above 1 where nothing less will
+        do.
+
+    Raises
+    ------
+    DataError
+        There is no HEM image.
+    """
+    hem = np.sort(np.asarray(p_all, float)[np.asarray(labels) == 0])
+    if not len(hem):
+        raise DataError("no HEM image: specificity cannot be asked for")
+    needed = int(np.ceil(specificity * len(hem) - 1e-9))
+    return 0.0 if needed == 0 else float(np.nextafter(hem[needed - 1], 2))
+
+
+def sensitivity_at(
+    labels: ArrayLike,
+    p_all: ArrayLike,
+    specificity: float,
+    groups: ArrayLike | None = None,
+    n: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> tuple[float, float, float]:
+    """Sensitivity at a fixed specificity, with its percentile bootstrap interval.
+
+    Every resample sets the threshold anew, so the interval knows that a threshold was chosen.
+    Chosen on the very images that are judged, all the same: a little rosy.
+
+    Parameters
+    ----------
+    labels, p_all, specificity
+        As in `threshold_at`.
+    groups : array, shape (N,), optional
+        The person of each image: with it, people are drawn instead of images, as in
+        `metrics.intervals`.
+    n, seed : int
+    level : float
+
+    Returns
+    -------
+    value, low, high : float
+        The limits are nan where a class has fewer than two units.
+    """
+    labels, p_all = np.asarray(labels), np.asarray(p_all, float)
+    groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
+    cells = {}
+    for label in (0, 1):
+        own = labels == label
+        cells[label] = [p_all[own & (groups == group)] for group in np.unique(groups[own])]
+
+    def statistic(drawn_hem, drawn_all):
+        hem = np.concatenate([cells[0][int(i)] for i in drawn_hem])
+        leukemic = np.concatenate([cells[1][int(i)] for i in drawn_all])
+        return np.mean(leukemic >= threshold_at(np.zeros(len(hem)), hem, specificity))
+
+    units = [np.arange(len(cells[label])) for label in (0, 1)]
+    value = float(statistic(*units))
+    if min(map(len, units)) < 2:
+        return value, np.nan, np.nan
+    found = bootstrap(
+        units,
+        statistic,
+        n_resamples=n,
+        vectorized=False,
+        confidence_level=level,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return value, float(found.low), float(found.high)

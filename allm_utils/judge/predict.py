@@ -1,0 +1,85 @@
+"""Ask a network: the probability of ALL for every picture, under any condition."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from allm_utils.errors import ConfigError, ImageError, ModelError
+from allm_utils.judge import conditions
+
+TOLERANCE = 0.01
+"""How far the two answers may be from 1 in sum: a network of eight bits rounds each to 1/255."""
+
+
+def predict(
+    model: Any,
+    pictures: Sequence | np.ndarray,
+    condition: str = "clean",
+    seed: int = 0,
+    batch_size: int = 64,
+    progress: bool = False,
+) -> np.ndarray:
+    """Probability of ALL for each picture; no more than a batch is in memory.
+
+    Parameters
+    ----------
+    model : keras.Model, or what `ship.inference.load` opens
+        Takes raw pixels in [0, 255] and gives a softmax over (HEM, ALL).
+    pictures : array of uint8, shape (N, size, size, 3)
+        RGB; may be a memory map.
+    condition : str
+        What is done to the pictures first; one of `conditions.names`.
+    seed : int
+        Of the condition: picture ``i`` draws from ``(seed, i)``.
+    batch_size : int
+        Pictures per step.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    p_all : ndarray of float32, shape (N,)
+        The mean over the condition's views.
+
+    Raises
+    ------
+    ConfigError
+        It is no condition, or the batch size is not positive.
+    ImageError
+        The pictures are not what the model takes.
+    ModelError
+        The model does not have two outputs, or an answer is not a pair of probabilities.
+    """
+    if batch_size < 1:
+        raise ConfigError(f"batch size {batch_size}: give at least 1")
+    if tuple(model.output_shape) != (None, 2):
+        raise ModelError(
+            f"model {model.name!r} gives {model.output_shape}, not one probability for each of "
+            "HEM and ALL; use a model that ends in a softmax over two classes"
+        )
+    p_all = [np.empty(0, np.float32)]
+    batches = conditions.batches(condition, pictures, seed, batch_size)
+    total = -(-len(pictures) // batch_size)
+    for views in tqdm(batches, "predict", total, unit="batch", disable=not progress):
+        wanted, given = model.input_shape[1:], views[0].shape[1:]
+        if any(a not in (None, b) for a, b in zip(wanted, given, strict=True)):
+            raise ImageError(
+                f"pictures of {given} for model {model.name!r}, which takes {tuple(wanted)}; "
+                "prepare them with the image_size of its card"
+            )
+        p_all.append(np.mean([_ask(model, view) for view in views], axis=0))
+    return np.concatenate(p_all)
+
+
+def _ask(model, pictures):
+    answers = np.asarray(model.predict_on_batch(pictures), np.float32)
+    good = ((answers >= 0) & (answers <= 1)).all(axis=1)  # False for what is no number
+    good &= np.abs(answers.sum(axis=1) - 1) <= TOLERANCE
+    if not good.all():
+        raise ModelError(
+            f"model {model.name!r} answers {answers[~good][0].tolist()}, which are no "
+            "probabilities of HEM and ALL; its weights are broken: train or copy it again"
+        )
+    return answers[:, 1]

@@ -1,0 +1,54 @@
+"""Grad-CAM against its definition, and the shares of a heat map."""
+
+import cv2
+import numpy as np
+import pytest
+
+from allm_utils.judge import explain
+from allm_utils.network import models
+
+
+@pytest.fixture(scope="module")
+def cells():
+    """Two discs, a large and a small one, off the middle."""
+    pictures = np.zeros((2, 64, 64, 3), np.uint8)
+    cv2.circle(pictures[0], (28, 34), 20, (90, 40, 120), -1)
+    cv2.circle(pictures[1], (36, 30), 10, (60, 30, 100), -1)
+    rng = np.random.default_rng(0)
+    inside = pictures.any(axis=-1, keepdims=True)
+    return (pictures + inside * rng.integers(-15, 15, pictures.shape)).astype(np.uint8)
+
+
+def test_gradcam_is_the_weighted_mean_of_the_maps(cells):
+    import keras
+
+    model = models.mobilenet_m(weights=None, image_size=64, alpha=0.25, seed=3)
+    heat = explain.gradcam(model, cells, [0, 1])
+    assert heat.shape == (2, 64, 64) and heat.dtype == np.float32
+    # The head is linear after the mean over the map, so the weights can be written down.
+    layer = model.get_layer(models.BACKBONE_END).output
+    maps = keras.Model(model.input, layer)(cells.astype(np.float32)).numpy()
+    norm = model.get_layer("batch_normalization")
+    gain = norm.gamma / np.sqrt(norm.moving_variance + norm.epsilon)
+    kernel = model.get_layer("prediction").kernel.numpy()
+    for i, label in enumerate((0, 1)):
+        coarse = np.maximum(maps[i] @ (np.asarray(gain) * kernel[:, label]), 0).astype(np.float32)
+        expected = cv2.resize(coarse, (64, 64), interpolation=cv2.INTER_LINEAR)
+        np.testing.assert_allclose(heat[i], expected / max(expected.max(), 1e-30), atol=1e-4)
+    assert model.layers[-1].activation.__name__ == "softmax"
+
+
+def test_background_share(cells):
+    everywhere = np.ones((2, 64, 64), np.float32)
+    black = 1 - cells.any(axis=-1).mean(axis=(1, 2))
+    np.testing.assert_allclose(explain.background_share(everywhere, cells), black)
+    cell = cells.any(axis=-1).astype(np.float32)
+    np.testing.assert_allclose(explain.background_share(cell, cells), 0)
+    assert np.isnan(explain.background_share(0 * everywhere, cells)).all()
+
+
+def test_coarse_cell_lies_between_the_cell_and_nothing(cells):
+    heat = explain.coarse_cell(cells)
+    assert heat.shape == (2, 64, 64) and 0 <= heat.min() and heat.max() <= 1
+    share = explain.background_share(heat, cells)
+    assert (share > 0.05).all() and (share < 1 - cells.any(axis=-1).mean(axis=(1, 2))).all()
