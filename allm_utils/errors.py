@@ -1,6 +1,7 @@
 """What can go wrong, as one line that names the file, the fault and the cure."""
 
 import importlib.util
+import textwrap
 
 
 class AllmError(Exception):
@@ -50,3 +51,8 @@ def need(extra: str, *modules: str) -> None:
         if importlib.util.find_spec(module) is None:
             package = module.replace("_", "-")
             raise ConfigError(f"{package} is not installed: run pip install 'allm-utils[{extra}]'")
+
+
+def reason(error: Exception) -> str:
+    """Say in a few words why a library failed; their messages may be long, or empty."""
+    return textwrap.shorten(str(error) or type(error).__name__, 160, placeholder=" …")

@@ -52,6 +52,46 @@ def write_atomically(path: str | os.PathLike, write: Callable[[Path], object]) -
     return path
 
 
+def walk(root: str | os.PathLike, suffixes: tuple[str, ...]) -> Iterator[tuple[Path, list[str]]]:
+    """Go through a folder and all below it; what is hidden is passed over.
+
+    Parameters
+    ----------
+    root : path-like
+    suffixes : tuple of str
+        How the names of the files end, in small letters.
+
+    Yields
+    ------
+    folder : Path
+    names : list of str
+        Of its files that end so, sorted.
+
+    Raises
+    ------
+    DataError
+        A folder cannot be read.
+    """
+
+    def refuse(error):
+        raise DataError(f"{error.filename}: cannot be read ({error.strerror}); check its rights")
+
+    seen = set()  # links are followed, for data kept on another disk; a loop of them is not
+    for path, subfolders, names in os.walk(root, followlinks=True, onerror=refuse):
+        if (place := os.path.realpath(path)) in seen:
+            subfolders.clear()
+            continue
+        seen.add(place)
+        subfolders[:] = sorted(n for n in subfolders if not n.startswith((".", "__MACOSX")))
+        names = (n for n in names if n.lower().endswith(suffixes) and not n.startswith("."))
+        yield Path(path), sorted(n for n in names if _is_file(os.path.join(path, n)))
+
+
+def _is_file(path):
+    """A link to nowhere counts: it is better named later on than passed over."""
+    return os.path.isfile(path) or (os.path.islink(path) and not os.path.exists(path))
+
+
 def sha256(path: str | os.PathLike) -> str:
     """Hash one file; 64 hexadecimal digits."""
     with open(path, "rb") as file:

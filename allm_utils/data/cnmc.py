@@ -31,6 +31,7 @@ from scipy.sparse.csgraph import connected_components
 from tqdm.auto import tqdm
 
 from allm_utils.errors import DataError
+from allm_utils.files import walk
 
 CLASSES = ("HEM", "ALL")
 """Class names by label: 0 is HEM (healthy), 1 is ALL (leukemia, the positive class)."""
@@ -380,7 +381,7 @@ def _locate(root):
     if not root.is_dir():
         raise DataError(f"{root}: not a folder; {_CURE}")
     folders = []
-    for path, names in _walk(root):
+    for path, names in walk(root, (".bmp",)):
         fold = _FOLD.fullmatch(path.parent.name)
         test_set = _TEST_SET.search(path.name)
         if fold and path.name.upper() in CLASSES:
@@ -396,23 +397,6 @@ def _locate(root):
         raise DataError(f"{root}: no C-NMC images here (fold_*/all, fold_*/hem); {_CURE}")
     order = ("train", "prelim", "final")
     return sorted(folders, key=lambda f: (order.index(f.split), f.fold or 0, f.label or 0, f.path))
-
-
-def _walk(root):
-    """Yield every folder from the root down, with the sorted names of its BMP files."""
-
-    def refuse(error):
-        raise DataError(f"{error.filename}: cannot be read ({error.strerror}); check its rights")
-
-    seen = set()  # links are followed, for data kept on another disk; a loop of them is not
-    for path, subfolders, names in os.walk(root, followlinks=True, onerror=refuse):
-        if (place := os.path.realpath(path)) in seen:
-            subfolders.clear()
-            continue
-        seen.add(place)
-        subfolders[:] = sorted(n for n in subfolders if not n.startswith((".", "__MACOSX")))
-        images = [n for n in names if n.lower().endswith(".bmp") and not n.startswith(".")]
-        yield Path(path), sorted(images)
 
 
 def _check_folds(folders):

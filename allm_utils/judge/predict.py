@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from allm_utils.errors import ConfigError, ImageError, ModelError
+from allm_utils.errors import ConfigError, ImageError, ModelError, reason
 from allm_utils.judge import conditions
 
 TOLERANCE = 0.01
@@ -74,7 +74,12 @@ def predict(
 
 
 def _ask(model, pictures):
-    answers = np.asarray(model.predict_on_batch(pictures), np.float32)
+    try:
+        answers = np.asarray(model.predict_on_batch(pictures), np.float32)
+    except Exception as error:  # of any of four runtimes
+        raise ModelError(
+            f"model {model.name!r} fails ({reason(error)}); export or copy it again"
+        ) from error
     good = ((answers >= 0) & (answers <= 1)).all(axis=1)  # False for what is no number
     good &= np.abs(answers.sum(axis=1) - 1) <= TOLERANCE
     if not good.all():

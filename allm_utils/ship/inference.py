@@ -1,32 +1,36 @@
 """A trained model, in any format, on any images of single cells."""
 
-import contextlib
-import importlib.util
-import logging
 import os
-import warnings
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from tqdm.auto import tqdm
 
 from allm_utils.data import images
 from allm_utils.data.cnmc import CLASSES
-from allm_utils.errors import ConfigError, ImageError, ModelError
+from allm_utils.errors import AllmError, ImageError, ModelError, need, reason
+from allm_utils.files import quiet, walk
 from allm_utils.judge.predict import predict
 from allm_utils.network import models
 
 SUFFIXES = (".bmp", ".png", ".jpg", ".jpeg", ".webp")
 
+BLACK = 0.2
+"""Least share of exactly black pixels of a known picture. The crops of C-NMC have 44 to 90 %, those
+of whole smears at most 2.5 %."""
 
-def load(path, threads=None):
+
+def load(path: str | os.PathLike, threads: int | None = None) -> tuple[Any, dict]:
     """Open a saved or exported model with its card.
 
     Parameters
     ----------
     path : path-like
-        A ``.keras``, ``.tflite`` or ``.onnx`` file with its card beside it.
+        A model of `models.save` or of `export`, with its card beside it.
     threads : int, optional
         That a LiteRT or ONNX model may use; by default all cores. Keras decides for itself.
 
@@ -34,25 +38,41 @@ def load(path, threads=None):
     -------
     model : keras.Model, LiteRT or ONNX
         Of all three, ``predict_on_batch`` takes ``uint8 (N, H, W, 3)`` and gives
-        ``float32 (N, 2)``, and `predict.predict` takes the model.
+        ``float32 (N, 2)``, and `judge.predict` takes the model.
     card : dict
         As `models.read_card` gives it.
 
     Raises
     ------
     ModelError
-        The file is not a model of ours, or has no card.
+        The file is not a model of ours, has no card, or one of another image size.
     ConfigError
         The package that runs the format is not installed.
     """
     path = Path(path)
     runtime = {".tflite": LiteRT, ".onnx": ONNX}.get(path.suffix)
     if runtime is None:
-        return models.load(path)
-    if not path.is_file():
-        raise ModelError(f"{path}: no such model; check the path")
-    card = models.read_card(path)
-    return runtime(path, threads or os.cpu_count()), card
+        model, card = models.load(path)
+    else:
+        if not path.is_file():
+            raise ModelError(f"{path}: no such model; check the path")
+        card = models.read_card(path)
+        try:
+            with quiet():
+                model = runtime(path, threads or os.cpu_count())
+        except AllmError:
+            raise
+        except Exception as error:  # the kinds of both libraries are not public
+            raise ModelError(
+                f"{path}: cannot be opened ({reason(error)}); export or copy it again"
+            ) from None
+    size = card["image_size"]
+    if tuple(model.input_shape[1:]) != (size, size, 3):
+        raise ModelError(
+            f"{path}: takes pictures of {tuple(model.input_shape[1:])}, but its card says "
+            f"{size} pixels; take the card that was saved with it"
+        )
+    return model, card
 
 
 class LiteRT:
@@ -64,25 +84,21 @@ class LiteRT:
     threads : int
     """
 
-    def __init__(self, path, threads):
-        need("ai_edge_litert")
+    def __init__(self, path: str | os.PathLike, threads: int):
+        need("deploy", "ai_edge_litert")
         from ai_edge_litert.interpreter import Interpreter
 
         self.name = Path(path).name
-        try:
-            with quiet():
-                self._interpreter = Interpreter(str(path), num_threads=threads)
-                self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            raise _broken(path, error) from None
+        self._interpreter = Interpreter(str(path), num_threads=threads)
+        self._interpreter.allocate_tensors()
+        self._batch = 1
         (self._input,) = self._interpreter.get_input_details()
         (self._output,) = self._interpreter.get_output_details()
-        self._batch = None
         self.input_shape = (None, *self._input["shape"][1:].tolist())
         self.output_shape = (None, *self._output["shape"][1:].tolist())
-        _check_input(path, self._input["dtype"])
+        _check_pixels(path, np.dtype(self._input["dtype"]).name)
 
-    def predict_on_batch(self, pictures):
+    def predict_on_batch(self, pictures: np.ndarray) -> np.ndarray:
         """Probabilities of HEM and ALL, ``float32 (N, 2)``, of ``uint8 (N, H, W, 3)``."""
         interpreter, index = self._interpreter, self._input["index"]
         if len(pictures) != self._batch:
@@ -103,65 +119,38 @@ class ONNX:
     threads : int
     """
 
-    def __init__(self, path, threads):
-        need("onnxruntime")
+    def __init__(self, path: str | os.PathLike, threads: int):
+        need("deploy", "onnxruntime")
         import onnxruntime
 
         self.name = Path(path).name
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # its kinds are not public
-            raise _broken(path, error) from None
+        self._session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
         (pixels,), (answer,) = self._session.get_inputs(), self._session.get_outputs()
         self._input = pixels.name
         self.input_shape = (None, *pixels.shape[1:])
         self.output_shape = (None, *answer.shape[1:])
-        _check_input(path, np.uint8 if pixels.type == "tensor(uint8)" else pixels.type)
+        _check_pixels(path, pixels.type.removeprefix("tensor(").removesuffix(")"))
 
-    def predict_on_batch(self, pictures):
+    def predict_on_batch(self, pictures: np.ndarray) -> np.ndarray:
         """Probabilities of HEM and ALL, ``float32 (N, 2)``, of ``uint8 (N, H, W, 3)``."""
         return self._session.run(None, {self._input: pictures})[0]
 
 
-def need(*modules):
-    """Make sure that optional packages are installed.
-
-    Raises
-    ------
-    ConfigError
-        One is not; it says what to install.
-    """
-    for module in modules:
-        if importlib.util.find_spec(module) is None:
-            package = module.replace("_", "-")
-            raise ConfigError(f"{package} is not installed: run pip install 'allm[deploy]'")
+def _check_pixels(path, kind):
+    if kind != "uint8":
+        raise ModelError(f"{path}: takes {kind}, not raw pixels (uint8); give one of `allm export`")
 
 
-@contextlib.contextmanager
-def quiet():
-    """Hold back what a library, in C++ too, has to say; errors are raised all the same."""
-    stderr, quiet_below = os.dup(2), logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with (
-            open(os.devnull, "w") as nowhere,
-            contextlib.redirect_stdout(nowhere),
-            warnings.catch_warnings(),
-        ):
-            warnings.simplefilter("ignore")
-            os.dup2(nowhere.fileno(), 2)
-            yield
-    finally:
-        logging.disable(quiet_below)
-        os.dup2(stderr, 2)
-        os.close(stderr)
-
-
-def predict_images(model_path, image_paths, batch_size=64, progress=True):
+def predict_images(
+    model_path: str | os.PathLike,
+    image_paths: str | os.PathLike | Iterable[str | os.PathLike],
+    batch_size: int = 64,
+    progress: bool = True,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Predict images, fed as the model's card says.
 
     While the model is busy with one batch, threads read, crop and resize the next one. No more
@@ -172,7 +161,7 @@ def predict_images(model_path, image_paths, batch_size=64, progress=True):
     model_path : path-like
         A model that `load` opens.
     image_paths : path-like or iterable of path-like
-        Images, and folders, which stand for all images in them and below, sorted by name.
+        As `listed` takes them.
     batch_size : int
         Images in a batch.
     progress : bool
@@ -180,59 +169,70 @@ def predict_images(model_path, image_paths, batch_size=64, progress=True):
 
     Returns
     -------
-    DataFrame
-        Columns ``file`` (the path), ``p_all`` (probability of ALL, float32) and ``label``
-        (``"ALL"`` from 0.5 upwards, else ``"HEM"``), in the order of the paths.
+    answers : DataFrame
+        Columns ``file`` (the path), ``p_all`` (probability of ALL, float32), ``label`` (``"ALL"``
+        from 0.5 upwards, else ``"HEM"``) and ``note`` (what to mind; empty as a rule), in the order
+        of the paths.
+    refused : DataFrame
+        Columns ``file`` and ``reason``: images that cannot be read, or are not of the kind the
+        model was trained on.
 
     Raises
     ------
     ModelError
-        The file is not a model, or has no card.
+        As `load`.
     ImageError
-        A path does not exist, a folder holds no image, or an image is not of the kind the model
-        was trained on.
+        As `listed`.
     ConfigError
-        The package that runs the format is not installed.
+        The package that runs the format is not installed, or the batch size is not positive.
     """
     paths = listed(image_paths)
     model, card = load(model_path)
-    with _Pictures(paths, card["image_size"], card["crop"]) as pictures:
-        p_all = predict(model, pictures, batch_size=batch_size, progress=progress)
-    labels = np.where(p_all >= 0.5, CLASSES[1], CLASSES[0])
-    return pd.DataFrame({"file": [str(path) for path in paths], "p_all": p_all, "label": labels})
+    predict(model, (), batch_size=batch_size)  # what is wrong with these is said before any work
+    answers, refused = [], []
+    with tqdm(total=len(paths), desc="predict", unit="img", disable=not progress) as bar:
+        for batch in _read(paths, card, batch_size):
+            refused += [(path, str(one)) for path, one in batch if isinstance(one, ImageError)]
+            good = [(path, one) for path, one in batch if not isinstance(one, ImageError)]
+            if good:
+                pictures = np.stack([picture for _, picture in good])
+                p_all = predict(model, pictures, batch_size=batch_size)
+                answers += zip((path for path, _ in good), p_all, map(_note, pictures), strict=True)
+            bar.update(len(batch))
+    table = pd.DataFrame(answers, columns=["file", "p_all", "note"]).astype({"p_all": np.float32})
+    table.insert(2, "label", np.where(table["p_all"] >= 0.5, CLASSES[1], CLASSES[0]))
+    return table, pd.DataFrame(refused, columns=["file", "reason"])
 
 
-class _Pictures:
-    """Images on disk as an array: a slice is read when asked for, and then the next one ahead."""
+def _read(paths, card, batch_size) -> Iterator[list[tuple[str, np.ndarray | ImageError]]]:
+    """Read batches, each while the one before it is being looked at."""
 
-    def __init__(self, paths, size, crop):
-        self.paths, self.size, self.crop = paths, size, crop
-        self.pool = ThreadPoolExecutor(os.cpu_count())  # Pillow frees the lock
-        self.ahead = {}
+    def read(path):
+        try:
+            return str(path), images.prepare(path, card["image_size"], card["crop"])
+        except ImageError as error:
+            return str(path), error
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.pool.shutdown(cancel_futures=True)
-
-    def __len__(self):
-        return len(self.paths)
-
-    def __getitem__(self, rows):
-        now = self.ahead.pop(rows.start, None) or self._read(rows.start, rows.stop)
-        self.ahead[rows.stop] = self._read(rows.stop, 2 * rows.stop - rows.start)
-        return np.stack([reading.result() for reading in now])
-
-    def _read(self, start, stop):
-        return [
-            self.pool.submit(images.prepare, path, self.size, self.crop)
-            for path in self.paths[start:stop]
-        ]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow frees the lock
+        ahead = [pool.submit(read, path) for path in paths[:batch_size]]
+        for start in range(batch_size, len(paths) + batch_size, batch_size):
+            now, ahead = ahead, [pool.submit(read, p) for p in paths[start : start + batch_size]]
+            yield [reading.result() for reading in now]
 
 
-def listed(image_paths):
+def _note(picture):
+    black = 1 - picture.any(axis=-1).mean()
+    if black >= BLACK:
+        return ""
+    return (
+        f"{black:.0%} of it is black: no single cell cut out on black, so the answer means nothing"
+    )
+
+
+def listed(image_paths: str | os.PathLike | Iterable[str | os.PathLike]) -> list[Path]:
     """List images: a folder stands for all images in it and below, sorted by name.
+
+    What is hidden is passed over, and so is what macOS leaves in archives. Links are followed.
 
     Parameters
     ----------
@@ -245,29 +245,18 @@ def listed(image_paths):
     Raises
     ------
     ImageError
-        A path does not exist, or a folder holds no image.
+        A folder holds no image.
+    DataError
+        A folder cannot be read.
     """
-    if isinstance(image_paths, str | Path):
+    if isinstance(image_paths, str | os.PathLike):
         image_paths = [image_paths]
     paths = []
     for path in map(Path, image_paths):
         found = [path]
         if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
-        elif not path.exists():
-            raise ImageError(f"{path}: no such file; check the path")
+            found = sorted(where / name for where, names in walk(path, SUFFIXES) for name in names)
         if not found:
             raise ImageError(f"{path}: no image in this folder; give BMP, PNG, JPEG or WebP files")
         paths += found
     return paths
-
-
-def _check_input(path, dtype):
-    if dtype is not np.uint8:
-        kind = getattr(dtype, "__name__", dtype)
-        raise ModelError(f"{path}: takes {kind}, not raw pixels (uint8); give one of `allm export`")
-
-
-def _broken(path, error):
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return ModelError(f"{path}: cannot be opened ({reason}); export or copy it again")
