@@ -3,6 +3,7 @@
 import pytest
 
 from allm_utils.book import paper
+from allm_utils.network import training
 
 
 def test_table_1_adds_up_to_the_data_set():
@@ -12,7 +13,6 @@ def test_table_1_adds_up_to_the_data_set():
     for name in ("ALL", "HEM"):
         total = sum(classes[name]["total"] for classes in paper.TABLE_1.values())
         assert total == paper.DATASET["training"][name]["images"]
-    assert paper.DATASET["training"]["images"] == 7272 + 3389
 
 
 def test_table_2_doubles_the_hem_training_images():
@@ -24,6 +24,38 @@ def test_table_2_doubles_the_hem_training_images():
 @pytest.mark.parametrize("note", [paper.TABLE_3_NOTE, paper.TABLE_4_NOTE])
 def test_parameters_are_trainable_or_not(note):
     assert note["trainable"] + note["non_trainable"] == note["parameters"]
+
+
+def test_table_3_is_kerass_mobilenet_once_its_misprints_are_read():
+    import keras
+
+    network = keras.applications.MobileNet(weights=None)
+    expected = []
+    for layer in network.layers:
+        if not isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
+            continue
+        shape = "×".join(map(str, layer.input.shape[1:]))
+        padded = "pad" in layer.input._keras_history.operation.name  # by one row and one column
+        if padded:
+            shape = (
+                "×".join(str(n - 1) for n in layer.input.shape[1:3]) + f"×{layer.input.shape[3]}"
+            )
+        if isinstance(layer, keras.layers.DepthwiseConv2D):
+            kernel = "×".join(map(str, layer.kernel.shape[:3]))
+            expected.append((f"Conv dw/s{layer.strides[0]}", f"{kernel} dw", shape))
+        elif isinstance(layer, keras.layers.Conv2D) and layer.name != "conv_preds":
+            kernel = "×".join(map(str, layer.kernel.shape))
+            expected.append((f"Conv/s{layer.strides[0]}", kernel, shape))
+    blocks_of_512 = expected[13:23]
+    assert blocks_of_512 == 5 * expected[13:15], "five times the block that the paper shows once"
+    read = [
+        tuple(row.get(f"{key}_read", row[key]) for key in ("type", "filter", "input"))
+        for row in paper.TABLE_3
+    ]
+    assert read[:-3] == expected[:15] + expected[23:]
+    pooled = network.get_layer("conv_preds").input.shape[-1]
+    assert read[-2] == ("FC/s1", f"{pooled}×1000", f"1×1×{pooled}")
+    assert network.count_params() == paper.TABLE_3_NOTE["parameters"]
 
 
 def test_table_4_adds_up():
@@ -45,9 +77,9 @@ def test_table_9_repeats_the_clean_rows():
 
 
 def test_table_10_averages():
-    for model, digits in (("MobileNet_M", 2), ("ALNett", 2)):
+    for model in ("MobileNet_M", "ALNett"):
         mean = sum(paper.TABLE_10[fold][model] for fold in range(3)) / 3
-        assert round(mean, digits) == paper.TABLE_10["average"][model]
+        assert round(mean, 2) == paper.TABLE_10["average"][model]
     assert paper.TABLE_10["average"]["MobileNet_M"] == paper.HEADLINE["accuracy_percent"]
 
 
@@ -59,12 +91,11 @@ def test_misprints_stand_as_printed():
 
 
 def test_training_settings_are_table_5():
-    training = pytest.importorskip("allm_utils.training")
     config = training.TrainingConfig()
     for name in ("epochs", "early_stop", "lr_patience", "lr_factor", "batch_size",
                  "learning_rate", "min_learning_rate"):  # fmt: skip
         assert getattr(config, name) == paper.HYPERPARAMETERS[name]
-        assert f"{paper.HYPERPARAMETERS['epochs']}" == paper.TABLE_5["Epochs"]
+    assert str(paper.HYPERPARAMETERS["epochs"]) == paper.TABLE_5["Epochs"]
 
 
 def test_errata_say_where_what_and_how_it_is_read():
@@ -72,3 +103,12 @@ def test_errata_say_where_what_and_how_it_is_read():
     assert all(all(erratum.values()) for erratum in paper.ERRATA)
     findings = [erratum["finding"] for erratum in paper.ERRATA]
     assert len(set(findings)) == len(findings)
+
+
+def test_errata_are_found_by_every_table_they_name():
+    (both,) = [one for one in paper.ERRATA if one["where"] == "Tables 6-8"]
+    assert all(both in paper.errata(f"Table {number}") for number in (6, 7, 8))
+    assert both not in paper.errata("Table 9") + paper.errata("Text")
+    assert {id(one) for n in range(1, 12) for one in paper.errata(f"Table {n}")} | {
+        id(one) for one in paper.errata("Text")
+    } == set(map(id, paper.ERRATA))
