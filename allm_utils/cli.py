@@ -190,10 +190,14 @@ def _retest(args):
 
 
 def _scorecard(args):
-    from allm_utils.runs import records, scorecard_old
+    import pandas as pd
 
-    runs = records.Runs.load(args.results or records.RESULTS)
-    card = scorecard_old.as_printed(scorecard_old.scorecard(runs))
+    from allm_utils.book import scorecard
+    from allm_utils.runs import records
+
+    found = scorecard.scorecard(records.Runs.load(args.results or records.RESULTS))
+    tables = {name: scorecard.lines(name, found) for name in found["table"].unique()}
+    card = pd.concat(tables, names=["table"]).reset_index("table")
     if args.markdown:
         rows = [card.columns, ["---"] * card.shape[1], *card.to_numpy()]
         print("\n".join(f"| {' | '.join(row)} |" for row in rows))

@@ -1,0 +1,356 @@
+"""Every number of the paper beside ours, with a verdict that follows from a rule."""
+
+import functools
+
+import numpy as np
+import pandas as pd
+
+from allm_utils.book import paper
+from allm_utils.data import cnmc, splits
+from allm_utils.judge import metrics
+from allm_utils.runs import records
+from allm_utils.runs.records import Record, Runs
+
+RECIPE = {
+    "model": "mobilenet_m", "protocol": "paper", "image_size": paper.IMAGE_SIZE, "alpha": 1.0,
+    "epochs": paper.HYPERPARAMETERS["epochs"], "l1": paper.HYPERPARAMETERS["l1"],
+    "scaling": "unit", "balance": "hem", "augment": True, "stain": 0.0, "size": 0.0, "draw": "cell",
+}  # fmt: skip
+"""Settings of a run that is trained as Table 5 says."""
+
+METRICS = {
+    "precision": ("precision_macro", "macro precision", 2),
+    "recall": ("recall_macro", "macro recall", 2),
+    "f1": ("f1_macro", "macro F1", 2),
+    "precision_all": ("precision_all", "precision of ALL", 2),
+    "precision_hem": ("precision_hem", "precision of HEM", 2),
+    "precision_weighted": ("precision_weighted", "weighted precision", 2),
+    "accuracy": ("accuracy", "accuracy", 2),
+    "auc": ("balanced_accuracy", "balanced accuracy (“AUC”)", 3),
+}
+"""The paper's columns: our metric, its name in words, and the decimals printed."""
+
+
+def paper_runs(runs: Runs, fold: int, **changed) -> list[Record]:
+    """Runs on a fold with the paper's recipe: that with the paper's split (seed 1337) first.
+
+    Parameters
+    ----------
+    runs : Runs
+    fold : int
+    **changed
+        Settings in place of those of `RECIPE`.
+    """
+    found = runs.where(**{**RECIPE, "fold": fold, **changed})
+    first_trained = [run for run in found if "source" not in run.data]
+    return sorted(first_trained, key=lambda run: (run.data["seed"] != 1337, run.data["seed"]))
+
+
+def scorecard(runs: Runs) -> pd.DataFrame:
+    """Compare the paper's numbers with ours, one line each.
+
+    Every number of Tables 1-11 and of the text, but for the settings of section 3, which are
+    inputs. A fold is represented by the first of its `paper_runs`, whatever the others scored.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``table, row, column, paper, ours, low, high, digits, verdict, note, record``.
+        `paper` and `ours` are numbers, or text; `low` and `high` the 95 % bootstrap interval of
+        ours, by image; `digits` counts the paper's decimals. Verdicts: ``reproduced`` (ours rounds
+        to the paper's value), ``within interval`` (the paper's value lies in ours), ``differs``
+        (`note` says how), ``not comparable`` (why), ``not run yet`` (what it needs).
+    """
+    trained = {fold: next(iter(paper_runs(runs, fold)), None) for fold in range(3)}
+    bare = {"balance": "none", "augment": False}
+    neither = {fold: next(iter(paper_runs(runs, fold, **bare)), None) for fold in range(3)}
+    lines = [*_counted(), *_architecture(), *_settings(trained), *_tested(trained, neither)]
+    card = pd.DataFrame([*lines, *_text(trained)])
+    card["verdict"] = [line.verdict or _verdict(line) for line in card.itertuples()]
+    for line in card[(card["verdict"] == "differs") & card["low"].notna()].itertuples():
+        side = "ours is higher" if line.ours > line.paper else "ours is lower"
+        card.loc[line.Index, "note"] = ", ".join(filter(None, (side, line.note)))
+    order = card["table"].str.extract(r"(\d+)")[0].astype(float).sort_values(kind="stable").index
+    return card.loc[order].reset_index(drop=True)
+
+
+@functools.cache
+def shipped() -> pd.DataFrame:
+    """The scorecard of the records that come with the package."""
+    return scorecard(Runs.load())
+
+
+def table(name: str, card: pd.DataFrame | None = None) -> pd.DataFrame:
+    """A table of the paper with ours in its cells, as text: ``paper / ours``.
+
+    Parameters
+    ----------
+    name : str
+        ``"Table 1"`` to ``"Table 11"``, or ``"Text"``.
+    card : DataFrame, optional
+        As `scorecard` gives it; that of `shipped` records without.
+    """
+    part = (shipped() if card is None else card).query("table == @name")
+    text = [f"{paper} / {ours or '–'}" for paper, ours in map(_printed, part.itertuples())]
+    order = {"index": part["row"].unique(), "columns": part["column"].unique()}
+    cells = part.assign(text=text).pivot(index="row", columns="column", values="text")
+    return cells.reindex(**order).fillna("").rename_axis(index=None, columns="paper / ours")
+
+
+def lines(name: str, card: pd.DataFrame | None = None) -> pd.DataFrame:
+    """A table of the paper line by line, as text, with intervals and verdicts; as `table`."""
+    shown = []
+    for line in (shipped() if card is None else card).query("table == @name").itertuples():
+        digits = min(line.digits + 1, 3)
+        interval = "" if pd.isna(line.low) else f"{line.low:,.{digits}f} to {line.high:,.{digits}f}"
+        verdict = f"{line.verdict}: {line.note}" if line.note else line.verdict
+        shown.append(
+            (f"{line.row}, {line.column}", *_printed(line), interval, verdict, line.record)
+        )
+    heads = ["what", "paper", "ours", "95 % interval", "verdict", "record"]
+    return pd.DataFrame(shown, columns=heads)
+
+
+def headline(runs: Runs, results=records.RESULTS) -> pd.DataFrame:
+    """Balanced accuracy of one recipe on three kinds of people, with intervals by people.
+
+    Returns
+    -------
+    DataFrame
+        Index: who is tested. Columns ``images, people, value, low, high, paper``; the paper's is
+        the mean over its three folds, and known for known people only.
+    """
+    same = runs.where(experiment="same-recipe")
+    far = records.outside(results).rename(columns={"images": "p_all"})
+    tested = {
+        "known people": same.where(protocol="paper").pooled(),
+        "new people": same.where(protocol="patient-disjoint").pooled(),
+        "people from outside": far,
+    }
+    shown = {}
+    for who, rows in tested.items():
+        limits = metrics.intervals(rows["label"], rows["p_all"], rows["person"])
+        value = metrics.metrics(rows["label"], rows["p_all"])["balanced_accuracy"]
+        low, high = limits["balanced_accuracy"]
+        shown[who] = len(rows), rows["person"].nunique(), value, low, high
+    found = pd.DataFrame.from_dict(
+        shown, orient="index", columns=["images", "people", "value", "low", "high"]
+    )
+    printed = [table[0]["auc"] for table in (paper.TABLE_6, paper.TABLE_7, paper.TABLE_8)]
+    return found.assign(paper=[np.mean(printed), np.nan, np.nan])
+
+
+def spread(runs: Runs) -> str:
+    """One line on the runs that are trained as Table 5 says: their balanced accuracies by fold."""
+    folds = []
+    for fold in range(3):
+        values = [run.metrics()["balanced_accuracy"] for run in paper_runs(runs, fold)]
+        if values:
+            folds.append(
+                f"fold {fold} {min(values):.3f} to {max(values):.3f} ({len(values)} seeds)"
+            )
+    return "Trained as Table 5 says, balanced accuracy: " + ", ".join(folds or ["not run yet"])
+
+
+def _line(table, row, column, printed, digits=0, ours=np.nan, **more):
+    empty = {"low": np.nan, "high": np.nan, "verdict": "", "note": "", "record": ""}
+    place = {"table": table, "row": row, "column": column}
+    return {**place, "paper": printed, "ours": ours, "digits": digits, **empty, **more}
+
+
+def _apart(table, row, column, printed, note, digits=0, **more):
+    """A line that nothing of ours can be set beside fairly."""
+    return _line(table, row, column, printed, digits, verdict="not comparable", note=note, **more)
+
+
+def _counted():
+    """Tables 1 and 2, and the data sets of section 3.1: from the shipped lists."""
+    frame, prelim = cnmc.shipped_index(), cnmc.shipped_prelim()
+    sizes = frame.groupby(["fold", "label", splits.paper_split(frame)]).size()
+    for fold, printed in paper.TABLE_1.items():
+        for name, counts in printed.items():
+            found = sizes[fold, cnmc.CLASSES.index(name)]
+            for part, value in counts.items():
+                ours = found.sum() if part == "total" else found[part]
+                yield _line("Table 1", f"fold {fold}, {name}", part, value, ours=float(ours))
+        hem = float(sizes[fold, 0, "train"])
+        for when, ours in (("before", hem), ("after", 2 * hem)):
+            value, row = paper.TABLE_2[fold][when], f"fold {fold}, HEM images in training"
+            yield _line("Table 2", row, f"{when} balancing", value, ours=ours)
+    for kind, found in (("training", frame), ("preliminary", prelim)):
+        for label, name in enumerate(cnmc.CLASSES):
+            part = found[found["label"] == label]
+            ours = {"images": len(part), "subjects": part["subject"].nunique()}
+            for what, value in paper.DATASET[kind][name].items():
+                row = f"section 3.1, {kind} set, {name}"
+                yield _line("Text", row, what, value, ours=float(ours[what]))
+    value = paper.DATASET["training"]["images"]
+    yield _line("Text", "section 3.1, training set", "images", value, ours=float(len(frame)))
+    final, note = paper.DATASET["final"], "the package has no list of the final test set"
+    yield _apart("Text", "section 3.1, final test set", "images", final["images"], note)
+    for name in ("ALL", "HEM"):
+        row, value = f"section 3.1, final test set, {name}", final[name]["subjects"]
+        yield _apart("Text", row, "subjects", value, note)
+
+
+def _architecture():
+    """Tables 3 and 4: as printed, as read, and the parameters of the networks."""
+    keys = "type", "filter", "input"
+    for number, row in enumerate(paper.TABLE_3, start=1):
+        text = ", ".join(row[key] for key in keys)
+        ours = ", ".join(row.get(f"{key}_read", row[key]) for key in keys)
+        note = "" if text == ours else "a misprint"
+        yield _line("Table 3", f"row {number}", ", ".join(keys), text, ours=ours, note=note)
+    whole = records.PARAMETERS["mobilenet_m", 1.0]
+    head = {"Batch normalization": 4 * 1024, "Dense": (1024 + 1) * 2}
+    backbone = {"MobileNet": whole["total"] - sum(head.values())}
+    for layer in paper.TABLE_4:
+        name, shape = layer["layer"], "×".join(map(str, layer["output_shape"]))
+        ours = {"MobileNet": "7×7×1024", "Dense": "2"}.get(name, "1024")
+        yield _line("Table 4", name, "output shape", shape, ours=ours)
+        ours = float({**backbone, **head}.get(name, 0))
+        yield _line("Table 4", name, "parameters", layer["parameters"], ours=ours)
+    own = whole["total"] - whole["trainable"], 2 * 1024  # not trained: the whole, and in its head
+    plain = backbone["MobileNet"] + (1024 + 1) * 1000
+    half = 2 / 2**20  # MiB of a parameter in half precision
+    for where, total, fixed, note, digits in (
+        ("Table 3", plain, own[0] - own[1], paper.TABLE_3_NOTE, 0),
+        ("Table 4", whole["total"], own[0], paper.TABLE_4_NOTE, 4),
+    ):
+        counts = {"parameters": total, "trainable": total - fixed, "non_trainable": fixed}
+        for key, ours in counts.items():
+            row = key.replace("_", "-")
+            yield _line(where, f"all, {row}", "parameters", note[key], ours=float(ours))
+        yield _line(where, "weights, MiB", "size", note["size_mb"], digits, 2 * half * total)
+    why = "ours is the size of the weights in half precision"
+    value, ours = paper.TABLE_4_NOTE["gpu_memory_mb"], half * whole["total"]
+    yield _apart("Table 4", "GPU memory, MB", "size", value, why, 1, ours=ours)
+
+
+def _settings(trained):
+    """Table 5: against the settings of the first fold that was run."""
+    run = next(filter(None, trained.values()), None)
+    for row, key, digits in (
+        ("epochs", "epochs", 0), ("patience of early stopping", "early_stop", 0),
+        ("patience of the learning rate", "lr_patience", 0), ("batch size", "batch_size", 0),
+        ("learning rate, first", "learning_rate", 3),
+        ("learning rate, last", "min_learning_rate", 6), ("L1 regularization", "l1", 3),
+    ):  # fmt: skip
+        more = {"ours": run.data["config"][key], "record": run.name} if run else _needs("any fold")
+        yield _line("Table 5", row, "setting", paper.HYPERPARAMETERS[key], digits, **more)
+
+
+def _tested(trained, neither):
+    """Tables 6-11, and what the text says of the same tests: from the answers of the runs."""
+    clean = {}
+    for fold, printed in enumerate((paper.TABLE_6, paper.TABLE_7, paper.TABLE_8)):
+        for sigma, values in printed.items():
+            found = _measured(trained[fold], f"noise:{sigma}" if sigma else "clean", fold)
+            clean.setdefault(fold, found)
+            yield from _grid(f"Table {6 + fold}", f"fold {fold}, σ {sigma}", values, found)
+        values = paper.TABLE_9[fold]
+        both = f"fold {fold}, balanced and augmented (MAC)"
+        yield from _grid("Table 9", both, values["MAC"], clean[fold])
+        found = _measured(neither[fold], "clean", fold)
+        yield from _grid("Table 9", f"fold {fold}, neither (MCN)", values["MCN"], found)
+    quoted = "quoted from its authors, on another split"
+    for fold, values in paper.TABLE_10.items():
+        row, known = ("average", fold) if fold == "average" else (f"fold {fold}", fold)
+        found = _mean(clean, "accuracy", 100) if known == "average" else _in_units(
+            clean[fold]("accuracy"), 100
+        )  # fmt: skip
+        digits = 2 if known == "average" else 0
+        yield _line("Table 10", row, "MobileNet_M, %", values["MobileNet_M"], digits, **found)
+        yield _apart("Table 10", row, "ALNett, %", values["ALNett"], quoted, 2)
+    for printed in paper.TABLE_11:
+        place = "Table 11", printed["model"], "F1, %", printed["f1_percent"]
+        if printed["model"] == "MobileNet_M":
+            yield _line(*place, **_mean(clean, "f1_macro", 100))
+        else:
+            yield _apart(*place, "other data and splits")
+    for column, key, factor, value in (
+        ("accuracy, %", "accuracy", 100, paper.HEADLINE["accuracy_percent"]),
+        ("F1", "f1_macro", 1, paper.HEADLINE["f1"]),
+    ):
+        found = _mean(clean, key, factor)
+        yield _line("Text", "abstract, average", column, value, 2, **found)
+    n_test = sum(classes["test"] for classes in paper.TABLE_1[0].values())
+    row, column = "section 4.4, fold 0", f"right of {n_test}"
+    found = _in_units(clean[0]("accuracy"), n_test)
+    yield _line("Text", row, column, paper.FOLD_0_CORRECT["MobileNet_M"], **found)
+    yield _apart("Text", f"{row}, ALNett", column, paper.FOLD_0_CORRECT["ALNett"], quoted)
+    cited = paper.ALNETT_TEXT
+    value = cited["fold_0_accuracy_percent"]
+    yield _apart("Text", f"{row}, ALNett", "accuracy, %", value, quoted, 2)
+    row = "section 2.2, ALNett"
+    yield _apart("Text", row, "accuracy, %", cited["accuracy_percent"], quoted, 2)
+    yield _apart("Text", row, "F1", cited["f1"], quoted, 2)
+
+
+def _text(trained):
+    """Section 4.2 on training and section 4.3 on time: nothing fair can be set beside them."""
+    for fold, printed in paper.TRAINING.items():
+        row, run = f"section 4.2, fold {fold}", trained[fold]
+        ours = {"ours": float(run.data["epochs_run"]), "record": run.name} if run else {}
+        value, note = printed["converged_epoch"], "read off a curve"
+        yield _apart("Text", row, "epoch of convergence", value, note)
+        value, note = printed["stopped_epoch"], "depends on seed and schedule"
+        yield _apart("Text", row, "epochs run", value, note, **ours)
+        value, note = printed["accuracy_percent"], "average over what is not said"
+        yield _apart("Text", row, "training accuracy, %", value, note, 2)
+    for machine, value in paper.TIME_PER_IMAGE_MS.items():
+        note = "no hardware, batch or warm-up is given"
+        yield _apart("Text", f"section 4.3, {machine}", "ms per image", value, note, 2)
+
+
+def _grid(table, row, printed, found):
+    for column, value in printed.items():
+        key, name, digits = METRICS[column]
+        yield _line(table, row, name, value, digits, **found(key))
+
+
+def _measured(run, condition, fold):
+    """A function from a metric to ours, low, high and record, or to what it needs."""
+    if run is None or condition not in run.data["conditions"]:
+        return lambda key: _needs(f"fold {fold}")
+    values, limits = run.metrics(condition), run.intervals(condition)
+    return lambda key: {
+        "ours": values[key], "low": limits[key][0], "high": limits[key][1], "record": run.name
+    }  # fmt: skip
+
+
+def _in_units(found, factor):
+    numbers = ("ours", "low", "high")
+    return {key: factor * value if key in numbers else value for key, value in found.items()}
+
+
+def _mean(clean, key, factor):
+    """Of a metric over the three folds."""
+    found = {fold: one(key) for fold, one in clean.items()}
+    lacking = [str(fold) for fold, one in found.items() if "ours" not in one]
+    if lacking:
+        return _needs(f"fold{'s' * (len(lacking) > 1)} {', '.join(lacking)}")
+    return {"ours": factor * float(np.mean([one["ours"] for one in found.values()]))}
+
+
+def _needs(what):
+    return {"note": f"needs {what}"}
+
+
+def _verdict(line):
+    if isinstance(line.ours, str):
+        return "reproduced" if line.ours == line.paper else "differs"
+    if pd.isna(line.ours):
+        return "not run yet"
+    if abs(line.ours - line.paper) <= 0.5 * 10.0**-line.digits + 1e-9:
+        return "reproduced"
+    return "within interval" if line.low <= line.paper <= line.high else "differs"
+
+
+def _printed(line):
+    """The paper's number as printed, and ours with one decimal more, but at most three."""
+    if isinstance(line.paper, str):
+        return line.paper, line.ours
+    finer = line.digits if pd.isna(line.low) else min(line.digits + 1, 3)
+    ours = "" if pd.isna(line.ours) else f"{line.ours:,.{finer}f}"
+    return f"{line.paper:,.{line.digits}f}", ours
