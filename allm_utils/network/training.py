@@ -4,25 +4,36 @@ What a step sees is a function of (seed, epoch, batch) alone, and a checkpoint h
 else: so a resumed run ends where an uninterrupted one would have ended.
 """
 
-import contextlib
 import json
+import math
 import os
-import tempfile
-import zipfile
-from dataclasses import dataclass, field
+import shutil
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Literal, get_args
 
 import keras
 import numpy as np
-from tqdm.auto import tqdm
+from tqdm.keras import TqdmCallback
 
-from allm_utils.book.profile import has_gpu
 from allm_utils.errors import ConfigError, DataError
-from allm_utils.network.augment import Augmenter, Recipe
-from allm_utils.network.balance import GREY, balanced_rows, desaturate
+from allm_utils.files import write_atomically
+from allm_utils.network.recipe import Augmenter, Recipe, balanced_rows, desaturate
 
 CHECKPOINT = "checkpoint.npz"
-PRECISIONS = ("auto", "float32", "mixed_float16", "mixed_bfloat16")
+Precision = Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"]
+Draw = Literal["cell", "person"]
+
+
+def has_gpu() -> bool:
+    """Whether Keras' backend sees a GPU."""
+    if not (shutil.which("nvidia-smi") or shutil.which("rocm-smi")):
+        return False  # no driver, so no need for the seconds that a backend takes to load
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return torch.cuda.is_available()
+    return bool(keras.distribution.list_devices("gpu"))
 
 
 @dataclass(frozen=True)
@@ -31,31 +42,30 @@ class TrainingConfig:
 
     Attributes
     ----------
-    epochs, batch_size : int
-    learning_rate, min_learning_rate : float
-        Adam starts at the first and never falls below the second.
+    epochs : int
+        At most.
+    batch_size : int
+        Pictures a step.
+    learning_rate : float
+        Adam starts with it.
+    min_learning_rate : float
+        The learning rate never falls below it.
     lr_factor : float
         The learning rate is multiplied by it ...
     lr_patience : int
         ... after this many epochs without a better validation loss.
     early_stop : int
         Training ends after this many epochs without a better validation loss.
-    balance : {"hem", "both", "none"}
-        Which class gets a grey copy of each training picture; "hem" is the paper's way.
-    augment : bool
-        Noise, warp and brightness of section 3.3.
-    clean_share : float
-        Share of training pictures without noise. Not in the paper; 0.
-    brightness : tuple of float
-        Range of the factor that each training picture is multiplied by.
-    stain : float
-        As in `augment.Recipe`. Not in the paper; 0.
-    average : float
-        Momentum of a moving average of the weights over the steps, with which the network is
-        validated and tested (Polyak and Juditsky, 1992). Not in the paper; 0 is none.
-    precision : str
-        One of `PRECISIONS`; "auto" is mixed_float16 on a GPU and float32 on a CPU.
+    recipe : Recipe
+        How the training pictures are made.
+    draw : {"cell", "person"}
+        "cell": an epoch shows every picture once. "person": as many pictures are drawn, each with
+        a chance of 1 / sqrt(pictures of its person) within its class, so that people with few
+        cells are seen more often. Not in the paper.
+    precision : {"auto", "float32", "mixed_float16", "mixed_bfloat16"}
+        "auto" is mixed_float16 on a GPU and float32 on a CPU.
     seed : int
+        All randomness of training comes from it.
     """
 
     epochs: int = 100
@@ -65,40 +75,31 @@ class TrainingConfig:
     lr_factor: float = 0.1
     lr_patience: int = 5
     early_stop: int = 20
-    balance: str = "hem"
-    augment: bool = True
-    clean_share: float = 0.0
-    brightness: tuple[float, float] = (0.4, 0.8)
-    stain: float = 0.0
-    average: float = 0.0
-    precision: str = "auto"
+    recipe: Recipe = field(default_factory=Recipe)
+    draw: Draw = "cell"
+    precision: Precision = "auto"
     seed: int = 1337
 
     def __post_init__(self):
         for name in ("epochs", "batch_size", "lr_patience", "early_stop"):
-            if getattr(self, name) < 1:
+            if not getattr(self, name) >= 1:
                 raise ConfigError(f"{name} {getattr(self, name)}: give a whole number from 1")
-        if self.min_learning_rate <= 0:
+        if not 0 < self.min_learning_rate < math.inf:
             raise ConfigError(f"min_learning_rate {self.min_learning_rate}: give a number above 0")
-        if self.learning_rate < self.min_learning_rate:
+        if not self.min_learning_rate <= self.learning_rate < math.inf:
             raise ConfigError(
                 f"learning_rate {self.learning_rate}: give a number from the minimum "
                 f"{self.min_learning_rate} upwards"
             )
         if not 0 < self.lr_factor < 1:
             raise ConfigError(f"lr_factor {self.lr_factor}: give a number between 0 and 1")
-        if not 0 <= self.clean_share <= 1:
-            raise ConfigError(f"clean_share {self.clean_share}: give a share from 0 to 1")
-        if not 0 <= self.average < 1:
-            raise ConfigError(f"average {self.average}: give a momentum from 0 to below 1")
-        if self.balance not in GREY:
-            raise ConfigError(f"balance {self.balance!r}: choose one of {', '.join(GREY)}")
-        if self.precision not in PRECISIONS:
-            raise ConfigError(
-                f"precision {self.precision!r}: choose one of {', '.join(PRECISIONS)}"
-            )
-        if self.seed < 0:
-            raise ConfigError(f"seed {self.seed}: give a whole number from 0")
+        for name, choices in (("draw", get_args(Draw)), ("precision", get_args(Precision))):
+            if getattr(self, name) not in choices:
+                raise ConfigError(
+                    f"{name} {getattr(self, name)!r}: choose one of {', '.join(choices)}"
+                )
+        if not 0 <= self.seed < 2**32:
+            raise ConfigError(f"seed {self.seed}: give a whole number from 0 to {2**32 - 1}")
 
     def dtype_policy(self) -> str:
         """Name the Keras dtype policy for the device that is there."""
@@ -119,42 +120,56 @@ class TrainingData(keras.utils.PyDataset):
     config : TrainingConfig
     rows : numpy.ndarray of int, optional
         The training pictures among the N; all by default.
+    people : array of str, optional
+        ``(N,)``; whose cell each picture shows. Needed to draw people.
 
     Raises
     ------
     DataError
-        If a class has no training picture.
+        If a class has no training picture, or people are to be drawn and nobody is named.
     """
 
-    def __init__(self, images, labels, config: TrainingConfig, rows=None):
+    def __init__(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        config: TrainingConfig,
+        rows: np.ndarray | None = None,
+        people=None,
+    ):
         workers = min(8, max(2, os.cpu_count() or 2))  # threads: OpenCV lets the others work
         super().__init__(workers=workers, use_multiprocessing=False, max_queue_size=2 * workers)
         chosen = np.arange(len(images)) if rows is None else np.asarray(rows)
         self.images, self.labels = images, np.asarray(labels, int)
         self.config = config
         self.epoch = 0
-        order, self.grey = balanced_rows(self.labels[chosen], config.balance)
+        order, self.grey = balanced_rows(self.labels[chosen], config.recipe.balance)
         self.rows = chosen[order]
         counts = np.bincount(self.labels[self.rows], minlength=2)
         if counts.min() == 0:
             raise DataError(
                 f"training part has {counts[0]} HEM and {counts[1]} ALL pictures; both are needed"
             )
-        recipe = Recipe(
-            clean_share=config.clean_share, brightness=config.brightness, stain=config.stain
-        )
-        self._augment = Augmenter(recipe, config.seed) if config.augment else None
-        self._order = (None, None)
+        self._chances = None
+        if config.draw == "person":
+            if people is None:
+                raise DataError("draw 'person' needs the person of each picture; give people")
+            self._chances = _chances(self.labels[self.rows], np.asarray(people)[self.rows])
+        self._augment = Augmenter(config.recipe, config.seed) if config.recipe.augment else None
+        self._order = (-1, np.empty(0, int))
 
     def __len__(self) -> int:
         return -(-len(self.rows) // self.config.batch_size)
 
     def order(self, epoch: int) -> np.ndarray:
-        """Return the order of the pictures in one epoch."""
-        if self._order[0] != epoch:
-            rng = np.random.default_rng([self.config.seed, 1, epoch])
-            self._order = (epoch, rng.permutation(len(self.rows)))
-        return self._order[1]
+        """Return which of `rows` one epoch shows, in order."""
+        known, order = self._order
+        if known != epoch:
+            rng, n = np.random.default_rng([self.config.seed, 1, epoch]), len(self.rows)
+            draw = self._chances is not None
+            order = rng.choice(n, n, p=self._chances) if draw else rng.permutation(n)
+            self._order = (epoch, order)
+        return order
 
     def batch(self, epoch: int, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Make one batch: a function of (seed, epoch, index) and nothing else.
@@ -182,41 +197,14 @@ class TrainingData(keras.utils.PyDataset):
         return self.batch(self.epoch, index)
 
 
-class _Epoch(keras.callbacks.Callback):
-    """Tell the data which epoch it is."""
-
-    def __init__(self, data: TrainingData):
-        super().__init__()
-        self.data = data
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.data.epoch = epoch
-
-
-class _Progress(keras.callbacks.Callback):
-    """One bar over all steps, with the time left and the latest metrics."""
-
-    def __init__(self, config: TrainingConfig, steps: int, first_epoch: int):
-        super().__init__()
-        self.config, self.steps, self.first = config, steps, first_epoch
-
-    def on_train_begin(self, logs=None):
-        total = self.config.epochs * self.steps
-        self.bar = tqdm(total=total, initial=self.first * self.steps, desc="training", unit="step")
-        self.bar.set_description(f"epoch {self.first + 1}/{self.config.epochs}")
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.bar.set_description(f"epoch {epoch + 1}/{self.config.epochs}", refresh=False)
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.bar.update()
-
-    def on_epoch_end(self, epoch, logs=None):
-        shown = ("accuracy", "val_accuracy", "val_loss")
-        self.bar.set_postfix({k: f"{logs[k]:.3f}" for k in shown if k in logs})
-
-    def on_train_end(self, logs=None):
-        self.bar.close()
+def _chances(labels: np.ndarray, people: np.ndarray) -> np.ndarray:
+    """Chance of each picture: 1 / sqrt(pictures of its person); a class keeps its share."""
+    _, person, pictures = np.unique(people, return_inverse=True, return_counts=True)
+    chances = 1 / np.sqrt(pictures[person])
+    for label in (0, 1):
+        of_class = labels == label
+        chances[of_class] *= of_class.mean() / chances[of_class].sum()
+    return chances
 
 
 @dataclass
@@ -244,10 +232,10 @@ class _Checkpoint(keras.callbacks.Callback):
     Stands last in the list of callbacks: the others reset their counters when training begins.
     """
 
-    def __init__(self, path: Path | None, seed: int, swapper, plateau, stopper, history, state):
+    def __init__(self, path: Path | None, made_with: dict, plateau, stopper, history, state):
         super().__init__()
-        self.path, self.seed = path, seed
-        self.swapper, self.plateau, self.stopper = swapper, plateau, stopper
+        self.path, self.made_with = path, made_with
+        self.plateau, self.stopper = plateau, stopper
         self.history, self.state = history, state
 
     def _variables(self):
@@ -262,67 +250,72 @@ class _Checkpoint(keras.callbacks.Callback):
             raise ConfigError(f"{self.path}: was made by another model; build that one to resume")
         for variable, value in zip(variables, saved, strict=True):
             variable.assign(value)
-        counters = self.state["counters"]
-        self.plateau.best, self.plateau.wait = counters["plateau"]
-        self.stopper.best, self.stopper.wait, self.stopper.best_epoch = counters["stopper"]
+        self.plateau.best, self.plateau.wait = self.state["plateau"]
+        self.stopper.best, self.stopper.wait, self.stopper.best_epoch = self.state["stopper"]
         self.stopper.best_weights = self.state["best"]
-        if self.swapper:  # it was saved, and is now, with the averaged weights in the model
-            self.swapper._ema_weights_in_model = True
         self.state = None
 
+    def on_train_batch_end(self, batch, logs=None):
+        self._check(logs, f"step {batch + 1} of ")
+
     def on_epoch_end(self, epoch, logs=None):
+        self._check(logs)
         for name, value in logs.items():
             self.history.epochs.setdefault(name, []).append(float(value))
         self.history.best_epoch = self.stopper.best_epoch
         if self.path is None:
             return
-        best = self.stopper.best_weights
         counters = {
             "plateau": [float(self.plateau.best), self.plateau.wait],
             "stopper": [float(self.stopper.best), self.stopper.wait, self.stopper.best_epoch],
             "history": self.history.epochs,
             "stopped": bool(self.model.stop_training),
-            "seed": self.seed,
+            "made_with": self.made_with,
         }
         arrays = {"counters": np.array(json.dumps(counters))}
         for i, variable in enumerate(self._variables()):
             arrays[f"v{i}"] = keras.ops.convert_to_numpy(variable)
-        arrays |= {f"b{i}": value for i, value in enumerate(best)}
-        _save_arrays(self.path, arrays)
+        arrays |= {f"b{i}": value for i, value in enumerate(self.stopper.best_weights)}
+        _write(self.path, arrays)
+
+    def _check(self, logs: dict, step: str = "") -> None:
+        """Stop before weights that are no numbers go into the checkpoint."""
+        for name, value in logs.items():
+            if not math.isfinite(value):
+                kept = f"; {self.path} keeps epoch {len(self.history)}" if self.path else ""
+                raise ConfigError(
+                    f"learning_rate {self.made_with['learning_rate']}: {name} is {value} after "
+                    f"{step}epoch {len(self.history) + 1}{kept}; start again with a smaller one"
+                )
 
 
-def _save_arrays(path: Path, arrays: dict) -> None:
-    try:
-        handle, part = tempfile.mkstemp(dir=path.parent, prefix=".checkpoint-", suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(file, **arrays)
-            os.replace(part, path)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(part)
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot write the checkpoint ({error.strerror}); free some space and resume"
-        ) from None
+def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    def write(part: Path) -> None:
+        with open(part, "wb") as file:  # given a path, NumPy would add a suffix
+            np.savez(file, **arrays)
+
+    write_atomically(path, write)
 
 
-def _load_checkpoint(path: Path, seed: int) -> dict:
+def _read(path: Path, made_with: dict) -> dict:
     try:
         with np.load(path) as arrays:
-            counters = json.loads(str(arrays["counters"]))
-            count = {kind: sum(n[0] == kind for n in arrays.files) for kind in "vb"}
-            variables = [arrays[f"v{i}"] for i in range(count["v"])]
-            best = [arrays[f"b{i}"] for i in range(count["b"])]
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            state = json.loads(str(arrays["counters"]))
+            for kind, name in (("v", "variables"), ("b", "best")):
+                count = sum(entry[0] == kind for entry in arrays.files)
+                state[name] = [arrays[f"{kind}{i}"] for i in range(count)]
+        before = state["made_with"]
+        changed = {key for key in before | made_with if before.get(key) != made_with.get(key)}
+    except Exception as error:  # zip, NumPy and JSON raise many kinds
         raise DataError(
             f"{path}: not a readable checkpoint ({error}); delete it and start again"
         ) from None
-    if counters["seed"] != seed:
+    if changed:
         raise ConfigError(
-            f"{path}: was made with seed {counters['seed']}, not {seed}; use that seed to resume"
+            f"{path}: was made with another {', '.join(sorted(changed))}; resume with what it was "
+            "made with, or start again without resuming"
         )
-    return {"counters": counters, "variables": variables, "best": best}
+    return state
 
 
 def fit(
@@ -333,6 +326,7 @@ def fit(
     checkpoints: str | os.PathLike | None = None,
     resume: bool = False,
     progress: bool = True,
+    fingerprint: dict | None = None,
 ) -> History:
     """Train a model as Table 5 says, and leave it with its best weights.
 
@@ -350,6 +344,9 @@ def fit(
         Continue from the checkpoint there, if there is one.
     progress : bool
         Show a bar with the time left.
+    fingerprint : dict, optional
+        What else decides the run, as JSON values by name: the model's settings, the data's
+        fingerprint. It goes into the checkpoint with `config`.
 
     Returns
     -------
@@ -358,50 +355,52 @@ def fit(
     Raises
     ------
     ConfigError
-        If the checkpoint was made with another seed or by another model.
+        If the checkpoint was made with another configuration, data or model, or the loss is no
+        number any more; the last good checkpoint stays.
     DataError
         If the checkpoint cannot be read or written.
     """
     model.compile(
-        optimizer=keras.optimizers.Adam(
-            config.learning_rate,
-            use_ema=config.average > 0,
-            ema_momentum=config.average or 0.99,  # unused without
-        ),
+        optimizer=keras.optimizers.Adam(config.learning_rate),
         loss="categorical_crossentropy",
         metrics=["accuracy"],
     )
     model.optimizer.build(model.trainable_variables)
+    settings = asdict(config)
+    settings |= settings.pop("recipe") | (fingerprint or {})
+    made_with = json.loads(json.dumps(settings))
     path, state, history, first = None, None, History(), 0
     if checkpoints is not None:
         path = Path(checkpoints) / CHECKPOINT
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if resume and path.exists():
-            state = _load_checkpoint(path, config.seed)
-            history.epochs = state["counters"]["history"]
-            history.best_epoch = state["counters"]["stopper"][2]
-            first = config.epochs if state["counters"]["stopped"] else len(history)
-        elif not resume:
+        for part in path.parent.glob(f".{CHECKPOINT}.*.part"):  # of a process killed as it wrote
+            part.unlink(missing_ok=True)
+        if not resume:
             path.unlink(missing_ok=True)  # or a later resume would continue the run before this one
+        elif path.exists():
+            state = _read(path, made_with)
+            history = History(state["history"], state["stopper"][2])
+            first = config.epochs if state["stopped"] else len(history)
     plateau = keras.callbacks.ReduceLROnPlateau(
         factor=config.lr_factor, patience=config.lr_patience, min_lr=config.min_learning_rate
     )
     stopper = keras.callbacks.EarlyStopping(patience=config.early_stop, restore_best_weights=True)
-    swapper = keras.callbacks.SwapEMAWeights(swap_on_epoch=True) if config.average else None
-    callbacks = [_Epoch(train), *filter(None, [swapper]), plateau, stopper]
-    if progress:
-        callbacks.append(_Progress(config, len(train), first))
-    callbacks.append(_Checkpoint(path, config.seed, swapper, plateau, stopper, history, state))
-    train.epoch = first
+    # PyDataset.on_epoch_begin would come too late: by then the workers have asked for batches
+    epoch = keras.callbacks.LambdaCallback(on_epoch_begin=lambda n, _: setattr(train, "epoch", n))
+    bars = [TqdmCallback(epochs=config.epochs)] if progress else []
+    keeper = _Checkpoint(path, made_with, plateau, stopper, history, state)
     images, labels = validation
-    model.fit(
-        train,
-        validation_data=(images, np.eye(2, dtype=np.float32)[np.asarray(labels, int)]),
-        validation_batch_size=64,
-        epochs=config.epochs,
-        initial_epoch=first,
-        shuffle=False,
-        callbacks=callbacks,
-        verbose=0,
-    )
+    try:
+        model.fit(
+            train,
+            validation_data=(images, np.eye(2, dtype=np.float32)[np.asarray(labels, int)]),
+            validation_batch_size=64,
+            epochs=config.epochs,
+            initial_epoch=first,
+            shuffle=False,
+            callbacks=[epoch, plateau, stopper, *bars, keeper],
+            verbose=0,
+        )
+    finally:
+        for bar in bars:
+            bar.on_train_end()  # else an error's line would stand behind the bar
     return history
