@@ -208,11 +208,15 @@ def _scorecard(args):
 
 def _config(args):
     """The ExperimentConfig of the options given; its own defaults for the others."""
+    from allm_utils.network.recipe import Recipe
     from allm_utils.network.training import TrainingConfig
     from allm_utils.runs.experiment import ExperimentConfig
 
     options = {"out": Path(args.work) / "records", **_chosen(args, ExperimentConfig)}
-    return ExperimentConfig(**options, training=TrainingConfig(**_chosen(args, TrainingConfig)))
+    training = TrainingConfig(
+        **_chosen(args, TrainingConfig), recipe=Recipe(**_chosen(args, Recipe))
+    )
+    return ExperimentConfig(**options, training=training)
 
 
 def _chosen(args, kind):
@@ -379,10 +383,10 @@ def _add_train(parser):
     add("--early-stop", "epochs without progress before the end (20)", type=int)
     add("--balance", "grey copies for hem, both or none (hem)")
     add("--no-augment", "no noise, warp or brightness", dest="augment", action="store_false")
-    add("--clean-share", "share of training images without noise (0.0)", type=float)
     add("--brightness", "range of the factor (0.4 0.8)", type=float, nargs=2, metavar="FACTOR")
     add("--stain", "jitter of each colour channel, a share (0.0)", type=float)
-    add("--average", "momentum of averaged weights; 0 averages none (0.0)", type=float)
+    add("--size", "jitter of the cell's size, a share (0.0)", type=float)
+    add("--draw", "cell, or person: by 1/sqrt of their cells (cell)")
     add("--precision", "auto, float32, mixed_float16 or mixed_bfloat16 (auto)")
     text = "noise of the test, in grey levels; none for no noise (2 5 8 10)"
     add("--test-sigma", text, dest="test_sigmas", metavar="SIGMA", type=float, nargs="*")

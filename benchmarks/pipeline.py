@@ -25,7 +25,7 @@ import tensorflow as tf
 from allm_utils.measure import compare, tree
 
 from allm_utils.data import cnmc, images
-from allm_utils.network.augment import Recipe
+from allm_utils.network.recipe import Recipe
 from allm_utils.network.training import TrainingConfig, TrainingData
 
 

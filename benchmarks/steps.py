@@ -11,6 +11,7 @@ from allm_utils.measure import compare, tree
 from allm_utils.pipeline import training_data
 
 from allm_utils.network import models
+from allm_utils.network.recipe import Recipe
 from allm_utils.network.training import TrainingConfig, TrainingData
 
 
@@ -18,7 +19,7 @@ def rows(scale, folder):
     """Compare an epoch with bare steps; MobileNet_M at its full width."""
     root = tree(folder, scale, scale.pictures)
     pictures = training_data(root, scale.size, Path(folder) / "cache").images
-    config = TrainingConfig(balance="none")
+    config = TrainingConfig(recipe=Recipe(balance="none"))
     n = scale.steps * config.batch_size
     data = TrainingData(pictures, np.arange(len(pictures)) % 2, config, rows=np.arange(n))
     batch = data.batch(0, 0)

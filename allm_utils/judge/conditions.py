@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from allm_utils.errors import ConfigError, ImageError, need
-from allm_utils.network.balance import desaturate
+from allm_utils.network.recipe import desaturate
 
 STAIN_STEP = 0.05
 """``stain:s`` scales each stain by a factor within 1 ± s times this."""

@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 
 from allm_utils import __version__
-from allm_utils.data import cnmc, images, splits, synthetic
+from allm_utils.data import cnmc, images, people, splits, synthetic
 from allm_utils.errors import ConfigError, DataError, RecordError
 from allm_utils.judge.conditions import add_gaussian_noise
 from allm_utils.judge.predict import predict
 from allm_utils.network import peers
-from allm_utils.network.balance import desaturate
+from allm_utils.network.recipe import desaturate
 from allm_utils.network.models import (
     alnett_style,
     freeze,
@@ -135,7 +135,7 @@ class ExperimentConfig:
         values["round"], values["split_seed"] = values.pop("part"), self.seed
         if self.weights is not None:
             values["weights"] = Path(self.weights).name
-        training["brightness"] = list(self.training.brightness)
+        training |= json.loads(json.dumps(training.pop("recipe")))
         return values | training
 
     def run_id(self) -> str:
@@ -302,7 +302,9 @@ def run(config: ExperimentConfig, resume: bool = False, progress: bool = True) -
     model = _build(config, policy)
     history = fit(
         model,
-        TrainingData(pictures, labels, config.training, rows["train"]),
+        TrainingData(
+            pictures, labels, config.training, rows["train"], people.person(frame["subject"])
+        ),
         (pictures[rows["val"]], labels[rows["val"]]),
         config.training,
         checkpoints=folder,
