@@ -20,7 +20,6 @@ from allm_utils.errors import ConfigError, DataError, RecordError
 from allm_utils.judge.conditions import add_gaussian_noise
 from allm_utils.judge.predict import predict
 from allm_utils.network import peers
-from allm_utils.network.recipe import desaturate
 from allm_utils.network.models import (
     alnett_style,
     freeze,
@@ -31,6 +30,7 @@ from allm_utils.network.models import (
     resolve_weights,
     save,
 )
+from allm_utils.network.recipe import desaturate
 from allm_utils.network.training import TrainingConfig, TrainingData, fit
 from allm_utils.runs.records import Record, check_free, write
 
