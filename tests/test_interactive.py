@@ -63,3 +63,11 @@ def test_threshold_slider_holds_sorted_probabilities():
     ]
     assert data["source"] == "made" and "http://www.w3.org/2000/svg" in page.data
     assert page.data.count("http") == 1  # the name of SVG, which nothing fetches
+
+
+def test_guess_holds_each_cell_with_its_answers():
+    pictures = np.full((2, 8, 8, 3), 40, np.uint8)
+    page = widgets.guess(pictures, np.array([0, 1]), np.array([0.25, 0.5], np.float32), "made")
+    data = payload(page)
+    assert [(cell["label"], cell["p_all"]) for cell in data["cells"]] == [(0, 0.25), (1, 0.5)]
+    assert data["source"] == "made" and "http" not in page.data

@@ -44,6 +44,31 @@ def crop_slider(pictures, sides, all_sides, labels, source):
     return _page("crop_slider", {"cells": cells, "shares": shares, "source": source})
 
 
+def guess(pictures, labels, p_all, source):
+    """Let the reader call each cell HEM or ALL, and then see the truth and what a network says.
+
+    Parameters
+    ----------
+    pictures : array of uint8, shape (N, S, S, 3)
+        Shown twice as bright as they are.
+    labels : array of int, shape (N,)
+    p_all : array of float, shape (N,)
+        The network's probability of ALL; from 0.5 it says ALL.
+    source : str
+        Whose cells they are.
+
+    Returns
+    -------
+    IPython.display.HTML
+        Shown by a notebook, in the book and on Colab; loads nothing.
+    """
+    cells = [
+        {"picture": _address(picture), "label": int(label), "p_all": round(float(p), 6)}
+        for picture, label, p in zip(pictures, labels, p_all, strict=True)
+    ]
+    return _page("guess", {"cells": cells, "source": source})
+
+
 def noise_lab(image, source):
     """Let the reader add noise to a cell, turn it and darken it, and watch the numbers.
 

@@ -1,4 +1,4 @@
-"""The widgets of chapters 3, 4 and 6 by themselves, dragged by keyboard, without a network."""
+"""The widgets of chapters 0, 3, 4 and 6 by themselves, dragged by keyboard, without a network."""
 
 import numpy as np
 import pytest
@@ -129,3 +129,18 @@ def test_threshold_slider_counts_what_evaluation_does(show):
     page.get_by_label("b", exact=True).check()
     slider.press("End")
     check(noisy)
+
+
+def test_guess_counts_the_reader_and_the_network(show):
+    pictures = np.full((3, 8, 8, 3), 40, np.uint8)
+    page = show(widgets.guess(pictures, [0, 1, 1], [0.7, 0.9, 0.4], "made"))
+    score, button = page.locator(".score"), page.get_by_role("button", name="Show the answers")
+    button.press("Enter")
+    assert "The network: 1 of 3 right. You have not guessed yet" in score.inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    for number, guess in enumerate(("HEM", "ALL", "HEM"), 1):
+        page.get_by_role("group", name=f"Cell {number}").get_by_label(guess).check()
+    button.press("Enter")
+    assert "The network: 1 of 3 right. You: 2 of 3." in score.inner_text()
+    last = page.get_by_role("group", name="Cell 3").locator(".answer")
+    assert last.inner_text().split("\n") == ["It is ALL.", "You: HEM ✗", "Network: HEM ✗", "(0.40)"]
