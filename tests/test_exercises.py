@@ -60,6 +60,14 @@ def test_no_answer_yet_gets_a_hint(check, answer):
     hint(check, answer)
 
 
+def test_guess():
+    check = exercises.check_guess
+    assert check("precision", "precision") and check(0.52, 0.5, within=0.05)
+    assert "first" in hint(check, ..., "precision")
+    assert "'precision'" in hint(check, "recall", "precision")
+    assert "0.5;" in hint(check, 0.6, 0.5, 0.05) and "a number" in hint(check, "half", 0.5, 0.05)
+
+
 # -- chapter 1 --------------------------------------------------------------------------------
 
 

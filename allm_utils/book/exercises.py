@@ -49,6 +49,28 @@ def _number(function, *arguments):
     return float(answer)
 
 
+def check_guess(guess, found, within=0):
+    """Compare a guess that was written down first with what the run then found.
+
+    Parameters
+    ----------
+    guess, found : str or float
+    within : float
+        How far a number may be off.
+    """
+    if guess is ...:
+        raise Hint("write down your guess first: replace the three dots")
+    if isinstance(found, str):
+        if guess != found:
+            raise Hint(f"you guessed {guess!r}, the run says {found!r}; what did you leave out?")
+        return True
+    if isinstance(guess, bool) or not isinstance(guess, int | float):
+        raise Hint(f"guess a number, not {guess!r}")
+    if not abs(guess - found) <= within:
+        raise Hint(f"you guessed {guess:g}, the run says {found:.3g}; why is it so far off?")
+    return True
+
+
 def check_parse(parse):
     """Chapter 1: subject, smear, cell and label from a file name."""
     cases = {
