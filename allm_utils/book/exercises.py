@@ -1,862 +1,449 @@
-"""The checks of the exercises: each answers a reader's attempt with a tick or a hint."""
+"""The exercises: for each the right answer, the cases it is tried on, and typical wrong answers.
 
+A chapter's check cell is ``exercises.check(function)``; the function's name says which exercise it
+answers. To add one, write its solution here below `_exercise`, with a hint for each mistake that
+you expect: an answer that does what a wrong one does gets that one's hint.
+"""
+
+from collections.abc import Callable
+from copy import deepcopy
 from itertools import product
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binom
+from scipy import stats
+from scipy.special import expit, logit
 
 from allm_utils.book import paper
+from allm_utils.data import people
+
+EXERCISES: dict[str, dict] = {}
+"""By name: ``right`` function, ``cases`` of arguments, and ``wrong`` functions with their hints."""
 
 
 class Hint(AssertionError):
     """What is still missing, in one line."""
 
 
-def check(check, *answers):
-    """Print whether the reader's answers pass ``check``: a tick, or what is still missing.
-
-    Parameters
-    ----------
-    check : callable
-        One of this module's ``check_...``; it returns True or raises `Hint`.
-    *answers
-        What the exercise asked for.
-    """
+def check(function: Callable) -> None:
+    """Print whether the reader's function does what its exercise asks: a tick, or a hint."""
     try:
-        check(*answers)
+        judge(function)
     except Hint as hint:
         print(f"✗ Not yet: {hint}")
     else:
         print("✓ Correct")
 
 
-def _call(function, *arguments):
-    """What the reader's function returns; a hint if there is nothing yet."""
-    if not callable(function):
-        raise Hint("the answer is a function: keep its def line")
-    answer = function(*arguments)
-    if answer is ... or answer is None:
-        raise Hint(f"{function.__name__} returns nothing yet: replace the three dots")
-    return answer
+def judge(function: Callable) -> None:
+    """Try the reader's function on the cases of the exercise of its name.
 
-
-def _number(function, *arguments):
-    """The single number that the reader's function returns."""
-    answer = _call(function, *arguments)
-    if isinstance(answer, bool) or not np.isscalar(answer) or isinstance(answer, str):
-        raise Hint(f"{function.__name__} is to return one number, not {type(answer).__name__}")
-    return float(answer)
-
-
-def check_guess(guess, found, within=0):
-    """Compare a guess that was written down first with what the run then found.
-
-    Parameters
-    ----------
-    guess, found : str or float
-    within : float
-        How far a number may be off.
+    Raises
+    ------
+    Hint
+        It does not do what is asked.
     """
-    if guess is ...:
-        raise Hint("write down your guess first: replace the three dots")
-    if isinstance(found, str):
-        if guess != found:
-            raise Hint(f"you guessed {guess!r}, the run says {found!r}; what did you leave out?")
-        return True
-    if isinstance(guess, bool) or not isinstance(guess, int | float):
-        raise Hint(f"guess a number, not {guess!r}")
-    if not abs(guess - found) <= within:
-        raise Hint(f"you guessed {guess:g}, the run says {found:.3g}; why is it so far off?")
-    return True
-
-
-def check_parse(parse):
-    """Chapter 1: subject, smear, cell and label from a file name."""
-    cases = {
-        "UID_11_3_5_all.bmp": ("11", 3, 5, 1),
-        "UID_H11_30_2_hem.bmp": ("H11", 30, 2, 0),
-        "UID_h3_10_2_hem.bmp": ("H3", 10, 2, 0),
-    }
-    for name, expected in cases.items():
-        answer = _call(parse, name)
-        if not isinstance(answer, tuple) or len(answer) != 4:
-            raise Hint("return four things: subject, smear, cell, label")
-        subject, smear, cell, label = answer
-        if subject in ("3", "h3"):
-            raise Hint("36 files write H3 as h3: make the subject upper case, and keep its H")
-        if subject == "11" and name.startswith("UID_H"):
-            raise Hint("keep the H: subjects 11 and H11 are two people")
-        if subject != expected[0]:
-            raise Hint(f"{name}: the subject is {expected[0]!r}, not {subject!r}")
-        if isinstance(smear, str) or isinstance(cell, str):
-            raise Hint("smear and cell are numbers: turn them into int")
-        if label != expected[3]:
-            raise Hint(f"{name}: the label is {expected[3]}, not {label!r}; 0 is HEM, 1 is ALL")
-        if answer != expected:
-            raise Hint(f"{name}: that is {expected}, not {answer}")
-    return True
-
-
-def check_sizes(sizes):
-    """Chapter 1: the rule of Table 1."""
-    for fold in paper.TABLE_1.values():
-        for counts in fold.values():
-            n = counts["total"]
-            answer = _call(sizes, n)
-            if not isinstance(answer, tuple) or len(answer) != 3:
-                raise Hint("return three numbers: train, val, test")
-            if not all(isinstance(size, int) for size in answer):
-                raise Hint(f"{n} images: the parts are whole numbers; cut with int()")
-            if sum(answer) != n:
-                raise Hint(f"{n} images: the three parts hold {sum(answer)}; test gets the rest")
-            if answer != tuple(counts[part] for part in ("train", "val", "test")):
-                raise Hint(f"{n} images: {answer} is not in Table 1; cut off, do not round")
-    return True
-
-
-def check_smear_leak(smear_leak):
-    """Chapter 1: the share of test cells whose smear is also in training."""
-    train = pd.DataFrame({"subject": ["11", "11", "H11", "H2"], "smear": [1, 2, 3, 4]})
-    test = pd.DataFrame({"subject": ["11", "11", "H11", "H2"], "smear": [1, 1, 1, 5]})
-    share = _number(smear_leak, train, test)
-    if share in (2, 50):
-        raise Hint(f"{share:g} is not a share: a share lies between 0 and 1")
-    if share == 0.75:
-        raise Hint("smear 1 of subject 11 is not smear 1 of subject H11: compare both columns")
-    if share == 1:
-        raise Hint("the same subject is not enough: the smear has to be the same too")
-    if share != 0.5:
-        raise Hint(f"2 of these 4 test cells have their smear in training, not {share:g} of all")
-    return True
-
-
-def check_desaturate(desaturate):
-    """Chapter 2: saturation removed by hand."""
-    image = np.random.default_rng(0).integers(0, 256, (6, 5, 3), dtype=np.uint8)
-    image[0] = 0
-    answer = _call(desaturate, image.copy())
-    if not isinstance(answer, np.ndarray):
-        raise Hint(f"return an array, not {type(answer).__name__}")
-    if answer.shape == image.shape[:2]:
-        raise Hint("that is one channel: write it into all three")
-    if answer.shape != image.shape:
-        raise Hint(f"the shape is {answer.shape}; keep {image.shape}")
-    if answer.dtype != np.uint8:
-        raise Hint(f"the type is {answer.dtype}; keep uint8")
-    if np.array_equal(answer, np.repeat(image.max(axis=2, keepdims=True), 3, axis=2)):
-        return True
-    if not (answer == answer[..., :1]).all():
-        raise Hint("without saturation the three channels are equal; yours differ")
-    if np.abs(answer[..., 0] - image.mean(axis=2)).max() <= 1:
-        raise Hint("that is the mean of the channels; HSV keeps the value V, their largest")
-    if np.array_equal(answer[..., 0], image.min(axis=2)):
-        raise Hint("that is the smallest channel; V is the largest")
-    raise Hint("grey, but not the value V: V is the largest of the three channels")
-
-
-def check_balanced_accuracy(balanced_accuracy):
-    """Chapter 2: the mean of the two recalls."""
-    labels = np.array([1, 1, 1, 1, 1, 1, 0, 0])
-    always = _number(balanced_accuracy, labels, np.ones(8, int))
-    if np.isclose(always, 0.75):
-        raise Hint("always ALL gives 0.75 here: that is the accuracy; average the two recalls")
-    if not np.isclose(always, 0.5):
-        raise Hint(f"always ALL finds all of ALL and none of HEM: 0.5, not {always:.3g}")
-    answers = np.array([1, 1, 1, 0, 0, 0, 0, 0])
-    found = _number(balanced_accuracy, labels, answers)
-    if not np.isclose(found, 0.75):
-        raise Hint(f"half of ALL and all of HEM found: 0.75, not {found:.3g}")
-    return True
-
-
-def check_class_weights(class_weights):
-    """Chapter 2: weights that make the classes count the same."""
-    labels = np.repeat([0, 1], [814, 1692])
-    answer = _call(class_weights, labels)
-    if not isinstance(answer, tuple | list | np.ndarray) or len(answer) != 2:
-        raise Hint("return two numbers: the weight of HEM, then that of ALL")
-    hem, all_ = (float(weight) for weight in answer)
-    if np.isclose(814 * all_, 1692 * hem):
-        raise Hint("the other way round: the rarer class, HEM, gets the larger weight, and first")
-    if not np.isclose(814 * hem, 1692 * all_):
-        raise Hint(f"HEM now counts {814 * hem:.0f} and ALL {1692 * all_:.0f}: make them equal")
-    if not np.isclose(814 * hem + 1692 * all_, 2506):
-        raise Hint("equal, but the weights of all 2,506 images together should still be 2,506")
-    return True
-
-
-def check_add_noise(add_noise):
-    """Chapter 3: Gaussian noise, rounded and clipped."""
-    grey = np.full((80, 80, 3), 128, np.uint8)
-    noisy = _call(add_noise, grey, 9, np.random.default_rng(1))
-    if not isinstance(noisy, np.ndarray) or noisy.shape != grey.shape:
-        raise Hint("return an array of the same shape as the picture")
-    if noisy.dtype != np.uint8:
-        raise Hint(f"return uint8, not {noisy.dtype}: round, clip, then .astype(np.uint8)")
-    noise = noisy.astype(int) - 128
-    if not noise.any():
-        raise Hint("the picture is unchanged: add rng.normal(0, sigma, image.shape)")
-    if (noise[..., 0] == noise[..., 1]).all():
-        raise Hint("all three channels got the same noise: draw image.shape numbers")
-    if abs(noise.std() - 9) > 0.5:
-        raise Hint(f"for sigma 9 the noise has standard deviation {noise.std():.1f}")
-    ends = [np.full((80, 80, 3), value, np.uint8) for value in (0, 255)]
-    black, white = (_call(add_noise, end, 9, np.random.default_rng(2)) for end in ends)
-    if black.max() > 128 or white.min() < 128:
-        raise Hint("values wrap round at 0 or 255: clip before you turn them into uint8")
-    if abs(noise.mean()) > 0.3:
-        raise Hint(f"on grey the mean moved by {noise.mean():.2f}: round, do not cut off")
-    if abs(black.mean() - 9 / np.sqrt(2 * np.pi)) > 0.2:
-        raise Hint(f"on black the mean is {black.mean():.2f} instead of 3.59: clip to 0")
-    return True
-
-
-def check_rotation(rotation):
-    """Chapter 3: a turn about a centre as one matrix."""
-    centre = np.array([111.5, 40.0])
-    matrix = _call(rotation, 30, centre)
-    if not isinstance(matrix, np.ndarray) or matrix.shape != (2, 3):
-        raise Hint("return a NumPy array of shape (2, 3): np.column_stack([turn, shift])")
-    quarter = np.asarray(_call(rotation, 90, np.zeros(2)))
-    if np.allclose(quarter @ [1, 0, 1], [0, -1]):
-        raise Hint("that turns the other way round: (1, 0) is to go to (0, 1)")
-    if not np.allclose(quarter @ [1, 0, 1], [0, 1]):
-        raise Hint("90 degrees about the origin is to take (1, 0) to (0, 1); radians?")
-    if not np.allclose(matrix @ [*centre, 1], centre):
-        raise Hint("the centre moves: the shift is centre - turn @ centre")
-    half = np.sqrt(3) / 2
-    if not np.allclose(matrix @ [113.5, 40, 1], [111.5 + 2 * half, 41]):
-        raise Hint("the centre stays, but 30 degrees do not turn the rest as they should")
-    return True
-
-
-def check_clipped_mean(clipped_mean):
-    """Chapter 3: the mean of noise of which the negative part is set to zero."""
-    on_black = _number(clipped_mean, 0, 9)
-    if np.isclose(on_black, 0):
-        raise Hint("on black the mean is not 0: only the positive half of the noise is left")
-    if np.isclose(on_black, 9 * np.sqrt(2 / np.pi), rtol=0.01):
-        raise Hint("that is the mean of the positive half alone; the other half counts as 0")
-    if not np.isclose(on_black, 9 / np.sqrt(2 * np.pi), rtol=1e-3):
-        raise Hint(f"level 0, sigma 9: {on_black:.3f}; it is 9 / sqrt(2 pi) = 3.590")
-    for level, expected in ((9, 9.750), (20, 20.041)):
-        answer = _number(clipped_mean, level, 9)
-        if not np.isclose(answer, expected, atol=2e-3):
-            raise Hint(f"level {level}, sigma 9: {answer:.3f} instead of {expected:.3f}")
-    return True
-
-
-def check_macro_f1(macro_f1):
-    """Chapter 6: the F1 that Tables 6-8 print."""
-    for tp, fn, fp, tn in ((469, 12, 15, 211), (40, 10, 30, 20), (5, 0, 5, 90)):
-        answer = _number(macro_f1, tp, fn, fp, tn)
-        f1_all, f1_hem = 2 * tp / (2 * tp + fn + fp), 2 * tn / (2 * tn + fn + fp)
-        n_all, n_hem = tp + fn, fp + tn
-        precision = (tp / (tp + fp) + tn / (tn + fn)) / 2
-        recall = (tp / n_all + tn / n_hem) / 2
-        expected = (f1_all + f1_hem) / 2
-        if np.isclose(answer, expected):
+    name = getattr(function, "__name__", "")
+    if name not in EXERCISES:
+        raise Hint("the answer is a function: keep its def line, and its name")
+    exercise, tried = EXERCISES[name], []
+    for case in exercise["cases"]:
+        answer, expected = (_call(one, case) for one in (function, exercise["right"]))
+        tried.append((case, answer))
+        if answer is ... or answer is None:
+            raise Hint(f"{name} returns nothing yet: replace the three dots")
+        if _same(answer, expected):
             continue
-        if np.isclose(answer, f1_all):
-            raise Hint("that is Equation 7, the F1 of ALL alone; average it with that of HEM")
-        if np.isclose(answer, f1_hem):
-            raise Hint("that is the F1 of HEM alone; average it with that of ALL")
-        if np.isclose(answer, (n_all * f1_all + n_hem * f1_hem) / (n_all + n_hem)):
-            raise Hint("that is the weighted F1; macro gives both classes the same weight")
-        if np.isclose(answer, 2 * precision * recall / (precision + recall)):
-            raise Hint("take F1 of each class first and average then, not the other way round")
-        raise Hint(f"tp {tp}, fn {fn}, fp {fp}, tn {tn} give {expected:.4f}, not {answer:.4f}")
-    return True
+        for wrong, hint in exercise["wrong"].items():
+            if all(_same(answer, _call(wrong, case)) for case, answer in tried):
+                raise Hint(hint)
+        if isinstance(expected, tuple) and (np.ndim(answer) == 0 or len(answer) != len(expected)):
+            raise Hint(f"return {len(expected)} things, not {_short(answer)}")
+        said = ", ".join(map(_short, case))
+        raise Hint(f"{name}({said}) is {_short(expected)}, not {_short(answer)}")
 
 
-def check_threshold_for(threshold_for):
-    """Chapter 6: the highest threshold that still finds enough of the leukemic cells."""
-    labels = np.array([0, 0, 0, 0, 1, 1, 1, 1, 1])
-    p_all = np.array([0.1, 0.35, 0.4, 0.9, 0.3, 0.45, 0.6, 0.7, 0.95])
-    for sensitivity, expected in ((1.0, 0.3), (0.8, 0.45), (0.5, 0.6), (0.2, 0.95)):
-        answer = _number(threshold_for, labels, p_all, sensitivity)
-        found = np.mean(p_all[labels == 1] >= answer)
-        if found < sensitivity:
-            raise Hint(
-                f"at {answer:g} only {found:.0%} of the ALL cells are found, asked were "
-                f"{sensitivity:.0%}; remember that p >= threshold is called ALL"
-            )
-        if not np.isclose(answer, expected):
-            raise Hint(f"{answer:g} finds {found:.0%}; {expected:g} is higher and finds enough too")
-    return True
+def _exercise(cases, wrong):
+    """Register the decorated function as the right answer to the exercise of its name."""
+
+    def register(right):
+        EXERCISES[right.__name__] = {"right": right, "cases": cases, "wrong": wrong}
+        return right
+
+    return register
 
 
-def check_draw_subjects(draw_subjects):
-    """Chapter 6: one bootstrap draw of whole subjects."""
-    subjects = np.array(["1", "1", "1", "2", "2", "3", "4", "4", "4", "4"])
-    times = []
-    for seed in range(40):
-        rows = _call(draw_subjects, subjects, np.random.default_rng(seed))
-        rows = np.asarray(rows)
-        if rows.ndim != 1 or rows.dtype.kind not in "iu":
-            raise Hint("return the row numbers of the images: one array of whole numbers")
-        if len(rows) and (rows.min() < 0 or rows.max() >= len(subjects)):
-            raise Hint(f"row numbers run from 0 to {len(subjects) - 1}")
-        count = np.bincount(rows, minlength=len(subjects))
-        per_subject = [set(count[subjects == subject]) for subject in np.unique(subjects)]
-        if any(len(found) > 1 for found in per_subject):
-            raise Hint("a subject comes with all of its images, each as often as the subject")
-        times.append([found.pop() for found in per_subject])
-        if sum(times[-1]) != 4:
-            raise Hint(f"draw as many subjects as there are, 4; that draw holds {sum(times[-1])}")
-    if np.max(times) == 1:
-        raise Hint("draw with replacement: some subjects come twice, others not at all")
-    if np.ptp(times, axis=0).max() == 0:
-        raise Hint("every draw is the same: use the generator rng")
-    return True
-
-
-def check_specificity_from(specificity_from):
-    """Chapter 7: what accuracy and balanced accuracy say about HEM."""
-    for tp, n_all, tn, n_hem in ((469, 481, 211, 226), (480, 485, 150, 233), (30, 60, 90, 100)):
-        accuracy, n = (tp + tn) / (n_all + n_hem), n_all + n_hem
-        balanced = (tp / n_all + tn / n_hem) / 2
-        answer = _number(specificity_from, accuracy, balanced, n_all, n_hem)
-        if np.isclose(answer, tn / n_hem):
-            continue
-        if np.isclose(answer, tp / n_all):
-            raise Hint("that is the sensitivity; specificity is the recall of HEM")
-        if np.isclose(answer, 2 * balanced - accuracy):
-            raise Hint("accuracy is not the sensitivity: it mixes both recalls, n_all to n_hem")
-        if np.isclose(answer, accuracy) or np.isclose(answer, balanced):
-            raise Hint("solve the two equations for the specificity; neither number is it yet")
-        raise Hint(
-            f"accuracy {accuracy:.4f} and balanced accuracy {balanced:.4f} on {n_all} ALL of {n} "
-            f"images mean a specificity of {tn / n_hem:.4f}, not {answer:.4f}"
-        )
-    return True
-
-
-def check_noise_in_cell(noise_in_cell):
-    """Chapter 7: noise where the cell is, and nowhere else."""
-    image = np.zeros((4, 5, 3), np.uint8)
-    image[1:3, 1:4] = (60, 0, 3)
-    image[1, 1] = (250, 200, 2)
-    noise = np.tile([10.4, 7.0, -9.0], (4, 5, 1))
-    answer = _call(noise_in_cell, image.copy(), noise.copy())
-    if not isinstance(answer, np.ndarray) or answer.shape != image.shape:
-        raise Hint(f"return a picture of the shape {image.shape}")
-    if answer.dtype != np.uint8:
-        raise Hint(f"a picture is uint8, not {answer.dtype}")
-    cell = image.any(axis=-1)
-    if answer[~cell].any():
-        raise Hint("the background is not black any more: keep the noise out of it")
-    expected = np.clip(np.rint(image + noise), 0, 255).astype(np.uint8)
-    if np.array_equal(answer[cell], image[cell]):
-        raise Hint("there is no noise in the cell")
-    if (np.abs(answer[cell].astype(int) - expected[cell]) > 200).any():
-        raise Hint("250 + 10 became 4, or 3 - 9 became 250: clip to 0-255 before uint8")
-    if (answer[cell] == image[cell])[:, 1].any():
-        raise Hint("a pixel of the cell may be 0 in one channel: it gets noise there too")
-    if np.abs(answer[cell].astype(int) - expected[cell]).max() > 1:
-        raise Hint("inside the cell add the noise to the pixel, round, and clip to 0-255")
-    return True
-
-
-def check_disagreements(disagreements):
-    """Chapter 7: images that only one of two tests got right."""
-    first = np.array([True, True, True, False, False, True, True, False])
-    second = np.array([True, False, False, True, False, False, True, True])
-    answer = _call(disagreements, first.copy(), second.copy())
-    if not isinstance(answer, tuple | list) or len(answer) != 2:
-        raise Hint("return two numbers: right in the first only, right in the second only")
-    if not all(np.isscalar(count) for count in answer):
-        raise Hint("count the images: two whole numbers")
-    if tuple(answer) == (2, 3):
-        raise Hint("the other way round: first the images that only the first got right")
-    if tuple(answer) != (3, 2):
-        raise Hint(f"3 images are right in the first only, 2 in the second only, not {answer}")
-    return True
-
-
-def check_verdict(verdict):
-    """Scorecard: reproduced, within interval, or differs."""
-    cases = (
-        ((0.96, 0.9554, 0.94, 0.97, 2), "reproduced"),
-        ((0.96, 0.9449, 0.93, 0.97, 2), "within interval"),
-        ((0.96, 0.9449, 0.93, 0.955, 2), "differs"),
-        ((0.948, 0.9484, 0.93, 0.97, 3), "reproduced"),
-        ((0.948, 0.9489, 0.93, 0.97, 3), "within interval"),
-        ((96, 95.6, 94.1, 97.0, 0), "reproduced"),
-        ((680, 700.0, 690.0, 705.0, 0), "differs"),
-    )
-    for numbers, expected in cases:
-        answer = _call(verdict, *numbers)
-        if not isinstance(answer, str):
-            raise Hint("return one of the three words, as text")
-        if answer not in ("reproduced", "within interval", "differs"):
-            raise Hint(f"{answer!r} is none of: reproduced, within interval, differs")
-        if answer != expected:
-            printed, ours, low, high, digits = numbers
-            raise Hint(
-                f"paper {printed}, ours {ours} ({low} to {high}), {digits} decimals printed: "
-                f"{expected}, not {answer}"
-            )
-    return True
-
-
-def check_depthwise(depthwise):
-    """Chapter 4: each channel filtered with its own kernel, with a stride."""
-    rng = np.random.default_rng(4)
-    image, kernel = rng.integers(0, 9, (7, 9, 3)), rng.integers(-2, 3, (3, 3, 3))
-    windows = np.lib.stride_tricks.sliding_window_view(image, (3, 3), axis=(0, 1))
-    products = windows * kernel.transpose(2, 0, 1)
-    for stride in (1, 2):
-        expected = products.sum(axis=(3, 4))[::stride, ::stride]
-        answer = np.asarray(_call(depthwise, image, kernel, stride))
-        if answer.shape == expected.shape[:2] or answer.shape == (*expected.shape[:2], 1):
-            raise Hint("the channels were added up: depthwise keeps them apart, pointwise mixes")
-        if stride == 2 and answer.shape == (5, 7, 3):
-            raise Hint("stride 2 is to move the window by two pixels: the result is 3 x 4 x 3")
-        if answer.shape == image.shape:
-            raise Hint("the picture was padded: only windows that lie inside it count")
-        if answer.shape != expected.shape:
-            raise Hint(f"7 x 9 x 3 and stride {stride}: {expected.shape}, not {answer.shape}")
-        flipped = (windows * kernel[::-1, ::-1].transpose(2, 0, 1)).sum(axis=(3, 4))
-        if np.allclose(answer, flipped[::stride, ::stride]):
-            raise Hint("the kernel is turned round, as in mathematics; networks do not turn it")
-        if np.allclose(answer, windows.sum(axis=(3, 4))[::stride, ::stride]):
-            raise Hint("multiply each window with the kernel before you add it up")
-        if not np.allclose(answer, expected):
-            raise Hint("the shape is right, the values are not: sum of window times kernel")
-    return True
-
-
-def check_block_parameters(block_parameters):
-    """Chapter 4: the trained parameters of one block of MobileNet."""
-    for m, n in ((32, 64), (512, 1024)):
-        answer = _number(block_parameters, m, n)
-        weights = 9 * m + m * n
-        expected = weights + 2 * m + 2 * n
-        if answer == 9 * m * n:
-            raise Hint("that is one standard convolution: depthwise has 9 m weights")
-        if answer == weights:
-            raise Hint("the two batch normalisations have trained parameters as well")
-        if answer == weights + 4 * m + 4 * n:
-            raise Hint("two of the four numbers of a batch normalisation are not trained")
-        if answer == expected + m + n:
-            raise Hint("these convolutions have no bias: the batch normalisation has one")
-        if answer == weights + 4 * n:
-            raise Hint("the first normalisation acts on m channels, the second on n")
-        if answer != expected:
-            raise Hint(f"m = {m}, n = {n}: {expected}, not {answer:g}")
-    return True
-
-
-def check_softmax(softmax):
-    """Chapter 4: probabilities from scores, also from large ones."""
+def _call(function, case):
+    """The answer, on arguments of its own; a seed among them becomes a generator."""
+    arguments = [one() if callable(one) else deepcopy(one) for one in case]
     with np.errstate(all="ignore"):
-        small = np.asarray(_call(softmax, np.array([0.0, 1.0, 2.0])))
-        large = np.asarray(_call(softmax, np.array([1000.0, 1001.0])))
-    if small.shape != (3,):
-        raise Hint("return as many probabilities as there are scores")
-    if not np.isclose(small.sum(), 1):
-        raise Hint(f"the probabilities add up to {small.sum():.3f}: divide by the sum")
-    if not np.allclose(small, [0.09003057, 0.24472847, 0.66524096]):
-        raise Hint("they add up to 1, but are not exp(z) / sum(exp(z))")
-    if not np.isfinite(large).all():
-        raise Hint("1000 is too much for exp: subtract the largest score first")
-    if not np.allclose(large, [0.26894142, 0.73105858]):
-        raise Hint("scores of 1000 and 1001 are to give the same as 0 and 1")
-    return True
+        return function(*arguments)
 
 
-def check_learning_rates(learning_rates):
-    """Chapter 5: the learning rate of every epoch, from the validation losses."""
-    losses = [0.70, 0.60, 0.65, 0.60, 0.62, 0.50, 0.51, 0.52, 0.53, 0.40]
-    rates = _call(learning_rates, list(losses), 1e-3, 0.1, 3, 1e-6)
-    if not isinstance(rates, list | tuple | np.ndarray) or len(rates) != len(losses):
-        raise Hint(f"return one rate for each of the {len(losses)} epochs, in a list")
-    rates = np.asarray(rates, float)
-    if not np.isclose(rates[0], 1e-3):
-        raise Hint("the first epoch is trained at the first rate: no loss is known before it")
-    late = np.array([1e-3] * 4 + [1e-4] * 4 + [1e-5] * 2)
-    right = np.array([1e-3] * 5 + [1e-4] * 4 + [1e-5])
-    if np.allclose(rates, late, rtol=1e-3, atol=0):
-        raise Hint("the rate falls after the third epoch without progress, so from the next one on")
-    if len(rates) > 5 and np.isclose(rates[4], 1e-3) and np.isclose(rates[5], 1e-3):
-        raise Hint("0.60 after 0.60 is no progress: only a smaller loss counts")
-    if not np.allclose(rates, right, rtol=1e-3, atol=0):
-        raise Hint(f"losses {losses} with patience 3 give {right.tolist()}, not {rates.tolist()}")
-    falling = np.asarray(_call(learning_rates, [1.0] * 12, 1e-3, 0.1, 2, 1e-6), float)
-    if falling.min() < 0.99e-6:
-        raise Hint(f"the floor is 1e-6, and your rate falls to {falling.min():.0e}")
-    floor = [1e-3] * 3 + [1e-4] * 2 + [1e-5] * 2 + [1e-6] * 5
-    if falling.shape != (12,) or not np.allclose(falling, floor, rtol=1e-3, atol=0):
-        raise Hint("twelve equal losses, patience 2: it falls every second epoch, so count anew")
-    return True
+def _same(answer, expected):
+    if isinstance(expected, tuple):
+        whole = isinstance(answer, tuple | list | np.ndarray) and len(answer) == len(expected)
+        return whole and all(map(_same, answer, expected))
+    if isinstance(expected, str | bool) or isinstance(answer, str):
+        return isinstance(answer, type(expected) | np.bool_) and answer == expected
+    try:
+        close = np.shape(answer) == np.shape(expected) and np.allclose(answer, expected)
+    except (TypeError, ValueError):
+        return False
+    picture = np.uint8 in (getattr(one, "dtype", None) for one in (answer, expected))
+    return close and (not picture or getattr(answer, "dtype", None) == expected.dtype)
 
 
-def check_early_stop(early_stop):
-    """Chapter 5: the best epoch and the last, from the validation losses."""
-    losses = [0.9, 0.5, 0.6, 0.7, 0.4, 0.5, 0.45, 0.41, 0.42, 0.2]
-    answer = _call(early_stop, list(losses), 3)
-    if not isinstance(answer, tuple | list) or len(answer) != 2:
-        raise Hint("return two numbers: the best epoch and the last one")
-    best, last = (int(number) for number in answer)
-    if (best, last) == (4, 7):
-        raise Hint("count the epochs from 1")
-    if best == 10:
-        raise Hint("the 0.2 of epoch 10 is never seen: training has stopped before")
-    if last == 4:
-        raise Hint("epochs 3 and 4 are two without progress, and the patience is three")
-    if last == 6:
-        raise Hint("the best of all so far, in epoch 5, starts the count anew")
-    if last in (7, 9):
-        raise Hint("it stops after the third epoch in a row without a new best: the eighth")
-    if (best, last) != (5, 8):
-        raise Hint(f"losses {losses} with patience 3: best is epoch 5, last is 8, not {answer}")
-    if tuple(_call(early_stop, [0.5, 0.4, 0.3], 3)) != (3, 3):
-        raise Hint("when the losses end before the patience does, all epochs run")
-    return True
+def _short(value):
+    """The value in one short line."""
+    if callable(value):
+        return "rng"
+    if isinstance(value, tuple | list) and len(value) < 11:
+        return f"({', '.join(map(_short, value))})"
+    if np.ndim(value):
+        return f"… of shape {np.shape(value)} and {getattr(value, 'dtype', type(value).__name__)}"
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
-def check_steps(steps):
-    """Chapter 5: steps per epoch in the paper's balanced folds."""
-    table = {0: 204, 1: 208, 2: 204}
-    for fold, expected in table.items():
-        n_all, n_hem = (paper.TABLE_1[fold][name]["train"] for name in ("ALL", "HEM"))
-        answer = _number(steps, n_all, n_hem, 16)
-        if answer == -(-(n_all + n_hem) // 16):
-            raise Hint("balancing shows every HEM picture twice, once in grey")
-        if answer != int(answer):
-            raise Hint(f"fold {fold}: {answer:.2f} is no number of steps; the rest is a step too")
-        if answer == expected - 1:
-            raise Hint(f"fold {fold}: the last batch is smaller, but it is a step: round up")
-        if answer != expected:
-            raise Hint(f"fold {fold}: {expected} steps of 16, not {answer:.0f}")
-    return True
+# fmt: off
+# ruff: noqa: E501 (a wrong answer and its hint stand on one line)
 
+# Chapter 1: the data set
 
-def check_calibration_error(calibration_error):
-    """Chapter 11: promised against come true, bin by bin."""
-    labels = np.array([1, 0, 1, 1, 0, 0, 1, 0])
-    p_all = np.array([0.62, 0.68, 0.68, 0.97, 0.05, 0.15, 0.95, 1.0])
-    answer = _number(calibration_error, labels.copy(), p_all.copy(), 10)
-    bin_of = np.minimum((p_all * 10).astype(int), 9)
-    gaps = np.array([abs((p_all - labels)[bin_of == b].mean()) for b in np.unique(bin_of)])
-    sizes = np.unique(bin_of, return_counts=True)[1]
-    expected = float(gaps @ sizes / len(labels))
-    if np.isclose(answer, gaps.mean()):
-        raise Hint("weigh each bin by its number of images: a bin of one image counts little")
-    if np.isclose(answer, np.abs(p_all - labels).mean()):
-        raise Hint("average inside each bin first: one image has no frequency")
-    if np.isclose(answer, abs((p_all - labels).mean())):
-        raise Hint("take the distance in each bin, not over all images: they would cancel out")
-    if np.isclose(answer, gaps @ sizes):
-        raise Hint("divide by the number of images")
-    with_last = p_all < 1
-    partial = np.array([(p_all - labels)[(bin_of == b) & with_last].sum() for b in range(10)])
-    if np.isclose(answer, np.abs(partial).sum() / len(labels)):
-        raise Hint("p = 1.0 belongs into the last bin, and yours has lost it")
-    if not np.isclose(answer, expected):
-        raise Hint(f"these eight images give {expected:.4f}, not {answer:.4f}")
-    return True
+@_exercise([("UID_11_3_5_all.bmp",), ("UID_H11_30_2_hem.bmp",), ("UID_h3_10_2_hem.bmp",)], {
+    lambda n: (n.split("_")[1], *parse(n)[1:]): "36 files write H3 as h3: upper case, with H",
+    lambda n: (parse(n)[0].strip("H"), *parse(n)[1:]): "keep the H: 11 and H11 are two people",
+    lambda n: (parse(n)[0], *n.split("_")[2:4], parse(n)[3]): "smear and cell are numbers: int()",
+    lambda n: (*parse(n)[:3], 1 - parse(n)[3]): "the label of all is 1, that of hem is 0",
+})
+def parse(name):
+    _, subject, smear, cell, kind = name.removesuffix(".bmp").split("_")
+    return subject.upper(), int(smear), int(cell), int(kind == "all")
 
+@_exercise([(part["total"],) for fold in paper.TABLE_1.values() for part in fold.values()], {
+    lambda n: (round(.7 * n), round(.1 * n), n - round(.7 * n) - round(.1 * n)):
+        "that is not in Table 1: cut off with int(), do not round",
+    lambda n: (.7 * n, .1 * n, n - .7 * n - .1 * n): "the parts are whole numbers: cut with int()",
+    lambda n: (*sizes(n)[:2], int(.2 * n)): "the three parts have to hold all: test gets the rest",
+})
+def sizes(n):
+    return int(.7 * n), int(.1 * n), n - int(.7 * n) - int(.1 * n)
 
-def check_with_temperature(with_temperature):
-    """Chapter 11: the logit of a probability divided by a temperature."""
-    p_all = np.array([0.1, 0.5, 0.8, 0.99])
-    answer = np.asarray(_call(with_temperature, p_all.copy(), 2.0), float)
-    logits = np.log(p_all / (1 - p_all))
-    expected = 1 / (1 + np.exp(-logits / 2))
-    if answer.shape != p_all.shape:
-        raise Hint("return as many probabilities as there were")
-    if np.allclose(answer, p_all / 2):
-        raise Hint("divide the logit by the temperature, not the probability")
-    if np.allclose(answer, logits / 2):
-        raise Hint("that is the new logit: turn it back into a probability")
-    if np.allclose(answer, 1 / (1 + np.exp(-logits * 2))):
-        raise Hint("a temperature of 2 makes the answers less sure: divide, do not multiply")
-    if not np.isclose(answer[1], 0.5):
-        raise Hint("0.5 has the logit 0, and stays 0.5 at every temperature")
-    if not np.allclose(answer, expected):
-        raise Hint(f"0.8 at temperature 2 becomes {expected[2]:.4f}, not {answer[2]:.4f}")
-    return True
+def _met(train, test, columns):
+    known = pd.MultiIndex.from_frame(train[columns])
+    return pd.MultiIndex.from_frame(test[columns]).isin(known).mean()
 
+@_exercise([[pd.DataFrame({"subject": ["11", "11", "H11", "H2"], "smear": smears})
+             for smears in ([1, 2, 3, 4], [1, 1, 1, 5])]], {
+    lambda *a: 100 * smear_leak(*a): "a share lies between 0 and 1",
+    lambda *a: 4 * smear_leak(*a): "a share: divide by the number of test cells",
+    lambda *a: _met(*a, ["smear"]): "smear 1 of 11 is not smear 1 of H11: compare both columns",
+    lambda *a: _met(*a, ["subject"]): "the same subject is not enough: compare smears too",
+})
+def smear_leak(train, test):
+    return _met(train, test, ["subject", "smear"])
 
-def check_sensitivity_at(sensitivity_at):
-    """Chapter 11: the sensitivity left when a share of the HEM images must not raise an alarm."""
-    rng = np.random.default_rng(11)
-    labels = np.repeat([0, 1], [40, 60])
-    p_all = np.where(labels == 1, rng.beta(4, 2, 100), rng.beta(2, 4, 100)).round(4)
-    hem, leukemic = np.sort(p_all[labels == 0]), p_all[labels == 1]
-    for specificity in (0.5, 0.9, 0.95):
-        answer = _number(sensitivity_at, labels.copy(), p_all.copy(), specificity)
-        needed = int(np.ceil(specificity * 40 - 1e-9))
-        expected = float((leukemic > hem[needed - 1]).mean())
-        if np.isclose(answer, hem[needed - 1]):
-            raise Hint("that is the threshold: now count the ALL images above it")
-        if np.isclose(answer, (p_all > hem[needed - 1]).mean()):
-            raise Hint("count among the ALL images only")
-        if np.isclose(answer, 1 - expected):
-            raise Hint("these are the ALL images that are missed: sensitivity is the rest")
-        if np.isclose(answer, (leukemic >= 0.5).mean()) and not np.isclose(answer, expected):
-            raise Hint("0.5 is not the threshold: it follows from the specificity")
-        below = np.sort(leukemic)[int(np.ceil(specificity * 60)) - 1]
-        if np.isclose(answer, (leukemic > below).mean()):
-            raise Hint("the threshold comes from the HEM images, not from the ALL images")
-        if not np.isclose(answer, expected):
-            raise Hint(
-                f"{needed} of 40 HEM images must lie below the threshold; then {expected:.3f} of "
-                f"ALL are found, not {answer:.3f}"
-            )
-    return True
+# Chapter 2: balancing
 
+def _grey(image, channel):
+    return np.repeat(channel(image, axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
 
-def check_recalls(recalls):
-    """Chapter 9: both recalls from both precisions and the sizes of the classes."""
-    for tp, n_all, tn, n_hem in ((181, 481, 220, 226), (469, 481, 211, 226), (30, 60, 90, 100)):
-        precision_all = tp / (tp + n_hem - tn)
-        precision_hem = tn / (tn + n_all - tp)
-        answer = _call(recalls, precision_all, precision_hem, n_all, n_hem)
-        if not isinstance(answer, tuple | list) or len(answer) != 2:
-            raise Hint("return two numbers: the recall of ALL and the recall of HEM")
-        expected = tp / n_all, tn / n_hem
-        if np.allclose(answer, expected):
-            continue
-        if np.allclose(answer, expected[::-1]):
-            raise Hint("the other way round: first the recall of ALL")
-        if np.allclose(answer, (tp, tn)):
-            raise Hint("these are the cells called rightly: divide by the sizes of the classes")
-        if np.isclose(answer[0], (tp + n_hem - tn) / n_all):
-            raise Hint("of the cells called ALL only the share precision_all is ALL")
-        raise Hint(
-            f"precisions {precision_all:.3f}, {precision_hem:.3f} on {n_all} ALL, {n_hem} HEM "
-            f"mean recalls of {expected[0]:.3f} and {expected[1]:.3f}; how many are called ALL?"
-        )
-    return True
+@_exercise([(np.random.default_rng(0).integers(0, 256, (6, 5, 3), dtype=np.uint8),)], {
+    lambda image: image.max(axis=2): "that is one channel: write it into all three",
+    lambda image: desaturate(image) / 1.0: "a picture is uint8: keep it so",
+    lambda image: image: "without saturation the three channels are equal; yours differ",
+    lambda image: _grey(image, np.mean): "that is the mean; HSV keeps the value V, their largest",
+    lambda image: _grey(image, np.min): "that is the smallest channel; V is the largest",
+})
+def desaturate(image):
+    return _grey(image, np.max)
 
+# Chapter 3: augmentation
 
-def check_effects(effects):
-    """Chapter 9: two main effects and the interaction, from the four corners of a grid."""
-    for corners in ((0.80, 0.86, 0.90, 0.92), (0.5, 0.6, 0.7, 0.9), (0.9, 0.8, 0.85, 0.75)):
-        neither, balanced, augmented, both = corners
-        answer = _call(effects, *corners)
-        if not isinstance(answer, tuple | list) or len(answer) != 3:
-            raise Hint("return three numbers: balance, augmentation, interaction")
-        balance = (balanced - neither + both - augmented) / 2
-        augmentation = (augmented - neither + both - balanced) / 2
-        interaction = (both - augmented) - (balanced - neither)
-        expected = balance, augmentation, interaction
-        if np.allclose(answer, expected):
-            continue
-        if np.allclose(answer[:2], (2 * balance, 2 * augmentation)):
-            raise Hint("a main effect is the mean of two differences, not their sum")
-        if np.allclose(answer[:2], (balanced - neither, augmented - neither)):
-            raise Hint("each factor has two differences, without and with the other: average them")
-        if np.allclose(answer[:2], expected[1::-1]) and not np.allclose(answer[:2], expected[:2]):
-            raise Hint("the other way round: first balance, then augmentation")
-        if np.isclose(answer[2], -interaction) and not np.isclose(interaction, 0):
-            raise Hint("interaction: the effect with the other factor minus that without it")
-        if np.isclose(answer[2], interaction / 2) and not np.isclose(interaction, 0):
-            raise Hint("the interaction is the whole difference of the two differences here")
-        raise Hint(
-            f"corners {corners} give balance {balance:+.3f}, augmentation {augmentation:+.3f}, "
-            f"interaction {interaction:+.3f}"
-        )
-    return True
+def _noised(image, sigma, rng, finish=np.rint, clip=True):
+    noisy = finish(image + rng.normal(0, sigma, image.shape))
+    return (np.clip(noisy, 0, 255) if clip else noisy).astype(int).astype(np.uint8)
 
+@_exercise([(np.full((9, 9, 3), grey, np.uint8), 9, lambda: np.random.default_rng(1))
+            for grey in (128, 0, 255)], {
+    lambda image, sigma, rng: image: "the picture is unchanged: add rng.normal(0, sigma, ...)",
+    lambda image, sigma, rng: np.repeat(_noised(image[..., :1], sigma, rng), 3, axis=2):
+        "the three channels got the same noise: draw image.shape numbers",
+    lambda image, sigma, rng: _noised(image, sigma**2, rng): "sigma is no variance: do not square",
+    lambda *a: _noised(*a, clip=False): "values wrap round at 0 or 255: clip before uint8",
+    lambda *a: _noised(*a, finish=np.floor): "the mean moves: round, do not cut off",
+    lambda *a: _noised(*a, finish=np.positive): "the mean moves: round, do not cut off",
+    lambda *a: _noised(*a) / 1.0: "a picture is uint8: round, clip, then .astype(np.uint8)",
+})
+def add_noise(image, sigma, rng):
+    return _noised(image, sigma, rng)
 
-def check_running_mean(running_mean):
-    """Chapter 9: what batch normalisation remembers after some batches."""
-    for means, momentum in (([1.0, 2.0, 3.0], 0.9), ([0.2, 0.6, 1.0], 0.5), ([2.0] * 60, 0.99)):
-        answer = _number(running_mean, list(means), momentum)
-        expected = swapped = 0.0
-        for mean in means:
-            expected = momentum * expected + (1 - momentum) * mean
-            swapped = (1 - momentum) * swapped + momentum * mean
-        if np.isclose(answer, expected):
-            continue
-        if np.isclose(answer, np.mean(means)):
-            raise Hint("that is the plain mean; the running one starts at 0 and moves slowly")
-        if np.isclose(answer, swapped):
-            raise Hint("momentum is the share of the old value that stays")
-        raise Hint(
-            f"{len(means)} batches, momentum {momentum}: {expected:.4f}, not {answer:.4f}; start "
-            "at 0"
-        )
-    return True
+@_exercise([(0, 9), (9, 9), (20, 9)], {
+    lambda level, sigma: level: "only the positive half of the noise is left on black",
+    lambda level, sigma: sigma * (2 / np.pi) ** .5: "the mean of the positive half; the other is 0",
+    lambda level, sigma: level + sigma / (2 * np.pi) ** .5: "right on black; a level shifts the cut",
+})
+def clipped_mean(level, sigma):
+    return level * stats.norm.cdf(level / sigma) + sigma * stats.norm.pdf(level / sigma)
 
+# Chapter 4: MobileNet_M
 
-def check_reach(reach):
-    """Chapter 8: how wide a window the last of some layers sees."""
-    plain = [(3, 1), (2, 2)] * 5
-    dilated = [(7, 1), (2, 2)] * 5
-    for layers, expected in (
-        ([(3, 1)], 3),
-        ([(3, 1), (3, 1)], 5),
-        ([(2, 2), (3, 1)], 6),
-        ([(3, 2), (3, 2), (5, 1)], 23),
-        (plain, 94),
-        (dilated, 218),
-    ):
-        answer = _number(reach, list(layers))
-        if answer == expected:
-            continue
-        if answer == sum(window for window, _ in layers):
-            raise Hint("windows overlap: the second adds its window less one, not all of it")
-        if answer == 1 + sum(window - 1 for window, _ in layers):
-            raise Hint("after a stride of 2 a neighbour is two pixels away, then four")
-        raise Hint(f"{layers} (window, stride) sees {expected} pixels, not {answer:g}")
-    return True
+def _filtered(image, kernel, stride):
+    windows = np.lib.stride_tricks.sliding_window_view(image, kernel.shape[:2], axis=(0, 1))
+    return np.einsum("yxcij,ijc->yxc", windows, kernel)[::stride, ::stride]
 
+_MAPS = [np.random.default_rng(4).integers(-2, 9, shape) for shape in ((7, 9, 3), (3, 3, 3))]
 
-def check_mcnemar(mcnemar):
-    """Chapter 8: the exact p-value of two counts of disagreement."""
-    for only_a, only_b in ((19, 11), (8, 0), (0, 8), (1, 4), (5, 5)):
-        few, n = min(only_a, only_b), only_a + only_b
-        one_sided = binom.cdf(few, n, 0.5)
-        expected = min(1, 2 * one_sided)
-        answer = _number(mcnemar, only_a, only_b)
-        if np.isclose(answer, expected):
-            continue
-        if answer > 1:
-            raise Hint(f"{answer:.3f} is no probability: cut it at 1")
-        if np.isclose(answer, one_sided):
-            raise Hint("either of the two could have been ahead: count both sides")
-        if np.isclose(answer, binom.pmf(few, n, 0.5)) or np.isclose(
-            answer, 2 * binom.pmf(few, n, 0.5)
-        ):
-            raise Hint("not only this outcome: this one and all that are more extreme")
-        raise Hint(f"{only_a} against {only_b}: p is {expected:.4f}, not {answer:.4f}")
-    return True
+@_exercise([(*_MAPS, 1), (*_MAPS, 2)], {
+    lambda *a: _filtered(*a).sum(axis=2): "the channels were added up: pointwise does that later",
+    lambda i, k, s: _filtered(i, k, 1): "stride 2 is to move the window by two pixels",
+    lambda i, k, s: _filtered(i, k[::-1, ::-1], s): "the kernel is turned round; networks do not",
+    lambda i, k, s: _filtered(i, k * 0 + 1, s): "multiply each window with the kernel, then add up",
+    lambda i, k, s: _filtered(np.pad(i, ((1, 1), (1, 1), (0, 0))), k, s):
+        "the picture was padded: only windows that lie inside it count",
+})
+def depthwise(image, kernel, stride):
+    return _filtered(image, kernel, stride)
 
+@_exercise([(32, 64), (512, 1024)], {
+    lambda m, n: 9 * m * n: "that is one standard convolution: depthwise has 9 m weights",
+    lambda m, n: 9 * m + m * n: "the two batch normalisations have trained parameters as well",
+    lambda m, n: 9 * m + m * n + 4 * (m + n): "two of the four of a normalisation are not trained",
+    lambda m, n: 9 * m + m * n + 3 * (m + n): "no bias here: the batch normalisation has one",
+    lambda m, n: 9 * m + m * n + 4 * n: "the first normalisation acts on m channels, not on n",
+})
+def block_parameters(m, n):
+    return 9 * m + m * n + 2 * (m + n)
 
-def check_sign_flips(sign_flips):
-    """Chapter 8: the exact p-value of gains by subject, whose signs are flipped."""
-    for gains in ([7, 3, 2, 2, -1, 1], [3, 2, -1], [4, 1, 1, 2], [5, -5], [0, 0, 3]):
-        sums = np.array([np.dot(signs, gains) for signs in product((1, -1), repeat=len(gains))])
-        expected = np.mean(np.abs(sums) >= abs(sum(gains)))
-        answer = _number(sign_flips, list(gains))
-        if np.isclose(answer, expected):
-            continue
-        if np.isclose(answer, np.mean(np.abs(sums) > abs(sum(gains)))):
-            raise Hint("the sums that were found are among the flips: count ties too (>=)")
-        if np.isclose(answer, np.mean(sums >= sum(gains))):
-            raise Hint("a difference the other way would be as surprising: compare sizes, abs()")
-        raise Hint(f"gains {gains}: p is {expected:.4f}, not {answer:.4f}")
-    return True
+# Chapter 5: training
 
+@_exercise([([.9, .5, .6, .7, .4, .5, .45, .41, .42, .2], 3), ([.5, .4, .3], 3)], {
+    lambda *a: tuple(epoch - 1 for epoch in early_stop(*a)): "count the epochs from 1",
+    lambda losses, patience: (int(np.argmin(losses)) + 1, len(losses)):
+        "the 0.2 of epoch 10 is never seen: training has stopped before",
+    lambda losses, patience: early_stop(losses, patience + 1): "that waits one epoch too long",
+    lambda losses, patience: early_stop(losses, patience - 1): "that waits one epoch too little",
+})
+def early_stop(losses, patience):
+    best = 0
+    for epoch, loss in enumerate(losses):
+        best = epoch if loss < losses[best] else best
+        if epoch - best >= patience:
+            return best + 1, epoch + 1
+    return best + 1, len(losses)
 
-def check_round_trip(round_trip):
-    """Chapter 12: to eight bits and back."""
-    values = np.array([-1.0, -0.26, 0.0, 0.26, 0.74, 1.0])
-    answer = np.asarray(_call(round_trip, values, 0.5, 0))
-    if answer.shape != values.shape:
-        raise Hint(f"give as many numbers as came in, {len(values)}")
-    if np.allclose(answer, np.rint(values / 0.5)):
-        raise Hint("these are the whole numbers: now go back, scale times (q - zero)")
-    if np.allclose(answer, values):
-        raise Hint("nothing was lost: round to whole numbers on the way, with np.rint")
-    if np.allclose(answer, 0.5 * np.trunc(values / 0.5)):
-        raise Hint("round to the nearest whole number (np.rint), do not cut off")
-    if not np.allclose(answer, 0.5 * np.rint(values / 0.5)):
-        raise Hint(f"with scale 0.5 and zero 0, {values[1]} becomes -0.5, not {answer[1]:g}")
-    wide = np.array([-200.0, -127.0, 0.0, 99.0, 150.0])
-    answer = np.asarray(_call(round_trip, wide, 1.0, -28))
-    if np.allclose(answer, wide):
-        raise Hint("eight bits hold -128 to 127 only: clip q before you go back")
-    if np.allclose(answer, np.clip(wide, -128, 127)):
-        raise Hint("mind the zero: q = value / scale + zero, and it is q that is clipped")
-    if not np.allclose(answer, np.clip(np.rint(wide) - 28, -128, 127) + 28):
-        raise Hint(f"scale 1, zero -28: {wide[0]:g} becomes -100, not {answer[0]:g}")
-    return True
+@_exercise([(one["ALL"]["train"], one["HEM"]["train"], 16) for one in paper.TABLE_1.values()], {
+    lambda n_all, n_hem, size: -(-(n_all + n_hem) // size): "balancing shows every HEM twice",
+    lambda n_all, n_hem, size: (n_all + 2 * n_hem) // size: "the rest is a step too: round up",
+    lambda n_all, n_hem, size: (n_all + 2 * n_hem) / size: "steps are whole; the rest is one too",
+})
+def steps(n_all, n_hem, size):
+    return -(-(n_all + 2 * n_hem) // size)
 
+# Chapter 6: evaluation
 
-def check_typical(typical):
-    """Chapter 12: the time of a call, without its first."""
-    for times, warm_up in (([900.0, 40, 5, 7, 6, 5, 90], 2), ([30.0, 4, 3, 3, 3, 100], 1)):
-        answer = _number(typical, list(times), warm_up)
-        kept = np.array(times[warm_up:])
-        if np.isclose(answer, np.median(kept)):
-            continue
-        if np.isclose(answer, np.median(times)):
-            raise Hint(f"drop the first {warm_up} of the times, they are the warm-up")
-        if np.isclose(answer, np.mean(kept)):
-            raise Hint("a mean follows its largest values: take the median")
-        if np.isclose(answer, np.min(kept)):
-            raise Hint("the shortest is the best case, not the typical one: take the median")
-        raise Hint(f"{times}, warm-up {warm_up}: {np.median(kept):g}, not {answer:g}")
-    return True
+_COUNTS = [(469, 12, 15, 211), (40, 10, 30, 20), (5, 0, 5, 90)]
 
+def _f1(right, missed, false):
+    return 2 * right / (2 * right + missed + false)
 
-def check_megabytes(megabytes):
-    """Chapter 12: the size of a file from its parameters."""
-    for parameters, bits in ((3_235_010, 32), (3_235_010, 8), (1_000_000, 16)):
-        answer, expected = _number(megabytes, parameters, bits), parameters * bits / 8 / 1e6
-        if np.isclose(answer, expected):
-            continue
-        if np.isclose(answer, 8 * expected):
-            raise Hint("a byte has eight bits")
-        if np.isclose(answer, 1e6 * expected):
-            raise Hint("these are bytes: a megabyte is a million of them")
-        if np.isclose(answer, expected * 1e6 / 2**20):
-            raise Hint("that is in MiB, of 2**20 bytes; a megabyte is 1,000,000")
-        raise Hint(f"{parameters:,} numbers of {bits} bits: {expected:g} MB, not {answer:g}")
-    return True
+def _average_f1(tp, fn, fp, tn, weights=None):
+    return np.average([_f1(tp, fn, fp), _f1(tn, fp, fn)], weights=weights)
 
+@_exercise(_COUNTS, {
+    lambda tp, fn, fp, tn: _f1(tp, fn, fp): "that is Equation 7, the F1 of ALL: average with HEM's",
+    lambda tp, fn, fp, tn: _f1(tn, fp, fn): "that is the F1 of HEM alone: average with that of ALL",
+    lambda *n: _average_f1(*n, (n[0] + n[1], n[2] + n[3])): "that is the weighted F1: macro has no weights",
+    lambda tp, fn, fp, tn: stats.hmean([(tp / (tp + fp) + tn / (tn + fn)) / 2,
+                                        (tp / (tp + fn) + tn / (tn + fp)) / 2]):
+        "take F1 of each class first and average then, not the other way round",
+})
+def macro_f1(tp, fn, fp, tn):
+    return _average_f1(tp, fn, fp, tn)
 
-def check_leaks(leaks):
-    """Chapter 10: does anybody stand on both sides of a split?"""
-    cases = (
-        (["11", "H2", "14"], ["15", "H7"], False, "nobody is on both sides"),
-        (["11", "H2", "14"], ["15", "14"], True, "subject 14 is on both sides"),
-        (["11", "H2"], ["H11", "2"], False, "11 and H11 are two people: keep the H"),
-        (["20", "H7"], ["21", "H8"], True, "20 and 21 share 71 files: use cnmc.merged_subject"),
-        (["H10", "1"], ["H3", "2"], True, "H10 and H3 share a file: merge the names first"),
-    )
-    for train, test, expected, hint in cases:
-        answer = _call(leaks, pd.Series(train), pd.Series(test))
-        if not isinstance(answer, bool | np.bool_):
-            raise Hint(f"return True or False, not {type(answer).__name__}")
-        if answer != expected:
-            raise Hint(f"train {', '.join(train)}, test {', '.join(test)}: {hint}")
-    return True
+@_exercise([(np.repeat([0, 1], [4, 5]), np.array([.1, .35, .4, .9, .05, .45, .6, .7, .95]), share)
+            for share in (1.0, 0.8, 0.5, 0.2)], {
+    lambda labels, p_all, share: p_all.min(): "all of ALL found, but a higher one finds enough",
+    lambda labels, p_all, share: 0.5: "0.5 need not find enough: it follows from the probabilities",
+    lambda y, p, share: np.sort(p[y == 0])[::-1][int(share * 4) - 1]:
+        "count the images of ALL, not HEM",
+    lambda y, p, share: np.sort(p)[::-1][int(share * 9) - 1]: "count the ALL images only",
+})
+def threshold_for(labels, p_all, sensitivity):
+    found = np.sort(p_all[labels == 1])[::-1]
+    return found[int(np.ceil(sensitivity * len(found))) - 1]
 
+# Chapter 7: noise
 
-def check_test_people(test_people):
-    """Chapter 10: a random test part of whole subjects."""
-    subjects = np.repeat(["1", "2", "3", "H4", "H5", "H6", "7", "8"], [40, 5, 9, 30, 12, 2, 1, 21])
-    drawn = []
-    for seed in range(30):
-        answer = np.asarray(_call(test_people, subjects, 0.2, np.random.default_rng(seed)))
-        if answer.shape != subjects.shape or answer.dtype != bool:
-            raise Hint(f"return one True or False for each of the {len(subjects)} images")
-        mixed = [name for name in np.unique(subjects) if len(set(answer[subjects == name])) > 1]
-        if mixed:
-            raise Hint(f"subject {mixed[0]} is in training and in test: draw people, not images")
-        if answer.mean() < 0.2:
-            raise Hint(f"the test part holds {answer.mean():.0%} of the images: go on up to 20 %")
-        sizes = [np.mean(subjects == name) for name in np.unique(subjects[answer])]
-        if answer.all() or answer.mean() - max(sizes) >= 0.2:
-            raise Hint(f"{answer.mean():.0%} are tested: stop once 20 % are reached")
-        drawn.append(tuple(np.unique(subjects[answer])))
-    if len(set(drawn)) == 1:
-        raise Hint("every draw is the same: shuffle the people with rng")
-    return True
+@_exercise([((tp + tn) / (n_all + n_hem), (tp / n_all + tn / n_hem) / 2, n_all, n_hem)
+            for tp, n_all, tn, n_hem in ((469, 481, 211, 226), (480, 485, 150, 233))], {
+    lambda accuracy, balanced, *n: 2 * balanced - specificity_from(accuracy, balanced, *n):
+        "that is the sensitivity; specificity is the recall of HEM",
+    lambda accuracy, balanced, *n: 2 * balanced - accuracy: "accuracy mixes both recalls, n_all to n_hem",
+    lambda accuracy, balanced, *n: accuracy: "solve the two equations for the specificity",
+    lambda accuracy, balanced, *n: balanced: "solve the two equations for the specificity",
+})
+def specificity_from(accuracy, balanced, n_all, n_hem):
+    return (2 * balanced * n_all - accuracy * (n_all + n_hem)) / (n_all - n_hem)
 
+_CELL = np.zeros((4, 5, 3), np.uint8)
+_CELL[1:3, 1:4] = (60, 0, 3)
+_CELL[1, 1] = (250, 200, 2)
 
-def check_weighted_f1(weighted_f1):
-    """Chapter 10: the metric of the challenge."""
-    for tp, fn, fp, tn in ((1100, 119, 200, 448), (40, 10, 30, 20), (5, 0, 5, 90)):
-        answer = _number(weighted_f1, tp, fn, fp, tn)
-        f1_all, f1_hem = 2 * tp / (2 * tp + fn + fp), 2 * tn / (2 * tn + fn + fp)
-        n_all, n_hem = tp + fn, fp + tn
-        expected = (n_all * f1_all + n_hem * f1_hem) / (n_all + n_hem)
-        if np.isclose(answer, expected):
-            continue
-        if np.isclose(answer, (f1_all + f1_hem) / 2):
-            raise Hint("that is the macro F1: weight each class by its number of cells")
-        if np.isclose(answer, f1_all):
-            raise Hint("that is the F1 of ALL alone: HEM has one too")
-        if np.isclose(answer, (n_hem * f1_all + n_all * f1_hem) / (n_all + n_hem)):
-            raise Hint("the weights are swapped: ALL has tp + fn cells, HEM fp + tn")
-        raise Hint(f"tp {tp}, fn {fn}, fp {fp}, tn {tn} give {expected:.4f}, not {answer:.4f}")
-    return True
+def _inside(image, noise, cell=None, clip=True):
+    cell = image.any(axis=-1, keepdims=True) if cell is None else cell
+    noisy = np.rint(image + noise * cell)
+    return (np.clip(noisy, 0, 255) if clip else noisy % 256).astype(np.uint8)
+
+@_exercise([(_CELL, np.tile([10.4, 7.0, -9.0], (4, 5, 1)))], {
+    lambda image, noise: _inside(image, noise, True): "the background is to stay black: no noise there",
+    lambda image, noise: image: "there is no noise in the cell",
+    lambda image, noise: _inside(image, noise, clip=False): "250 + 10 became 4: clip before uint8",
+    lambda image, noise: _inside(image, noise, image > 0): "a pixel of the cell may be 0 in one channel",
+    lambda image, noise: _inside(image, noise) / 1.0: "a picture is uint8",
+})
+def noise_in_cell(image, noise):
+    return _inside(image, noise)
+
+# Chapter 8: two networks compared
+
+@_exercise([([(3, 1)],), ([(3, 1), (3, 1)],), ([(3, 2), (3, 2), (5, 1)],), ([(3, 1), (2, 2)] * 5,)], {
+    lambda layers: sum(window for window, _ in layers): "windows overlap: the second adds its window less one",
+    lambda layers: 1 + sum(window - 1 for window, _ in layers): "after a stride of 2 a neighbour is two pixels away",
+})
+def reach(layers):
+    seen, apart = 1, 1
+    for window, stride in layers:
+        seen, apart = seen + (window - 1) * apart, apart * stride
+    return seen
+
+def _flips(gains):
+    return np.array([np.dot(signs, gains) for signs in product((1, -1), repeat=len(gains))])
+
+@_exercise([([7, 3, 2, 2, -1, 1],), ([3, 2, -1],), ([-4, 1, 1, 2],), ([0, 0, 3],)], {
+    lambda gains: np.mean(abs(_flips(gains)) > abs(sum(gains))): "what was found is one of the flips: count ties",
+    lambda gains: np.mean(_flips(gains) >= sum(gains)): "the other way would surprise as much: compare abs()",
+})
+def sign_flips(gains):
+    return np.mean(abs(_flips(gains)) >= abs(sum(gains)))
+
+# Chapter 9: ablation
+
+@_exercise([(tp / (tp + n_hem - tn), tn / (tn + n_all - tp), n_all, n_hem)
+            for tp, n_all, tn, n_hem in ((181, 481, 220, 226), (30, 60, 90, 100))], {
+    lambda *a: recalls(*a)[::-1]: "the other way round: first the recall of ALL",
+    lambda *a: (recalls(*a)[0] * a[2], recalls(*a)[1] * a[3]): "divide by the sizes of the classes",
+    lambda *a: (recalls(*a)[0] / a[0], recalls(*a)[1] / a[1]): "of those called ALL only a share is ALL",
+})
+def recalls(precision_all, precision_hem, n_all, n_hem):
+    n = n_all + n_hem
+    called_all = (n_all - (1 - precision_hem) * n) / (precision_all + precision_hem - 1)
+    return precision_all * called_all / n_all, precision_hem * (n - called_all) / n_hem
+
+@_exercise([(0.80, 0.86, 0.90, 0.92), (0.9, 0.8, 0.85, 0.7)], {
+    lambda *a: (2 * effects(*a)[0], 2 * effects(*a)[1], effects(*a)[2]): "a main effect is a mean of two",
+    lambda n, b, a, c: (b - n, a - n, effects(n, b, a, c)[2]): "each factor has two differences: average",
+    lambda n, b, a, c: effects(n, a, b, c): "the other way round: first balance, then augmentation",
+    lambda *a: (*effects(*a)[:2], -effects(*a)[2]): "interaction: with the other factor minus without",
+    lambda *a: (*effects(*a)[:2], effects(*a)[2] / 2): "the interaction is the whole difference here",
+})
+def effects(neither, balanced, augmented, both):
+    alone, together = balanced - neither, both - augmented
+    return (alone + together) / 2, (augmented - neither + both - balanced) / 2, together - alone
+
+# Chapter 10: unseen people
+
+def _both_sides(train, test, name):
+    return bool(set(name(train)) & set(name(test)))
+
+@_exercise([(pd.Series(train), pd.Series(test)) for train, test in (
+    (["11", "H2"], ["15", "H8"]), (["11", "H2"], ["H11", "2"]), (["11", "14"], ["15", "14"]),
+    (["20", "H8"], ["21", "H9"]), (["H10", "2"], ["H3", "4"]))], {
+    lambda *a: _both_sides(*a, lambda names: names.str.strip("H")): "11 and H11 are two people",
+    lambda *a: _both_sides(*a, list): "20 and 21 are one person: merge the names first",
+    lambda *a: True: "nobody of 11, H2 is among 15, H8",
+    lambda *a: False: "a person on both sides is a leak, also under two names",
+})
+def leaks(train, test):
+    return _both_sides(train, test, people.person)
+
+def _taken(names, share, order, enough=np.greater_equal):
+    test = np.zeros(len(names), bool)
+    for name in order:
+        test |= (names == name) & (not enough(test.mean(), share))
+    return test
+
+@_exercise([(np.repeat([*"1234"], [3, 2, 1, 4]), share, [*order]) for share, order in ((.3, "3124"), (.5, "4123"))], {
+    lambda names, share, order: np.arange(len(names)) < share * len(names): "draw people, not images",
+    lambda names, share, order: np.isin(names, order[:int(share * 4)]): "the share is one of images",
+    lambda names, share, order: _taken(names, share - .1, order): "go on until the share is reached",
+    lambda names, share, order: names == names: "stop once the share is reached",
+})
+def test_people(names, share, order):
+    return _taken(names, share, order)
+
+# Chapter 12: trust
+
+def _ece(labels, p_all, bins, last=True):
+    bin_of = np.minimum((p_all * bins).astype(int), bins - 1 if last else bins)
+    return abs(np.bincount(bin_of, p_all - labels, bins + 1)[:bins]).sum() / len(labels)
+
+@_exercise([(np.array([1, 0, 1, 1, 0, 0, 1, 0]), np.array([.62, .68, .68, .97, .05, .15, .95, 1.]), 10)], {
+    lambda y, p, bins: abs(p - y).mean(): "average inside each bin first: one image has no frequency",
+    lambda y, p, bins: abs((p - y).mean()): "take the distance in each bin: over all they cancel out",
+    lambda y, p, bins: _ece(y, p, bins) * len(y): "divide by the number of images",
+    lambda y, p, bins: _ece(y, p, bins, last=False): "1.0 belongs into the last bin, yours has lost it",
+})
+def calibration_error(labels, p_all, bins):
+    return _ece(labels, p_all, bins)
+
+@_exercise([(np.array([0.1, 0.5, 0.8, 0.99]), 2.0)], {
+    lambda p, t: p / t: "divide the logit by the temperature, not the probability",
+    lambda p, t: logit(p) / t: "that is the new logit: turn it back into a probability",
+    lambda p, t: expit(logit(p) * t): "a temperature of 2 makes answers less sure: divide",
+})
+def with_temperature(p_all, temperature):
+    return expit(logit(p_all) / temperature)
+
+def _above(labels, p_all, specificity, of=0):
+    chosen = np.sort(p_all[labels == of])
+    return p_all > chosen[int(np.ceil(specificity * len(chosen) - 1e-9)) - 1]
+
+@_exercise([(np.repeat([0, 1], 5), np.array([.1, .2, .5, .6, .3, .55, .4, .7, .9, .8]), share)
+            for share in (0.6, 0.8)], {
+    lambda y, p, share: np.sort(p[y == 0])[int(share * 5) - 1]: "that is the threshold: now count above it",
+    lambda y, p, share: _above(y, p, share).mean(): "count among the ALL images only",
+    lambda y, p, share: 1 - sensitivity_at(y, p, share): "these are missed: sensitivity is the rest",
+    lambda y, p, share: _above(y, p, share, of=1)[y == 1].mean(): "the threshold comes from HEM images",
+})
+def sensitivity_at(labels, p_all, specificity):
+    return _above(labels, p_all, specificity)[labels == 1].mean()
+
+# Chapter 13: deployment
+
+def _eight_bits(values, scale, zero, rounded=np.rint, low=-128, high=127):
+    return scale * (np.clip(rounded(values / scale) + zero, low, high) - zero)
+
+@_exercise([(np.array([-1.0, -0.26, 0.0, 0.26, 0.74, 1.0]), 0.5, 0),
+            (np.array([-200.0, -127.0, 0.0, 99.0, 150.0]), 1.0, -28)], {
+    lambda v, s, z: np.rint(v / s) + z: "these are whole numbers: now go back, scale * (q - zero)",
+    lambda v, s, z: v * 1.0: "nothing was lost: round to whole numbers, and clip to -128 ... 127",
+    lambda *a: _eight_bits(*a, rounded=np.trunc): "round to the nearest (np.rint), do not cut off",
+    lambda *a: _eight_bits(*a, low=-1e9, high=1e9): "eight bits hold -128 to 127 only: clip q",
+    lambda v, s, z: _eight_bits(v, s, 0): "mind the zero: it is q = value / scale + zero that is clipped",
+})
+def round_trip(values, scale, zero):
+    return _eight_bits(values, scale, zero)
+
+# Scorecard
+
+@_exercise([(.96, .9554, .94, .97, 2), (.96, .9449, .93, .97, 2), (.96, .9449, .93, .955, 2),
+            (.948, .9489, .93, .97, 3), (96, 95.6, 94.1, 97., 0), (680, 700., 690., 705., 0)], {
+    lambda printed, *a: verdict(printed, *a).capitalize(): "one of: reproduced, within interval, differs",
+    lambda printed, ours, low, high, n: "within interval" if low <= printed <= high else "differs":
+        "ours rounds to what is printed: reproduced",
+})
+def verdict(printed, ours, low, high, digits):
+    if abs(ours - printed) <= 0.5 * 10**-digits + 1e-9:
+        return "reproduced"
+    return "within interval" if low <= printed <= high else "differs"
