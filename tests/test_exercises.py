@@ -54,3 +54,17 @@ def test_an_answer_may_not_spoil_the_next_case():
 
     for _ in range(2):
         exercises.judge(desaturate)
+
+
+def test_a_guess_is_compared_with_the_run(capsys):
+    for guess, found in (("precision", "precision"), (0.52, 0.5)):
+        exercises.check(exercises.check_guess, guess, found, 0.05)
+        assert capsys.readouterr().out == "✓ Correct\n"
+    for guess, found, hint in (
+        (..., "precision", "first"),
+        ("recall", "precision", "'precision'"),
+        (0.6, 0.5, "0.5;"),
+        ("half", 0.5, "a number"),
+    ):
+        exercises.check(exercises.check_guess, guess, found, 0.05)
+        assert hint in capsys.readouterr().out

@@ -2,7 +2,8 @@
 
 A chapter's check cell is ``exercises.check(function)``; the function's name says which exercise it
 answers. To add one, write its solution here below `_exercise`, with a hint for each mistake that
-you expect: an answer that does what a wrong one does gets that one's hint.
+you expect: an answer that does what a wrong one does gets that one's hint. What cannot be told by
+cases has a rule of its own, which raises `Hint`: ``exercises.check(rule, *answers)``.
 """
 
 from collections.abc import Callable
@@ -25,30 +26,40 @@ class Hint(AssertionError):
     """What is still missing, in one line."""
 
 
-def check(function: Callable) -> None:
-    """Print whether the reader's function does what its exercise asks: a tick, or a hint."""
+def check(what: Callable, *answers) -> None:
+    """Print a tick or a hint, as `judge` finds it."""
     try:
-        judge(function)
+        judge(what, *answers)
     except Hint as hint:
         print(f"✗ Not yet: {hint}")
     else:
         print("✓ Correct")
 
 
-def judge(function: Callable) -> None:
-    """Try the reader's function on the cases of the exercise of its name.
+def judge(what: Callable, *answers) -> None:
+    """Try what the reader wrote.
+
+    Parameters
+    ----------
+    what : callable
+        The reader's function, which is tried on the cases of the exercise of its name; or, with
+        answers behind it, the rule that judges them.
+    *answers
+        Of the reader, and what the rule compares them with.
 
     Raises
     ------
     Hint
         It does not do what is asked.
     """
-    name = getattr(function, "__name__", "")
+    if answers:
+        return what(*answers)
+    name = getattr(what, "__name__", "")
     if name not in EXERCISES:
         raise Hint("the answer is a function: keep its def line, and its name")
     exercise, tried = EXERCISES[name], []
     for case in exercise["cases"]:
-        answer, expected = (_call(one, case) for one in (function, exercise["right"]))
+        answer, expected = (_call(one, case) for one in (what, exercise["right"]))
         tried.append((case, answer))
         if answer is ... or answer is None:
             raise Hint(f"{name} returns nothing yet: replace the three dots")
@@ -61,6 +72,18 @@ def judge(function: Callable) -> None:
             raise Hint(f"return {len(expected)} things, not {_short(answer)}")
         said = ", ".join(map(_short, case))
         raise Hint(f"{name}({said}) is {_short(expected)}, not {_short(answer)}")
+
+
+def check_guess(guess: str | float, found: str | float, within: float = 0) -> None:
+    """Compare a guess that was written down first with what the run then found, give or take."""
+    if guess is ...:
+        raise Hint("write down your guess first: replace the three dots")
+    if isinstance(found, str) and guess != found:
+        raise Hint(f"you guessed {guess!r}, the run says {found!r}; what did you leave out?")
+    if not isinstance(found, str) and not isinstance(guess, int | float):
+        raise Hint(f"guess a number, not {guess!r}")
+    if not isinstance(found, str) and not abs(guess - found) <= within:
+        raise Hint(f"you guessed {guess:g}, the run says {found:.3g}; why is it so far off?")
 
 
 def _exercise(cases, wrong):
