@@ -19,7 +19,7 @@ def test_calibration_error_by_hand():
     labels, p_all = [1, 0, 1, 1], [0.62, 0.68, 0.68, 1.0]
     # bin 0.6 to 0.7: promised 0.66, came true 2 of 3; bin 0.9 to 1: 1.0, 1 of 1
     assert calibration.calibration_error(labels, p_all) == pytest.approx(0.75 * abs(0.66 - 2 / 3))
-    assert calibration.calibration_error([1, 0], [0.5, 0.5], bins=1) == 0
+    assert calibration.calibration_error([1, 0], [0.5, 0.5]) == 0
     assert calibration.calibration_error([0, 0], [1.0, 1.0]) == 1
 
 

@@ -1,4 +1,8 @@
-"""Whether a probability means what it says, and what a threshold costs."""
+"""Whether a probability means what it says, and what a threshold costs.
+
+``labels`` (0 HEM, 1 ALL) and ``p_all`` (probability of ALL) are arrays of shape (N,), as in
+`judge.metrics`; ``groups`` holds the person of each image.
+"""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,65 +18,46 @@ EPSILON = 1e-6
 """Probabilities are kept this far from 0 and 1 before their logit is taken; records hold six
 decimals."""
 
+BINS = 10
+"""Of equal width, as in the reliability diagram."""
 
-def calibration_error(labels: ArrayLike, p_all: ArrayLike, bins: int = 10) -> float:
+
+def calibration_error(labels: ArrayLike, p_all: ArrayLike) -> float:
     """Expected calibration error of the probability of ALL (Guo et al., 2017, Eq. 3).
 
     Guo et al. take the probability of whichever class was answered; here it is that of ALL, as in
     the reliability diagram.
 
-    Parameters
-    ----------
-    labels : array of int, shape (N,)
-        0 HEM, 1 ALL.
-    p_all : array of float, shape (N,)
-        Probability of ALL in [0, 1].
-    bins : int
-        Of equal width.
-
     Returns
     -------
     float
-        Mean distance between what was promised and what came true, in [0, 1], each bin weighted
-        by its images.
+        Mean distance between what was promised and what came true, in [0, 1], each of `BINS` bins
+        weighted by its images.
     """
     labels, p_all = np.asarray(labels), np.asarray(p_all, float)
-    bin_of = np.minimum((p_all * bins).astype(int), bins - 1)
-    gaps = np.bincount(bin_of, p_all - labels, bins)  # n of the bin times its distance
+    bin_of = np.minimum((p_all * BINS).astype(int), BINS - 1)
+    gaps = np.bincount(bin_of, p_all - labels, BINS)  # n of the bin times its distance
     return float(np.abs(gaps).sum() / len(labels))
 
 
-def calibration_error_by_chance(
-    p_all: ArrayLike, bins: int = 10, n: int = 1000, seed: int = 0
-) -> np.ndarray:
+def calibration_error_by_chance(p_all: ArrayLike, n: int = 1000, seed: int = 0) -> np.ndarray:
     """Calibration errors of `n` test sets on which every probability is exactly right.
 
     Each image is ALL with its own probability. The error is not 0 even so: it counts the chance
     in every bin, and in small test sets there is much of it.
-
-    Parameters
-    ----------
-    p_all : array of float, shape (N,)
-    bins, n, seed : int
 
     Returns
     -------
     ndarray of float, shape (n,)
     """
     rng = np.random.default_rng(seed)
-    return np.array(
-        [calibration_error(rng.random(len(p_all)) < p_all, p_all, bins) for _ in range(n)]
-    )
+    return np.array([calibration_error(rng.random(len(p_all)) < p_all, p_all) for _ in range(n)])
 
 
 def fit_temperature(labels: ArrayLike, p_all: ArrayLike) -> float:
     """Find the temperature under which the labels are the most likely (Guo et al., 2017).
 
-    Parameters
-    ----------
-    labels : array of int, shape (N,)
-        Of images that are not those to be judged.
-    p_all : array of float, shape (N,)
+    The images are not to be those that are judged.
 
     Returns
     -------
@@ -91,12 +76,6 @@ def with_temperature(p_all: ArrayLike, temperature: float) -> np.ndarray:
     """Divide the logit of each probability by a temperature.
 
     The order of the images stays, and so does each answer at the threshold 0.5.
-
-    Parameters
-    ----------
-    p_all : array of float, shape (N,)
-    temperature : float
-        Positive.
 
     Returns
     -------
@@ -119,13 +98,6 @@ def cross_fitted(
 
     For test sets to which no validation part belongs. No image is judged by a temperature that
     has seen its label, or that of another cell of the same person.
-
-    Parameters
-    ----------
-    labels, p_all
-        As in `fit_temperature`.
-    groups : array, shape (N,)
-        The person of each image.
 
     Returns
     -------
@@ -152,14 +124,6 @@ def cross_fitted(
 def threshold_at(labels: ArrayLike, p_all: ArrayLike, specificity: float) -> float:
     """Lowest threshold that leaves at least this share of the HEM images alone.
 
-    Parameters
-    ----------
-    labels : array of int, shape (N,)
-        0 HEM, 1 ALL.
-    p_all : array of float, shape (N,)
-    specificity : float
-        In [0, 1].
-
     Returns
     -------
     float
@@ -185,22 +149,12 @@ def sensitivity_at(
     groups: ArrayLike | None = None,
     n: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
 ) -> tuple[float, float, float]:
-    """Sensitivity at a fixed specificity, with its percentile bootstrap interval.
+    """Sensitivity at a fixed specificity, with its 95 % percentile bootstrap interval.
 
     Every resample sets the threshold anew, so the interval knows that a threshold was chosen.
-    Chosen on the very images that are judged, all the same: a little rosy.
-
-    Parameters
-    ----------
-    labels, p_all, specificity
-        As in `threshold_at`.
-    groups : array, shape (N,), optional
-        The person of each image: with it, people are drawn instead of images, as in
-        `metrics.intervals`.
-    n, seed : int
-    level : float
+    Chosen on the very images that are judged, all the same: a little rosy. With `groups`, people
+    are drawn instead of images.
 
     Returns
     -------
@@ -209,27 +163,23 @@ def sensitivity_at(
     """
     labels, p_all = np.asarray(labels), np.asarray(p_all, float)
     groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
-    cells = {}
-    for label in (0, 1):
-        own = labels == label
-        cells[label] = [p_all[own & (groups == group)] for group in np.unique(groups[own])]
+    cells = [
+        [p_all[(labels == y) & (groups == group)] for group in np.unique(groups[labels == y])]
+        for y in (0, 1)
+    ]
 
-    def statistic(drawn_hem, drawn_all):
-        hem = np.concatenate([cells[0][int(i)] for i in drawn_hem])
-        leukemic = np.concatenate([cells[1][int(i)] for i in drawn_all])
+    def statistic(*drawn):
+        hem, leukemic = (
+            np.concatenate([own[int(i)] for i in rows])
+            for own, rows in zip(cells, drawn, strict=True)
+        )
         return np.mean(leukemic >= threshold_at(np.zeros(len(hem)), hem, specificity))
 
-    units = [np.arange(len(cells[label])) for label in (0, 1)]
+    units = [np.arange(len(own)) for own in cells]
     value = float(statistic(*units))
     if min(map(len, units)) < 2:
         return value, np.nan, np.nan
-    found = bootstrap(
-        units,
-        statistic,
-        n_resamples=n,
-        vectorized=False,
-        confidence_level=level,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
+    rng = np.random.default_rng(seed)
+    options = {"n_resamples": n, "vectorized": False, "method": "percentile", "rng": rng}
+    found = bootstrap(units, statistic, **options).confidence_interval
     return value, float(found.low), float(found.high)

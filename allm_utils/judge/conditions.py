@@ -21,18 +21,16 @@ class Condition:
     Attributes
     ----------
     help : str
-        What it does, in a sentence.
+        What it does, in a few words.
     change : callable
-        From a picture, ``uint8 (H, W, 3)``, the value behind the name's colon and a generator of
-        its own, to the changed picture.
+        From a picture, ``uint8 (H, W, 3)``, the value behind the colon of the name and a generator
+        of the picture's own, to the changed picture.
     value : str
         What stands behind the colon; empty where nothing does.
-    low, high : float
-        The value's range, both ends included.
-    whole : bool
-        The value is a whole number.
-    needs : tuple of str
-        Modules of the extra ``explain`` that it asks for.
+    low, high, whole : float, float, bool
+        The value's range, both ends included, and whether it is a whole number.
+    needs : str
+        Module of the extra ``explain`` that it asks for, if any.
     """
 
     help: str
@@ -41,14 +39,22 @@ class Condition:
     low: float = 0
     high: float = 0
     whole: bool = False
-    needs: tuple[str, ...] = ()
+    needs: str = ""
+
+    @property
+    def range(self) -> str:
+        """The value and its range, in words."""
+        whole = ", whole" if self.whole else ""
+        return f"{self.value} from {self.low:g} to {self.high:g}{whole}"
 
 
-def _noise(picture, sigma, rng, cell_only=False):
+def _same(picture, *_):
+    return picture
+
+
+def _noise(picture, sigma, rng):
     noise = rng.standard_normal(picture.shape, dtype=np.float32)
     noise *= np.float32(sigma)
-    if cell_only:
-        noise *= _mask(picture)
     noise += picture
     return np.clip(np.rint(noise), 0, 255).astype(np.uint8)
 
@@ -57,7 +63,7 @@ def _corruption(kind):
     def change(picture, severity, _):
         from imagecorruptions import corrupt  # takes seconds: it compiles
 
-        return _on_black(corrupt(picture, int(severity), kind), picture)
+        return corrupt(picture, int(severity), kind)
 
     return change
 
@@ -67,66 +73,70 @@ def _stain(picture, severity, rng):
     from skimage.color import hed2rgb, rgb2hed
 
     factors = 1 + severity * STAIN_STEP * rng.uniform(-1, 1, 3)
-    return _on_black(np.rint(255 * hed2rgb(rgb2hed(picture) * factors)), picture)
+    return np.rint(255 * hed2rgb(rgb2hed(picture) * factors))
+
+
+def _on_black(change):
+    """Change the cell only. Programs cut cells out last: C-NMC's background is exactly black."""
+    return lambda picture, *how: (change(picture, *how) * _cell(picture)).astype(np.uint8)
 
 
 def _resized(picture, factor, _=None):
     """Enlarge the cell about its middle; the picture keeps its size."""
-    cell = _mask(picture)[..., 0].astype(np.uint8)
+    cell = _cell(picture)[..., 0].astype(np.uint8)
     x, y, width, height = cv2.boundingRect(cell)
     middle = x + (width - 1) / 2, y + (height - 1) / 2
     matrix = cv2.getRotationMatrix2D(middle, 0, float(factor))
-    size = picture.shape[1::-1]
-    cell = cv2.warpAffine(cell, matrix, size, flags=cv2.INTER_NEAREST)
-    return cv2.warpAffine(picture, matrix, size) * cell[..., None]
+    cell = cv2.warpAffine(cell, matrix, picture.shape[1::-1], flags=cv2.INTER_NEAREST)
+    return cv2.warpAffine(picture, matrix, picture.shape[1::-1]) * cell[..., None]
 
 
 def _of_one_size(picture, area, _):
-    return _resized(picture, np.sqrt(area / max(_mask(picture).sum(), 1)))
+    return _resized(picture, np.sqrt(area / max(_cell(picture).sum(), 1)))
 
 
-def _mask(picture):
-    """Where the cell is: the background of C-NMC is exactly black. bool (H, W, 1)."""
+def _cell(picture):
     return picture.any(axis=-1, keepdims=True)
 
 
-def _on_black(changed, picture):
-    """Blacken the background again, since a program cuts the cells out last."""
-    return (changed * _mask(picture)).astype(np.uint8)
+def _registry():
+    sigma = {"value": "σ", "high": 255}
+    severity = {"value": "s", "low": 1, "high": 5, "whole": True}
+    made = {
+        "clean": Condition("as it is", _same),
+        "noise": Condition("Gaussian noise of σ grey levels", _noise, **sigma),
+        "cell-noise": Condition("the same, in the cell only", _on_black(_noise), **sigma),
+    }
+    for name, kind, help in (
+        ("blur", "defocus_blur", "out of focus"),
+        ("light", "brightness", "brighter"),
+        ("contrast", "contrast", "of less contrast"),
+        ("jpeg", "jpeg_compression", "compressed"),
+    ):
+        change = _on_black(_corruption(kind))
+        made[name] = Condition(help, change, **severity, needs="imagecorruptions")
+    stain = f"each stain scaled within ±{STAIN_STEP:.0%} times s"
+    factor = {"value": "factor", "low": 0.25, "high": 4}
+    return {
+        **made,
+        "stain": Condition(stain, _on_black(_stain), **severity, needs="skimage"),
+        "size": Condition("the cell enlarged", _resized, **factor),
+        "size-normalised": Condition("every cell of the median area of them all", _of_one_size),
+        "grey": Condition("without saturation", lambda picture, *_: desaturate(picture)),
+        "tta": Condition("mean over four rotations, and of the mirror image", _same),
+    }
 
 
-_SIGMA = {"value": "σ", "high": 255}
-_SEVERITY = {"value": "s", "low": 1, "high": 5, "whole": True}
-_CORRUPTED = {**_SEVERITY, "needs": ("imagecorruptions",)}
-
-CONDITIONS = {
-    "clean": Condition("the picture as it is", lambda picture, *_: picture),
-    "noise": Condition("Gaussian noise of σ grey levels, background too", _noise, **_SIGMA),
-    "cell-noise": Condition(
-        "Gaussian noise of σ grey levels, in the cell only",
-        lambda *of: _noise(*of, cell_only=True),
-        **_SIGMA,
-    ),
-    "blur": Condition("out of focus", _corruption("defocus_blur"), **_CORRUPTED),
-    "light": Condition("brighter", _corruption("brightness"), **_CORRUPTED),
-    "contrast": Condition("less contrast", _corruption("contrast"), **_CORRUPTED),
-    "jpeg": Condition("compressed by JPEG", _corruption("jpeg_compression"), **_CORRUPTED),
-    "stain": Condition(
-        f"each stain scaled within ±{STAIN_STEP:.0%} times s",
-        _stain,
-        **_SEVERITY,
-        needs=("skimage",),
-    ),
-    "size": Condition(
-        "the cell enlarged by the factor", _resized, value="factor", low=0.25, high=4
-    ),
-    "size-normalised": Condition("every cell of the median area of them all", _of_one_size),
-    "grey": Condition("without saturation", lambda picture, *_: desaturate(picture)),
-    "tta": Condition(
-        "mean over four rotations, and of the mirror image", lambda picture, *_: picture
-    ),
-}
+CONDITIONS = _registry()
 """By name. Blur, light, contrast and JPEG are those of Hendrycks & Dietterich (2019)."""
+
+CORRUPTIONS = (
+    "clean",
+    *(f"{kind}:{s}" for kind in ("blur", "light", "contrast", "jpeg", "stain") for s in (1, 3, 5)),
+    *(f"size:{factor}" for factor in (0.8, 0.9, 1.1, 1.2)),
+    "size-normalised",
+)
+"""What a trained network is tested under to learn whether to trust it."""
 
 
 def names() -> list[str]:
@@ -136,10 +146,8 @@ def names() -> list[str]:
 
 def described() -> str:
     """Say in one line what there is, for a command's help."""
-    return "; ".join(
-        f"{name} ({how.help}{f'; {_range(how)}' if how.value else ''})"
-        for name, how in zip(names(), CONDITIONS.values(), strict=True)
-    )
+    hows = zip(names(), CONDITIONS.values(), strict=True)
+    return "; ".join(f"{n} ({how.help}{how.value and f'; {how.range}'})" for n, how in hows)
 
 
 def check(conditions: Iterable[str]) -> tuple[str, ...]:
@@ -170,8 +178,27 @@ def check(conditions: Iterable[str]) -> tuple[str, ...]:
     if bad:
         raise ConfigError(f"condition {', '.join(bad)}; choose of {', '.join(names())}")
     for condition in good:
-        need("explain", *CONDITIONS[condition.partition(":")[0]].needs)
+        need("explain", *filter(None, [CONDITIONS[condition.partition(":")[0]].needs]))
     return tuple(dict.fromkeys(good))
+
+
+def _parsed(condition):
+    """Name and value; a ValueError says what is wrong."""
+    name, colon, text = str(condition).partition(":")
+    how = CONDITIONS.get(name)
+    if how is None:
+        raise ValueError(f"{condition!r} is unknown")
+    if not how.value:
+        if colon:
+            raise ValueError(f"{condition!r} takes no value")
+        return name, 0.0
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not how.low <= value <= how.high or (how.whole and value % 1):
+        raise ValueError(f"{condition!r} needs {how.range}")
+    return name, value
 
 
 def batches(
@@ -202,94 +229,17 @@ def batches(
     """
     (condition,) = check([condition])
     name, value = _parsed(condition)
-    starts = range(0, len(pictures), batch_size)
-    if name == "size-normalised":
+    change, starts = CONDITIONS[name].change, range(0, len(pictures), batch_size)
+    if name == "size-normalised" and starts:
         areas = [_checked(pictures[a : a + batch_size]).any(-1).sum((1, 2)) for a in starts]
-        value = np.median(np.concatenate(areas)) if areas else 0
+        value = np.median(np.concatenate(areas))
     for start in starts:
         batch = _checked(pictures[start : start + batch_size])
-        if name not in ("clean", "tta"):
-            change = CONDITIONS[name].change
-            batch = np.stack(
-                [
-                    change(picture, value, np.random.default_rng([seed, i]))
-                    for i, picture in enumerate(batch, start)
-                ]
-            )
+        if change is not _same:
+            rngs = (np.random.default_rng([seed, i]) for i in range(start, start + len(batch)))
+            changed = [change(p, value, rng) for p, rng in zip(batch, rngs, strict=True)]
+            batch = np.stack(changed)
         yield _eight(batch) if name == "tta" else [batch]
-
-
-def views(condition: str, pictures: np.ndarray, seed: int = 0) -> list[np.ndarray]:
-    """Change pictures, all at once; parameters and errors as those of `batches`.
-
-    Returns
-    -------
-    list of ndarray of uint8, shape (N, H, W, 3)
-        Eight for "tta", else one.
-    """
-    return next(batches(condition, pictures, seed, max(1, len(pictures))), [np.asarray(pictures)])
-
-
-def apply(condition: str, pictures: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Change pictures, all at once: the first of their `views`."""
-    return views(condition, pictures, seed)[0]
-
-
-def add_gaussian_noise(
-    images: np.ndarray, sigma: float, seed: int = 0, cell_only: bool = False
-) -> np.ndarray:
-    """Add noise to test pictures, as imgaug's ``AdditiveGaussianNoise(per_channel=True)``.
-
-    The sum is rounded and clipped to [0, 255]. On a black background the clipping cuts the
-    negative half away: there the noise is not zero-mean any more (paper, section 4.1).
-
-    Parameters
-    ----------
-    images : ndarray of uint8, shape (N, H, W, 3)
-    sigma : float
-        Standard deviation in grey levels, 0 to 255.
-    seed : int
-        Picture ``i`` gets the noise of ``(seed, i)``.
-    cell_only : bool
-        Leave the exactly black background black: a fairer test, with next to no clipping.
-
-    Returns
-    -------
-    ndarray of uint8, shape (N, H, W, 3)
-        A new array.
-
-    Raises
-    ------
-    ConfigError
-        Sigma is out of its range.
-    ImageError
-        The pictures are not a batch of 8-bit RGB.
-    """
-    return apply(f"{'cell-noise' if cell_only else 'noise'}:{sigma}", images, seed)
-
-
-def _parsed(condition):
-    """Name and value; a ValueError says what is wrong."""
-    name, colon, text = str(condition).partition(":")
-    how = CONDITIONS.get(name)
-    if how is None:
-        raise ValueError(f"{condition!r} is unknown")
-    if not how.value:
-        if colon:
-            raise ValueError(f"{condition!r} takes no value")
-        return name, 0.0
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not how.low <= value <= how.high or (how.whole and value % 1):
-        raise ValueError(f"{condition!r} needs {_range(how)}")
-    return name, value
-
-
-def _range(how):
-    kind = ", whole" if how.whole else ""
-    return f"{how.value} from {how.low:g} to {how.high:g}{kind}"
 
 
 def _eight(batch):
@@ -305,3 +255,26 @@ def _checked(pictures):
             "to 255; of one picture, picture[None]"
         )
     return pictures
+
+
+def views(condition: str, pictures: np.ndarray, seed: int = 0) -> list[np.ndarray]:
+    """As `batches`, all pictures at once."""
+    return next(batches(condition, pictures, seed, max(1, len(pictures))), [np.asarray(pictures)])
+
+
+def apply(condition: str, pictures: np.ndarray, seed: int = 0) -> np.ndarray:
+    """As `batches`, all pictures at once: the first of their views."""
+    return views(condition, pictures, seed)[0]
+
+
+def add_gaussian_noise(
+    images: np.ndarray, sigma: float, seed: int = 0, cell_only: bool = False
+) -> np.ndarray:
+    """Add noise to test pictures, as imgaug's ``AdditiveGaussianNoise(per_channel=True)``.
+
+    The sum is rounded and clipped to [0, 255]. On a black background the clipping cuts the
+    negative half away: there the noise is not zero-mean any more (paper, section 4.1). With
+    `cell_only` the background stays black: a fairer test, with next to no clipping. `sigma` is in
+    grey levels, 0 to 255; for the rest see `batches`.
+    """
+    return apply(f"{'cell-noise' if cell_only else 'noise'}:{sigma}", images, seed)

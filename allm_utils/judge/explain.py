@@ -1,31 +1,27 @@
 """Where a network looks: Grad-CAM, and how much of it lies beside the cell."""
 
+from collections.abc import Callable
+
 import cv2
 import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
 from allm_utils.errors import ConfigError, need
-from allm_utils.network import models
+from allm_utils.judge.predict import predict
+from allm_utils.network.models import BACKBONE_END
 
 
-def gradcam(
-    model: keras.Model,
-    pictures: np.ndarray,
-    labels: ArrayLike,
-    layer: str = models.BACKBONE_END,
-) -> np.ndarray:
-    """Show where a model finds support for a class (Selvaraju et al., 2017).
+def gradcam(model: keras.Model, pictures: np.ndarray, labels: ArrayLike) -> np.ndarray:
+    """Show where MobileNet_M finds support for a class (Selvaraju et al., 2017).
 
     Parameters
     ----------
     model : keras.Model
-        Flat, ending in a softmax; with the TensorFlow backend.
+        With the TensorFlow backend.
     pictures : array of uint8, shape (N, size, size, 3)
     labels : array of int, shape (N,)
         For each picture, the class whose support is looked for: 0 HEM, 1 ALL.
-    layer : str
-        The layer whose maps are weighed; the later, the coarser.
 
     Returns
     -------
@@ -51,7 +47,7 @@ def gradcam(
         maps = explain(
             CategoricalScore([int(label) for label in labels[part]]),
             np.asarray(pictures[part], np.float32),
-            penultimate_layer=layer,
+            penultimate_layer=BACKBONE_END,
             seek_penultimate_conv_layer=False,  # else it takes a convolution before this layer
             expand_cam=False,
             normalize_cam=False,
@@ -61,13 +57,7 @@ def gradcam(
 
 
 def background_share(heat: np.ndarray, pictures: np.ndarray) -> np.ndarray:
-    """Share of a heat map that lies on the exactly black background.
-
-    Parameters
-    ----------
-    heat : array of float, shape (N, H, W)
-        At least 0.
-    pictures : array of uint8, shape (N, H, W, 3)
+    """Share of heat maps, float (N, H, W), that lies on the exactly black background of pictures.
 
     Returns
     -------
@@ -79,27 +69,43 @@ def background_share(heat: np.ndarray, pictures: np.ndarray) -> np.ndarray:
     return np.divide(outside, total, out=np.full(len(heat), np.nan), where=total > 0)
 
 
-def coarse_cell(pictures: np.ndarray, side: int = 7) -> np.ndarray:
+def coarse_cell(pictures: np.ndarray) -> np.ndarray:
     """Heat maps of the cell itself, as coarse as Grad-CAM's: the best that it could do.
-
-    Parameters
-    ----------
-    pictures : array of uint8, shape (N, H, W, 3)
-    side : int
-        Of the maps of the layer.
 
     Returns
     -------
     ndarray of float32, shape (N, H, W)
-        The share of the cell in each of side x side fields, enlarged to the picture.
+        The share of the cell in each field of the last layer, of 32 x 32 pixels, enlarged to the
+        picture.
     """
-    maps = []
-    for cell in pictures.any(axis=-1).astype(np.float32):
-        fields = cv2.resize(cell, (side, side), interpolation=cv2.INTER_AREA)
-        maps.append(_enlarged(fields, len(cell)))
-    return np.stack(maps)
+    size = pictures.shape[1]
+    fields = (size // 32, size // 32)
+    cells = pictures.any(axis=-1).astype(np.float32)
+    coarse = [cv2.resize(cell, fields, interpolation=cv2.INTER_AREA) for cell in cells]
+    return np.stack([_enlarged(cell, size) for cell in coarse])
 
 
 def _enlarged(fields, size):
     """A small map, enlarged to size x size, each field over the pixels that it stands for."""
     return cv2.resize(np.asarray(fields, np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
+
+
+def measures(model: keras.Model) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    """What to note of each test picture beside the answer; for `runs.experiment.retest`.
+
+    Returns
+    -------
+    dict of str to callable
+        From pictures to one number each: ``area``, the share of the picture that is cell, and the
+        `background_share` of the network's Grad-CAM for its own answer and of `coarse_cell`.
+    """
+
+    def heat_on_background(pictures):
+        heat = gradcam(model, pictures, predict(model, pictures) >= 0.5)
+        return background_share(heat, pictures)
+
+    return {
+        "area": lambda pictures: pictures.any(axis=-1).mean(axis=(1, 2)),
+        "heat_on_background": heat_on_background,
+        "cell_on_background": lambda pictures: background_share(coarse_cell(pictures), pictures),
+    }

@@ -74,30 +74,25 @@ def rates_from_counts(
     total = n_all + n_hem
     recall_all, precision_all, f1_all = _class_rates(tp, fp, fn)
     recall_hem, precision_hem, f1_hem = _class_rates(tn, fn, fp)
-
-    def macro(all_, hem):
-        return np.where((n_all > 0) & (n_hem > 0), (all_ + hem) / 2, np.nan)
-
-    def weighted(all_, hem):
-        part_all = np.where(n_all > 0, n_all * all_, 0)
-        return _ratio(part_all + np.where(n_hem > 0, n_hem * hem, 0), total)
-
-    return {
+    rates = {
         "accuracy": _ratio(tp + tn, total),
         "sensitivity": recall_all,
         "specificity": recall_hem,
-        "precision_macro": macro(precision_all, precision_hem),
-        "recall_macro": macro(recall_all, recall_hem),
-        "f1_macro": macro(f1_all, f1_hem),
-        "precision_weighted": weighted(precision_all, precision_hem),
-        "recall_weighted": weighted(recall_all, recall_hem),
-        "f1_weighted": weighted(f1_all, f1_hem),
         "precision_all": precision_all,
         "precision_hem": precision_hem,
         "f1_all": f1_all,
         "f1_hem": f1_hem,
-        "balanced_accuracy": macro(recall_all, recall_hem),
     }
+    pairs = {
+        "precision": (precision_all, precision_hem),
+        "recall": (recall_all, recall_hem),
+        "f1": (f1_all, f1_hem),
+    }
+    for name, (of_all, of_hem) in pairs.items():
+        parts = np.where(n_all > 0, n_all * of_all, 0) + np.where(n_hem > 0, n_hem * of_hem, 0)
+        mean = np.where((n_all > 0) & (n_hem > 0), (of_all + of_hem) / 2, np.nan)
+        rates |= {f"{name}_macro": mean, f"{name}_weighted": _ratio(parts, total)}
+    return rates | {"balanced_accuracy": rates["recall_macro"]}
 
 
 def intervals(
@@ -106,10 +101,9 @@ def intervals(
     groups: ArrayLike | None = None,
     n: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
     threshold: float = 0.5,
 ) -> dict[str, tuple[float, float]]:
-    """Percentile bootstrap interval of every rate that `metrics` gives.
+    """95 % percentile bootstrap interval of every rate that `metrics` gives.
 
     Units are drawn with replacement within each class, which keeps the class sizes of the test
     set (by image) or the number of people of each class (by person).
@@ -124,9 +118,7 @@ def intervals(
     n : int
         Number of resamples.
     seed : int
-        The same seed gives the same intervals.
-    level : float
-        Coverage.
+        Of the draws.
 
     Returns
     -------
@@ -139,7 +131,7 @@ def intervals(
     DataError
         As `metrics`, or `groups` has another length.
     """
-    return _bootstrap(labels, [p_all], groups, n, seed, level, threshold)
+    return _bootstrap(labels, [p_all], groups, n, seed, threshold)
 
 
 def paired_intervals(
@@ -149,38 +141,24 @@ def paired_intervals(
     groups: ArrayLike | None = None,
     n: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
     threshold: float = 0.5,
 ) -> dict[str, tuple[float, float, float]]:
-    """Percentile bootstrap interval of the difference of two classifiers, A minus B.
+    """As `intervals`, of the difference of two classifiers on the same images, A minus B.
 
     Both are judged on the same draw of units, so what is hard in it is hard for both, and the
     interval is shorter than those of the two rates by themselves suggest.
 
-    Parameters
-    ----------
-    labels, p_a, p_b, threshold
-        As in `paired_test`.
-    groups, n, seed, level
-        As in `intervals`.
-
     Returns
     -------
     dict of str to (float, float, float)
-        Difference, low and high of every rate that `metrics` gives. Low and high are nan where a
-        class has fewer than two units.
-
-    Raises
-    ------
-    DataError
-        As `metrics`, or `groups` has another length.
+        Difference, low and high of every rate that `metrics` gives.
     """
     a, b = (metrics(labels, p, threshold) for p in (p_a, p_b))
-    limits = _bootstrap(labels, [p_a, p_b], groups, n, seed, level, threshold)
+    limits = _bootstrap(labels, [p_a, p_b], groups, n, seed, threshold)
     return {name: (a[name] - b[name], *ends) for name, ends in limits.items()}
 
 
-def _bootstrap(labels, answers, groups, n, seed, level, threshold):
+def _bootstrap(labels, answers, groups, n, seed, threshold):
     """Low and high of the rates of one classifier, or of what two differ by on the same draws."""
     names = [*rates_from_counts(1, 1, 1, 1), "roc_auc"]
     labels, _ = _checked(labels, answers[0])
@@ -206,7 +184,6 @@ def _bootstrap(labels, answers, groups, n, seed, level, threshold):
             n_resamples=n,
             batch=max(1, 2_000_000 // len(labels)),
             vectorized=True,
-            confidence_level=level,
             method="percentile",
             rng=np.random.default_rng(seed),
         ).confidence_interval
@@ -239,6 +216,13 @@ class _Rates:
         wins = (weight[1] * sum(lower[:, below] for below in self.below)).sum(1) / 2
         auc = np.where(n_all * n_hem > 0, _ratio(wins, n_all * n_hem), np.nan)
         return np.stack([*rates.values(), auc])
+
+
+def _times_drawn(draws):
+    """How often each of the units 0..k-1 occurs in each row of k draws."""
+    rows, k = draws.shape
+    flat = draws + k * np.arange(rows)[:, None]
+    return np.bincount(flat.ravel(), minlength=rows * k).reshape(rows, k).astype(float)
 
 
 def combined(answers: Sequence[ArrayLike], shares: Sequence[float]) -> np.ndarray:
@@ -275,11 +259,8 @@ def combined(answers: Sequence[ArrayLike], shares: Sequence[float]) -> np.ndarra
     if len({len(p) for p in answers}) > 1:
         sizes = ", ".join(str(len(p)) for p in answers)
         raise DataError(f"the classifiers answered for {sizes} images; give the same images to all")
-    odds = [
-        logit(np.clip(np.asarray(p, float), 1e-6, 1 - 1e-6)) - logit(share)
-        for p, share in zip(answers, shares, strict=True)
-    ]
-    return expit(np.mean(odds, axis=0))
+    p = np.clip(np.asarray(answers, float), 1e-6, 1 - 1e-6)
+    return expit((logit(p) - logit(np.asarray(shares))[:, None]).mean(axis=0))
 
 
 def paired_test(labels: ArrayLike, p_a: ArrayLike, p_b: ArrayLike, threshold: float = 0.5) -> dict:
@@ -291,12 +272,10 @@ def paired_test(labels: ArrayLike, p_a: ArrayLike, p_b: ArrayLike, threshold: fl
 
     Parameters
     ----------
-    labels : array of int, shape (N,)
-        0 HEM, 1 ALL.
+    labels, threshold
+        As in `metrics`.
     p_a, p_b : array of float, shape (N,)
-        Probability of ALL in [0, 1], of classifiers A and B, image by image.
-    threshold : float
-        An image is called ALL when its probability is at or above it.
+        Probability of ALL by classifiers A and B, image by image.
 
     Returns
     -------
@@ -312,14 +291,12 @@ def paired_test(labels: ArrayLike, p_a: ArrayLike, p_b: ArrayLike, threshold: fl
     """
     from statsmodels.stats.contingency_tables import mcnemar
 
-    right_a, right_b = _right(labels, p_a, threshold), _right(labels, p_b, threshold)
-    pairs = ((right_a & right_b, right_a & ~right_b), (~right_a & right_b, ~right_a & ~right_b))
-    table = [[int(pair.sum()) for pair in row] for row in pairs]
-    (both, only_a), (only_b, neither) = table
+    a, b = _right(labels, p_a, threshold), _right(labels, p_b, threshold)
+    both, only_a, only_b, neither = (int(pair.sum()) for pair in (a & b, a & ~b, ~a & b, ~a & ~b))
     exact = only_a + only_b < 25
+    found = mcnemar([[both, only_a], [only_b, neither]], exact=exact, correction=True)
     counts = {"both": both, "only_a": only_a, "only_b": only_b, "neither": neither}
-    pvalue = float(mcnemar(table, exact=exact, correction=True).pvalue)
-    return {**counts, "pvalue": pvalue, "exact": exact}
+    return {**counts, "pvalue": float(found.pvalue), "exact": exact}
 
 
 def paired_test_by_person(
@@ -346,7 +323,7 @@ def paired_test_by_person(
     n : int
         Number of permutations; all of them where there are no more than that (14 people).
     seed : int
-        The same seed gives the same p-value.
+        Of the permutations.
 
     Returns
     -------
@@ -371,8 +348,7 @@ def paired_test_by_person(
             batch=1000,
             rng=np.random.default_rng(seed),
         ).pvalue
-    difference = float(gain.mean())
-    return {"difference": difference, "people": len(by_person), "pvalue": float(pvalue)}
+    return {"difference": float(gain.mean()), "people": len(by_person), "pvalue": float(pvalue)}
 
 
 def confusion_from_printed(
@@ -384,20 +360,17 @@ def confusion_from_printed(
     n_all: int,
     n_hem: int,
     average: str = "macro",
-    decimals: tuple[int, ...] = (2, 2, 2, 2, 3),
 ) -> pd.DataFrame:
     """Every integer confusion matrix that rounds to a row of Tables 6-8.
 
     Parameters
     ----------
     precision, recall, f1, accuracy, auc : float
-        As printed; `auc` is read as balanced accuracy.
+        As printed, `auc` with three decimals and the others with two; it is balanced accuracy.
     n_all, n_hem : int
         Test images of each class (Table 1).
     average : {"macro", "weighted", "all"}
         How precision, recall and F1 are meant: over both classes, or of ALL alone (Eqs. 5-7).
-    decimals : tuple of int
-        Printed digits of the five values.
 
     Returns
     -------
@@ -414,12 +387,15 @@ def confusion_from_printed(
     tp, fp = (grid.ravel() for grid in np.mgrid[0 : n_all + 1, 0 : n_hem + 1])
     counts = {"tp": tp, "fn": n_all - tp, "fp": fp, "tn": n_hem - fp}
     rates = rates_from_counts(**counts)
-    recall_name = "sensitivity" if average == "all" else f"recall_{average}"
-    names = (f"precision_{average}", recall_name, f"f1_{average}", "accuracy", "balanced_accuracy")
-    fits = np.ones(len(tp), bool)
-    printed = (precision, recall, f1, accuracy, auc)
-    for name, value, digits in zip(names, printed, decimals, strict=True):
-        fits &= np.abs(rates[name] - value) <= 0.5 * 10.0**-digits + 1e-9
+    printed = {
+        f"precision_{average}": precision,
+        "sensitivity" if average == "all" else f"recall_{average}": recall,
+        f"f1_{average}": f1,
+        "accuracy": accuracy,
+    }
+    fits = np.abs(rates["balanced_accuracy"] - auc) <= 0.0005 + 1e-9
+    for name, value in printed.items():
+        fits &= np.abs(rates[name] - value) <= 0.005 + 1e-9
     return pd.DataFrame(counts)[fits].reset_index(drop=True)
 
 
@@ -447,13 +423,6 @@ def _ratio(part, whole):
     return np.divide(part, whole, out=np.zeros(np.shape(whole)), where=np.asarray(whole) > 0)
 
 
-def _times_drawn(draws):
-    """How often each of the units 0..k-1 occurs in each row of k draws."""
-    rows, k = draws.shape
-    flat = draws + k * np.arange(rows)[:, None]
-    return np.bincount(flat.ravel(), minlength=rows * k).reshape(rows, k).astype(float)
-
-
 def _checked(labels, p_all):
     labels, p_all = np.asarray(labels), np.asarray(p_all, float)
     if labels.ndim != 1 or labels.shape != p_all.shape or not len(labels):
@@ -462,9 +431,7 @@ def _checked(labels, p_all):
             "give one of each per image, and at least one image"
         )
     if not np.isin(labels, (0, 1)).all():
-        raise DataError(
-            "labels hold other values than 0 (HEM) and 1 (ALL); leave out unlabelled images"
-        )
+        raise DataError("labels other than 0 (HEM) and 1 (ALL); leave out unlabelled images")
     if not ((p_all >= 0) & (p_all <= 1)).all():
         raise DataError("p_all holds values outside [0, 1]; give the softmax output for ALL")
     return labels.astype(np.int64), p_all
