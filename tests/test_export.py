@@ -4,13 +4,13 @@ import json
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
 
-from allm_utils.data import synthetic
-from allm_utils.errors import ConfigError, ModelError, RecordError
+from allm_utils.errors import ConfigError, ModelError
 from allm_utils.judge.predict import predict
 from allm_utils.network import models
-from allm_utils.runs import experiment, records
 from allm_utils.ship import export, inference
 
 SIZE, CROP = 32, 300
@@ -107,15 +107,17 @@ def test_written_beside_the_model_unless_told_otherwise(saved, tmp_path):
     models.load(tmp_path / saved.name)  # its card is still its own
 
 
-def test_what_cannot_be_exported_is_said(saved, cells, tmp_path, monkeypatch):
+def test_what_cannot_be_exported_is_said(saved, exported, cells, tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="litert, litert-int8"):
         export.export(saved, ["tflite"], tmp_path)
     with pytest.raises(ConfigError, match="calibrate"):
         export.export(saved, ["litert-int8"], tmp_path)
     with pytest.raises(ConfigError, match="calibrate"):
         export.export(saved, ["onnx-int8"], tmp_path, cells[:0])
-    with pytest.raises(ModelError):
+    with pytest.raises(ModelError, match="no such model"):
         export.export(tmp_path / "none.keras", ["onnx"], tmp_path)
+    with pytest.raises(ModelError, match="exported already"):
+        export.export(exported["onnx"], ["litert"], tmp_path)
     monkeypatch.setattr(export.keras.backend, "backend", lambda: "jax")
     with pytest.raises(ConfigError, match="jax"):
         export.export(saved, ["onnx"], tmp_path)
@@ -123,58 +125,48 @@ def test_what_cannot_be_exported_is_said(saved, cells, tmp_path, monkeypatch):
 
 
 def test_a_missing_package_is_named_with_its_extra(saved, exported, tmp_path, monkeypatch):
-    monkeypatch.setattr(inference.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"onnx is not installed.*allm\[deploy\]"):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"onnx is not installed.*allm-utils\[deploy\]"):
         export.export(saved, ["onnx"], tmp_path)
-    with pytest.raises(ConfigError, match=r"ai-edge-litert is not installed.*allm\[deploy\]"):
+    with pytest.raises(ConfigError, match="ai-edge-litert is not installed"):
         inference.load(exported["litert"])
     with pytest.raises(ConfigError, match="onnxruntime is not installed"):
         inference.load(exported["onnx"])
 
 
-def test_calibration_cells_are_spread_over_the_paths(tmp_path):
-    root = synthetic.make(tmp_path / "cells", 23)
-    paths = sorted(root.rglob("*.bmp"))
+@pytest.fixture
+def paths(tmp_path):
+    """Images of 310 pixels, each of one colour."""
+    colours = np.random.default_rng(0).integers(20, 230, (23, 3))
+    for i, colour in enumerate(colours):
+        Image.new("RGB", (310, 310), tuple(colour.tolist())).save(tmp_path / f"{i:02}.png")
+    return sorted(tmp_path.glob("*.png"))
+
+
+def test_calibration_cells_are_spread_over_the_paths(paths):
     card = {"image_size": SIZE, "crop": CROP}
     chosen = export.calibration_cells(paths, card, n=3)
     assert chosen.dtype == np.uint8 and chosen.shape == (3, SIZE, SIZE, 3)
-    assert (chosen[0] == export.images.prepare(paths[0], SIZE, CROP)).all()
-    assert (chosen[2] == export.images.prepare(paths[-1], SIZE, CROP)).all()
+    for cell, path in zip(chosen, (paths[0], paths[11], paths[-1]), strict=True):
+        np.testing.assert_array_equal(cell, export.images.prepare(path, SIZE, CROP))
     assert len(export.calibration_cells(paths, card)) == 23
 
 
-def test_retest_makes_a_second_record(tmp_path):
-    root = synthetic.make(tmp_path / "cells", 120)
-    config = experiment.ExperimentConfig(
-        data=root, out=tmp_path / "out", work=tmp_path / "work", image_size=SIZE, alpha=0.25,
-        weights=None, model_file=tmp_path / "m.keras",
-        bn_momentum=0.5, training=experiment.TrainingConfig(epochs=1),
-    )  # fmt: skip
-    first = records.load(experiment.run(config, progress=False))
-    where = dict(data=root, out=tmp_path / "out", work=tmp_path / "work", progress=False)
-    again = records.load(export.retest(tmp_path / "m.keras", first, **where, note="A test."))
-    assert again.id == f"{first.id}-deployment" and again.data["experiment"] == "deployment"
-    assert again.data["split"] == first.data["split"]
-    conditions = ["clean", *export.CONDITION.values(), export.COARSE]
-    assert again.data["conditions"] == conditions
-    assert set(again.data["formats"]) == set(conditions)
-    assert again.data["formats"]["onnx-int:8"]["calibration"]["images"] > 0
-    exact = again.rows("clean")["p_all"].to_numpy()
+def test_a_second_record_may_test_every_format(saved, cells, paths, tmp_path, monkeypatch):
+    """Calibrated on the training part alone; each test stands for its own file."""
+    frame = pd.DataFrame({"path": paths})
+    split = pd.Series(["train"] * 9 + ["val"] * 2 + ["test"] * 12)
+    monkeypatch.setattr(export.experiment, "check_model", lambda *_: None)
+    monkeypatch.setattr(export.experiment, "select_again", lambda *_: (frame, split))
+    tests, more = export.tests(saved, None, None, tmp_path)
+    names = {"clean", *export.CONDITION.values(), export.COARSE}
+    assert set(tests) == set(more["formats"]) == names
+    answers = {name: ask(cells) for name, ask in tests.items()}
+    exact = predict(models.load(saved)[0], cells)
+    np.testing.assert_array_equal(answers["clean"], exact)
     for name in ("litert", "onnx"):
-        assert again.rows(name)["p_all"].to_numpy() == pytest.approx(exact, abs=1e-4)
-    # the saved weights are float16
-    assert exact == pytest.approx(first.rows("clean")["p_all"].to_numpy(), abs=0.02)
-    assert first.id in again.data["note"] and again.data["note"].endswith("A test.")
-    with pytest.raises(RecordError, match="there already"):
-        export.retest(tmp_path / "m.keras", first, **where)
-    with pytest.raises(RecordError, match="not the model"):
-        export.retest(tmp_path / "m.keras", again, **where)
-
-
-def test_eight_bits_lose_at_most_half_a_point_on_the_real_cells():
-    (record,) = [r for r in records.load_all() if r.data["experiment"] == "deployment"]
-    exact = record.metrics()["accuracy"]
-    for condition in export.CONDITION.values():
-        assert record.metrics(condition)["accuracy"] >= exact - 0.005
-    assert record.data["formats"]["litert-int:8"]["bytes"] <= 3_600_000
-    assert record.metrics(export.COARSE)["sensitivity"] == 0  # as chapter 12 says
+        np.testing.assert_allclose(answers[name], exact, atol=1e-4)
+    assert len({answer.tobytes() for answer in answers.values()}) == len(names)
+    used = {name: about["calibration"] for name, about in more["formats"].items()}
+    assert all((used[name] is not None) == ("int" in name) for name in names)
+    assert used["onnx-int:8"]["images"] == 9

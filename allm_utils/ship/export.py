@@ -2,21 +2,24 @@
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 from tqdm.auto import tqdm
 
 from allm_utils.data import images
-from allm_utils.errors import ConfigError
+from allm_utils.errors import ConfigError, ModelError, need, reason
+from allm_utils.files import quiet, sha256, write_atomically
 from allm_utils.judge.predict import predict
 from allm_utils.network import models
-from allm_utils.runs import experiment, records
+from allm_utils.runs import experiment
+from allm_utils.runs.records import Record
 from allm_utils.ship import inference
 
 FORMATS = {
@@ -30,19 +33,20 @@ FORMATS = {
 CALIBRATION = 100
 """Training cells that show an int8 format how large its numbers become."""
 
-CONDITION = {
-    "litert": "litert",
-    "litert-int8": "litert-int:8",
-    "onnx": "onnx",
-    "onnx-int8": "onnx-int:8",
-}
+CONDITION = {name: name.replace("int8", "int:8") for name in FORMATS}
 """The condition of a record under which the answers of a format stand; Keras' are "clean"."""
 
 COARSE = "onnx-coarse-int:8"
 """Condition: as "onnx-int:8", but with one scale for all channels of a layer."""
 
 
-def export(saved, formats, folder=None, calibration=None, per_channel=True):
+def export(
+    saved: str | Path,
+    formats: Iterable[str],
+    folder: str | Path | None = None,
+    calibration: np.ndarray | None = None,
+    per_channel: bool = True,
+) -> dict[str, Path]:
     """Write a saved model in other formats, each with its card beside it.
 
     Every format takes what the Keras model takes, ``uint8 (N, H, W, 3)`` RGB in [0, 255], and
@@ -52,7 +56,7 @@ def export(saved, formats, folder=None, calibration=None, per_channel=True):
     Parameters
     ----------
     saved : path-like
-        A ``.keras`` file with its card.
+        A saved model with its card.
     formats : iterable of str
         Of `FORMATS`.
     folder : path-like, optional
@@ -75,39 +79,44 @@ def export(saved, formats, folder=None, calibration=None, per_channel=True):
         A format is unknown, a package is missing, Keras does not run on TensorFlow, or an int8
         format has no cells to calibrate on.
     ModelError
-        As `models.load`.
+        As `inference.load`, or the file is no model that can be converted.
+    DataError
+        The folder cannot be written.
     """
-    formats = tuple(formats)
+    formats, saved = tuple(formats), Path(saved)
     _check(formats, calibration)
-    model, card = models.load(saved)
-    saved = Path(saved)
-    folder = saved.parent if folder is None else Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    card["source"] = {"file": saved.name, "sha256": images.sha256(saved)}
+    model, card = inference.load(saved)
+    if not isinstance(model, keras.Model):
+        raise ModelError(f"{saved}: exported already; give the model it was made from")
+    card["source"] = {"file": saved.name, "sha256": sha256(saved)}
     pixels = keras.Input(model.input_shape[1:], dtype="uint8", name="pixels")
     raw = keras.Model(pixels, model(pixels), name=model.name)
     files = {}
-    with (
-        tempfile.TemporaryDirectory(dir=folder, prefix=".exporting-") as scratch,
-        inference.quiet(),
-    ):
-        made = _Made(raw, Path(scratch))
+    with tempfile.TemporaryDirectory(prefix="allm-") as scratch, quiet():
         for name in formats:
-            used = calibration if name.endswith("int8") else None
-            part = made.litert(used) if "litert" in name else made.onnx(used, per_channel)
-            target = folder / f"{saved.stem}{FORMATS[name]}"
-            written = {**card, "format": name}
-            if used is not None:
-                written["calibration"] = {"images": len(used), "sha256": _fingerprint(used)}
-            note = part.with_name("card.json")
-            note.write_text(json.dumps(written, indent=2) + "\n")
-            os.replace(note, models.card_path(target))
-            os.replace(part, target)
-            files[name] = target
+            convert = _litert if "litert" in name else partial(_onnx, per_channel=per_channel)
+            cells = calibration if name.endswith("int8") else None
+            about = {**card, "format": name}
+            if cells is not None:
+                digest = hashlib.sha256(np.ascontiguousarray(cells)).hexdigest()
+                about["calibration"] = {"images": len(cells), "sha256": digest}
+            text = json.dumps(about, indent=2) + "\n"
+            try:
+                made = convert(raw, Path(scratch), cells)
+            except Exception as error:  # of three libraries, and of what is below them
+                raise ModelError(
+                    f"{saved}: cannot be written as {name} ({reason(error)}); "
+                    "export a network that `allm train` has saved"
+                ) from error
+            files[name] = (folder or saved.parent) / f"{saved.stem}{FORMATS[name]}"
+            write_atomically(models.card_path(files[name]), lambda part, t=text: part.write_text(t))
+            write_atomically(files[name], partial(shutil.copyfile, made))
     return files
 
 
-def calibration_cells(paths, card, n=CALIBRATION, progress=False):
+def calibration_cells(
+    paths: Sequence, card: dict, n: int = CALIBRATION, progress: bool = False
+) -> np.ndarray:
     """Read the cells to calibrate an int8 format on, spread evenly over the paths.
 
     Parameters
@@ -129,7 +138,7 @@ def calibration_cells(paths, card, n=CALIBRATION, progress=False):
     ImageError
         As `images.prepare`.
     """
-    chosen = _spread(paths, n)
+    chosen = np.asarray(paths)[np.linspace(0, len(paths) - 1, min(n, len(paths))).astype(int)]
     cells = (
         images.prepare(path, card["image_size"], card["crop"])
         for path in tqdm(chosen, desc="calibration", unit="img", disable=not progress)
@@ -137,137 +146,90 @@ def calibration_cells(paths, card, n=CALIBRATION, progress=False):
     return np.stack(list(cells))
 
 
-def retest(saved, source, data, out, work, note="", progress=True):
-    """Test a saved model in every format, and record it beside its first test.
-
-    The new record has the split, the settings and the history of the old one, as
-    `experiment.describe_again` says. Its conditions are "clean", those of `CONDITION` and `COARSE`.
-    ``formats`` holds for each the size of the file, and the cells it was calibrated on:
-    `CALIBRATION` of the training part.
+def tests(
+    saved: str | Path, source: Record, data: str | Path | None, work: str | Path
+) -> tuple[dict[str, Callable[[np.ndarray], np.ndarray]], dict[str, Any]]:
+    """Export a saved model in every format; for `runs.experiment.retest`.
 
     Parameters
     ----------
     saved : path-like
-        A ``.keras`` file with its card.
+        A saved model with its card.
     source : Record
-        Of the run that trained it.
-    data : path-like
-        Root of the tree that the run used.
-    out : path-like
-        Results folder; the record goes to ``out/deployment``.
-    work : path-like
-        Scratch folder for the image cache and the exported files.
-    note : str
-        What a reader of the record must know, beside where it comes from.
-    progress : bool
+        Of the run that trained it; `CALIBRATION` cells of its training part show the int8 formats
+        how large their numbers become.
+    data, work : path-like
+        As those of `retest`.
 
     Returns
     -------
-    Path
-        The record's JSON file.
+    tests : dict of str to callable
+        By condition, "clean" (Keras), those of `CONDITION` and `COARSE`: from pictures to the
+        probability of ALL.
+    more : dict
+        ``formats``: by condition, the size of the file and the cells it was calibrated on.
 
     Raises
     ------
     RecordError
-        The model is not that of the record, the data are not those it used, or the new record is
-        there already.
+        The model is not that of the record, or the data are not those it used.
     """
-    started, work = datetime.now(UTC), Path(work)
-    card = models.read_card(saved)
     experiment.check_model(source, saved)
-    record_id = f"{source.id}-deployment"
-    records.check_free(Path(out) / "deployment", record_id, source.data["data"]["kind"])
     frame, split = experiment.select_again(source, data, work)
-    pictures = images.load(frame, card["image_size"], card["crop"], work / "images", progress)
-    train, test = (np.flatnonzero(split == part) for part in ("train", "test"))
-    cells = pictures[_spread(train, CALIBRATION)]
-    made = export(saved, FORMATS, work / "exported", cells)
-    coarse = export(saved, ["onnx-int8"], work / "exported" / "coarse", cells, per_channel=False)
-    files = {"clean": Path(saved)} | {CONDITION[name]: path for name, path in made.items()}
-    files[COARSE] = coarse["onnx-int8"]
-    p_all, formats = {}, {}
+    paths = frame["path"][split == "train"].tolist()
+    cells = calibration_cells(paths, models.read_card(saved))
+    folder = Path(work) / "exported"
+    coarse = export(saved, ["onnx-int8"], folder / "coarse", cells, per_channel=False)
+    files = {"clean": Path(saved), COARSE: coarse["onnx-int8"]}
+    for name, path in export(saved, FORMATS, folder, cells).items():
+        files[CONDITION[name]] = path
+    asked, formats = {}, {}
     for name, path in files.items():
         model, card = inference.load(path)
-        p_all[name] = predict(model, pictures[test], progress=progress)
+        asked[name] = partial(predict, model)
         formats[name] = {"bytes": path.stat().st_size, "calibration": card.get("calibration")}
-    record = {
-        **experiment.describe_again(source, saved, "deployment", started, note),
-        "conditions": list(files),
-        "formats": formats,
-    }
-    table = experiment.answers(frame.iloc[test], p_all)
-    return records.write(Path(out) / "deployment", record, table)
+    return asked, {"formats": formats}
 
 
-class _Made:
-    """What the formats are made of, each step done once."""
+def _litert(model, scratch, cells):
+    import tensorflow as tf
 
-    def __init__(self, model, folder):
-        self.model, self.folder = model, folder
-        self._steps = {}
-
-    def _once(self, name, make):
-        if name not in self._steps:
-            make(self.folder / name)
-            self._steps[name] = self.folder / name
-        return self._steps[name]
-
-    def litert(self, calibration):
-        import tensorflow as tf
-
-        graph = self._once(
-            "graph", lambda to: self.model.export(to, format="tf_saved_model", verbose=False)
-        )
-        converter = tf.lite.TFLiteConverter.from_saved_model(str(graph))
-        if calibration is not None:
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            converter.representative_dataset = lambda: ([cell[None]] for cell in calibration)
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        path = self.folder / "converted.tflite"
-        path.write_bytes(converter.convert())
-        return path
-
-    def onnx(self, calibration, per_channel):
-        graph = self._once("graph.onnx", self._write_onnx)
-        path = self.folder / "converted.onnx"
-        if calibration is None:
-            shutil.copy(graph, path)
-        else:
-            folded = self._once("folded.onnx", lambda to: _fold_onnx(graph, to))
-            _quantise_onnx(folded, path, calibration, per_channel)
-        return path
-
-    def _write_onnx(self, path):
-        self.model(np.zeros((1, *self.model.input_shape[1:]), np.uint8))  # Keras asks for one call
-        self.model.export(path, format="onnx", verbose=False)
+    graph = scratch / "graph"
+    if not graph.exists():
+        model.export(graph, format="tf_saved_model", verbose=False)
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(graph))
+    if cells is not None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ([cell[None]] for cell in cells)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    path = scratch / "converted.tflite"
+    path.write_bytes(converter.convert())
+    return path
 
 
-def _fold_onnx(graph, path):
-    """Fold batch normalisation into the convolutions, as ONNX Runtime does when it opens a file."""
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    quant_pre_process(graph, path, skip_symbolic_shape=True)
-
-
-def _quantise_onnx(graph, path, calibration, per_channel):
+def _onnx(model, scratch, cells, per_channel):
+    graph, folded, path = (scratch / f"{name}.onnx" for name in ("graph", "folded", "converted"))
+    if not graph.exists():
+        model(np.zeros((1, *model.input_shape[1:]), np.uint8))  # Keras asks for one call
+        model.export(graph, format="onnx", verbose=False)
+    if cells is None:
+        return graph
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Cells(CalibrationDataReader):
         def __init__(self):
-            self.rest = iter(calibration)
+            self.rest = iter(cells)
 
         def get_next(self):
             cell = next(self.rest, None)
             return None if cell is None else {"pixels": cell[None]}
 
-    quantize_static(
-        graph,
-        path,
-        Cells(),
-        per_channel=per_channel,
-        activation_type=QuantType.QInt8,
-        weight_type=QuantType.QInt8,
-    )
+    if not folded.exists():  # batch normalisation into the convolutions, as ONNX Runtime does
+        quant_pre_process(graph, folded, skip_symbolic_shape=True)
+    eight = {"activation_type": QuantType.QInt8, "weight_type": QuantType.QInt8}
+    quantize_static(folded, path, Cells(), per_channel=per_channel, **eight)
+    return path
 
 
 def _check(formats, calibration):
@@ -280,19 +242,9 @@ def _check(formats, calibration):
                 "network become; give some to calibrate on"
             )
     if any("onnx" in name for name in formats):
-        inference.need("onnx", "tf2onnx", "onnxruntime")
+        need("deploy", "onnx", "tf2onnx", "onnxruntime")
     if keras.backend.backend() != "tensorflow":
         raise ConfigError(
             f"export under KERAS_BACKEND={keras.backend.backend()}: it needs tensorflow; "
             "unset the variable (a model trained with another backend can be exported)"
         )
-
-
-def _spread(items, n):
-    """Choose `n` of the items, evenly, in order."""
-    rows = np.linspace(0, len(items) - 1, min(n, len(items))).astype(int)
-    return np.asarray(items)[rows]
-
-
-def _fingerprint(pictures):
-    return hashlib.sha256(np.ascontiguousarray(pictures)).hexdigest()
