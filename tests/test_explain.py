@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from allm_utils.judge import explain
+from allm_utils.judge.predict import predict
 from allm_utils.network import models
 
 
@@ -52,3 +53,13 @@ def test_coarse_cell_lies_between_the_cell_and_nothing(cells):
     assert heat.shape == (2, 64, 64) and 0 <= heat.min() and heat.max() <= 1
     share = explain.background_share(heat, cells)
     assert (share > 0.05).all() and (share < 1 - cells.any(axis=-1).mean(axis=(1, 2))).all()
+
+
+def test_measures_are_what_a_record_notes_of_each_picture(cells):
+    model = models.mobilenet_m(weights=None, image_size=64, alpha=0.25, seed=3)
+    found = {name: ask(cells) for name, ask in explain.measures(model).items()}
+    np.testing.assert_allclose(found["area"], cells.any(axis=-1).mean(axis=(1, 2)))
+    heat = explain.gradcam(model, cells, (predict(model, cells) >= 0.5).astype(int))
+    np.testing.assert_allclose(found["heat_on_background"], explain.background_share(heat, cells))
+    coarse = explain.background_share(explain.coarse_cell(cells), cells)
+    np.testing.assert_allclose(found["cell_on_background"], coarse)

@@ -63,9 +63,7 @@ def test_raw_pixels_give_the_answers_of_keras(name, saved, exported, cells):
     found, expected = (predict(m, cells, batch_size=10) for m in (model, keras_model))
     assert found.dtype == np.float32
     assert np.ptp(expected) > 0.05  # the pictures matter
-    if name.endswith(
-        "int8"
-    ):  # random weights amplify the rounding; the record has a trained network
+    if "int8" in name:  # random weights amplify the rounding; the record has a trained network
         assert np.corrcoef(found, expected)[0, 1] > 0.5
     else:
         assert np.abs(found - expected).max() < 1e-4

@@ -135,3 +135,16 @@ def test_a_model_that_cannot_be_fed_is_refused(saved, tmp_path, suffix):
 def test_a_batch_of_no_pictures_is_refused_before_any_is_read(saved, cells):
     with pytest.raises(ConfigError, match="batch size 0"):
         inference.predict_images(saved, cells, 0, progress=False)
+
+
+def test_an_exported_network_of_other_pixels_is_refused(saved, tmp_path):
+    from onnx import TensorProto, helper, save
+
+    path, shape = tmp_path / "m.onnx", [None, 32, 32, 3]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", ends[:1], ends[1:])
+    versions = {"ir_version": 10, "opset_imports": [helper.make_opsetid("", 17)]}
+    save(helper.make_model(graph, **versions), path)
+    models.card_path(path).write_text(models.card_path(saved).read_text())
+    with pytest.raises(ModelError, match="takes float, not raw pixels"):
+        inference.load(path)

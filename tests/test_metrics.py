@@ -10,12 +10,16 @@ from allm_utils.errors import ConfigError, DataError
 from allm_utils.judge import metrics
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def scored():
     rng = np.random.default_rng(0)
     labels = (rng.random(300) < 0.67).astype(int)
     p_all = np.clip(0.35 + 0.3 * labels + 0.25 * rng.normal(size=300), 0, 1).round(2)
     return labels, p_all
+
+
+def rates(*arrays):
+    return {k: v for k, v in metrics.metrics(*arrays).items() if k not in metrics.COUNTS}
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.7])
@@ -24,7 +28,7 @@ def test_metrics_equal_scikit_learn(scored, threshold):
     called = (p_all >= threshold).astype(int)
     ours = metrics.metrics(labels, p_all, threshold)
     (tn, fp), (fn, tp) = sk.confusion_matrix(labels, called)
-    assert [ours[k] for k in ("n", "tp", "fp", "fn", "tn")] == [300, tp, fp, fn, tn]
+    assert [ours[k] for k in metrics.COUNTS] == [300, tp, fp, fn, tn]
     expected = {
         "accuracy": sk.accuracy_score(labels, called),
         "balanced_accuracy": sk.balanced_accuracy_score(labels, called),
@@ -39,12 +43,8 @@ def test_metrics_equal_scikit_learn(scored, threshold):
         if name != "recall":
             expected[f"{name}_all"] = score(labels, called)
             expected[f"{name}_hem"] = score(labels, called, pos_label=0)
-    assert {k: v for k, v in ours.items() if k not in metrics.COUNTS} == pytest.approx(expected)
-
-
-def test_metrics_are_plain_numbers(scored):
-    kinds = {name: type(value) for name, value in metrics.metrics(*scored).items()}
-    assert all(kinds[name] is (int if name in metrics.COUNTS else float) for name in kinds)
+    assert rates(labels, p_all, threshold) == pytest.approx(expected)
+    assert {type(value) for value in ours.values()} == {int, float}  # as JSON takes them
 
 
 def test_a_probability_at_the_threshold_is_called_all():
@@ -57,6 +57,9 @@ def test_one_class_gives_nan_where_both_are_needed():
     assert found["precision_all"] == 1
     for name in ("roc_auc", "specificity", "f1_hem", "recall_macro", "balanced_accuracy"):
         assert np.isnan(found[name]), name
+    limits = metrics.intervals(np.ones(50, int), np.linspace(0, 1, 50), n=200)
+    assert limits["sensitivity"][0] < 0.5 < limits["sensitivity"][1]
+    assert np.isnan(limits["roc_auc"]).all()
 
 
 def test_a_class_never_predicted_has_precision_zero_as_in_scikit_learn():
@@ -71,24 +74,35 @@ def test_a_class_never_predicted_has_precision_zero_as_in_scikit_learn():
 
 @pytest.mark.parametrize(
     ("labels", "p_all"),
-    [
-        ([], []),
-        ([0, 1], [0.5]),
-        ([0, 2], [0.1, 0.2]),
-        ([0, 1], [0.1, 1.2]),
-        ([0, 1], [0.1, np.nan]),
-    ],
+    [([], []), ([0, 1], [0.5]), ([0, 2], [0.1, 0.2]), ([0, 1], [0.1, 1.2]), ([0, 1], [0, np.nan])],
 )
 def test_bad_arrays_are_refused_in_one_line(labels, p_all):
-    with pytest.raises(DataError) as error:
-        metrics.metrics(labels, p_all)
-    assert "\n" not in str(error.value)
+    good = [0.1, 0.9]
+    for ask in (
+        lambda: metrics.metrics(labels, p_all),
+        lambda: metrics.intervals(labels, p_all),
+        lambda: metrics.paired_test(labels, p_all, good),
+        lambda: metrics.paired_intervals(labels, good, p_all),
+    ):
+        with pytest.raises(DataError) as error:
+            ask()
+        assert "\n" not in str(error.value)
+
+
+def test_groups_of_another_length_are_refused():
+    labels, p_all, groups = [0, 0, 1, 1], [0.1, 0.2, 0.3, 0.4], ["a", "b"]
+    for ask in (
+        lambda: metrics.intervals(labels, p_all, groups),
+        lambda: metrics.paired_intervals(labels, p_all, p_all, groups),
+        lambda: metrics.paired_test_by_person(labels, p_all, p_all, groups),
+    ):
+        with pytest.raises(DataError, match="2 groups for 4"):
+            ask()
 
 
 def test_intervals_hold_the_estimate_and_name_every_rate(scored):
-    found = metrics.metrics(*scored)
-    limits = metrics.intervals(*scored, n=500)
-    assert set(limits) == set(found) - set(metrics.COUNTS)
+    found, limits = rates(*scored), metrics.intervals(*scored, n=500)
+    assert set(limits) == set(found)
     for name, (low, high) in limits.items():
         assert 0 <= low < found[name] < high <= 1, name
 
@@ -103,6 +117,7 @@ def test_interval_of_sensitivity_has_the_binomial_width():
 def test_bootstrap_statistics_equal_scikit_learn_on_the_same_draws(scored, monkeypatch):
     """Every resampled value, ROC-AUC with ties included, is what resampled arrays would give."""
     labels, p_all = scored
+    p_b = np.random.default_rng(5).permutation(p_all)
     groups = np.arange(300) % 17 + 100 * labels
     seen = {}
 
@@ -113,31 +128,32 @@ def test_bootstrap_statistics_equal_scikit_learn_on_the_same_draws(scored, monke
         raise InterruptedError
 
     monkeypatch.setattr(metrics.stats, "bootstrap", bootstrap)
-    with pytest.raises(InterruptedError):
-        metrics.intervals(labels, p_all, groups)
-    names = [name for name in metrics.metrics(labels, p_all) if name not in metrics.COUNTS]
-    for row in range(6):
-        rows = []
-        for label, draw in zip((0, 1), seen["draws"], strict=True):
-            ids = np.unique(groups[labels == label])
-            rows += [np.flatnonzero((labels == label) & (groups == ids[u])) for u in draw[row]]
-        picked = np.concatenate(rows)
-        expected = metrics.metrics(labels[picked], p_all[picked])
-        values = dict(zip(names, seen["values"][:, row], strict=True))
-        assert values == pytest.approx({name: expected[name] for name in names})
+    for pair in ([p_all], [p_all, p_b]):
+        with pytest.raises(InterruptedError):
+            ask = metrics.intervals if len(pair) == 1 else metrics.paired_intervals
+            ask(labels, *pair, groups)
+        for row in range(6):
+            rows = []
+            for label, draw in zip((0, 1), seen["draws"], strict=True):
+                ids = np.unique(groups[labels == label])
+                rows += [np.flatnonzero((labels == label) & (groups == ids[u])) for u in draw[row]]
+            picked = np.concatenate(rows)
+            first, *second = (rates(labels[picked], p[picked]) for p in pair)
+            expected = [first[k] - second[0][k] if second else first[k] for k in first]
+            assert list(seen["values"][:, row]) == pytest.approx(expected)
 
 
-def test_intervals_by_subject_are_wider_when_subjects_differ():
+def test_intervals_by_person_are_wider_when_people_differ():
     rng = np.random.default_rng(1)
-    subject = np.repeat(np.arange(12), 50)
-    labels = (subject >= 4).astype(int)
-    error = rng.random(600) < np.where(subject % 4 == 0, 0.5, 0.02)
+    person = np.repeat(np.arange(12), 50)
+    labels = (person >= 4).astype(int)
+    error = rng.random(600) < np.where(person % 4 == 0, 0.5, 0.02)
     p_all = np.where(error, 1 - labels, labels)
-    width = {
-        name: np.diff(metrics.intervals(labels, p_all, groups)["accuracy"])[0]
-        for name, groups in (("image", None), ("subject", subject))
-    }
-    assert width["subject"] > 2 * width["image"]
+    by_image, by_person = (
+        np.diff(metrics.intervals(labels, p_all, groups)["accuracy"])[0]
+        for groups in (None, person)
+    )
+    assert by_person > 2 * by_image
 
 
 def test_intervals_depend_on_the_seed_alone(scored):
@@ -146,22 +162,13 @@ def test_intervals_depend_on_the_seed_alone(scored):
     assert metrics.intervals(*scored, n=100, seed=5) != first
 
 
-def test_intervals_with_one_subject_in_a_class_are_nan(scored):
+def test_one_person_in_a_class_says_nothing_of_others(scored):
     labels, p_all = scored
     groups = np.where(labels == 0, "H1", np.arange(300) % 5)
     found = metrics.intervals(labels, p_all, groups)
     assert all(np.isnan(limits).all() for limits in found.values())
-
-
-def test_intervals_of_one_class_only():
-    limits = metrics.intervals(np.ones(50, int), np.linspace(0, 1, 50), n=200)
-    assert limits["sensitivity"][0] < 0.5 < limits["sensitivity"][1]
-    assert np.isnan(limits["roc_auc"]).all()
-
-
-def test_groups_of_another_length_are_refused(scored):
-    with pytest.raises(DataError, match="2 groups for 300"):
-        metrics.intervals(*scored, groups=["1", "2"])
+    difference, *limits = metrics.paired_intervals(labels, p_all, p_all, groups)["accuracy"]
+    assert difference == 0 and np.isnan(limits).all()
 
 
 def test_table_6_clean_row_has_one_matrix_with_680_right():
@@ -170,15 +177,7 @@ def test_table_6_clean_row_has_one_matrix_with_680_right():
     assert right.to_numpy().tolist() == [[469, 12, 15, 211]]
 
 
-@pytest.mark.parametrize("average", ["weighted", "all"])
-def test_table_6_clean_row_is_not_weighted_nor_of_all_alone(average):
-    row = dict(precision=0.96, recall=0.95, f1=0.96, accuracy=0.96, auc=0.954)
-    assert metrics.confusion_from_printed(**row, n_all=481, n_hem=226, average=average).empty
-
-
-@pytest.mark.parametrize(
-    ("average", "n_rows"), [("macro", 15), ("weighted", 0), ("all", 0)], ids=str
-)
+@pytest.mark.parametrize(("average", "n_rows"), [("macro", 15), ("weighted", 0), ("all", 0)])
 def test_tables_6_to_8_are_macro_averages(average, n_rows):
     """How many of the 15 rows some confusion matrix fits (the paper's errata)."""
     fitted = 0
@@ -192,14 +191,6 @@ def test_tables_6_to_8_are_macro_averages(average, n_rows):
 def test_unknown_average_is_refused():
     with pytest.raises(ConfigError, match="micro"):
         metrics.confusion_from_printed(1, 1, 1, 1, 1, 5, 5, average="micro")
-
-
-def answers(both, only_a, only_b, neither):
-    """Labels, and the probabilities of two classifiers that are right so many times."""
-    counts = (both, only_a, only_b, neither)
-    right_a, right_b = (np.repeat(k, counts) for k in ((1, 1, 0, 0), (1, 0, 1, 0)))
-    labels = np.arange(sum(counts)) % 2
-    return labels, np.where(right_a, labels, 1 - labels), np.where(right_b, labels, 1 - labels)
 
 
 class TestCombined:
@@ -218,13 +209,19 @@ class TestCombined:
         assert p == pytest.approx(0.5)
 
     @pytest.mark.parametrize("shares", [[0.5], [0.5, 0.0], [0.5, 1.0]])
-    def test_bad_shares_are_refused(self, shares):
+    def test_what_cannot_be_combined_is_refused(self, shares):
         with pytest.raises(ConfigError, match="between 0 and 1"):
             metrics.combined([[0.5], [0.5]], shares)
-
-    def test_answers_for_other_images_are_refused(self):
         with pytest.raises(DataError, match="1, 2 images"):
             metrics.combined([[0.5], [0.5, 0.5]], [0.5, 0.5])
+
+
+def answers(both, only_a, only_b, neither):
+    """Labels, and the probabilities of two classifiers that are right so many times."""
+    counts = (both, only_a, only_b, neither)
+    right_a, right_b = (np.repeat(k, counts) for k in ((1, 1, 0, 0), (1, 0, 1, 0)))
+    labels = np.arange(sum(counts)) % 2
+    return labels, np.where(right_a, labels, 1 - labels), np.where(right_b, labels, 1 - labels)
 
 
 class TestPaired:
@@ -260,84 +257,68 @@ class TestPaired:
         found = metrics.paired_test([1, 0], [0.6, 0.1], [0.8, 0.1], threshold=0.7)
         assert (found["both"], found["only_b"]) == (1, 1)
 
-    def test_all_swaps_of_few_subjects_by_hand(self):
+    def test_all_swaps_of_few_people_by_hand(self):
         """Gains 3, 2 and -1: two of the eight sums of signs reach the 4 found, 6 and 4."""
-        labels, a, b = answers(0, 5, 1, 0)
-        groups = ["x", "x", "x", "y", "y", "z"]
-        found = metrics.paired_test_by_person(labels, a, b, groups)
+        found = metrics.paired_test_by_person(*answers(0, 5, 1, 0), list("xxxyyz"))
         assert found["people"] == 3 and found["difference"] == pytest.approx(4 / 6)
         assert found["pvalue"] == pytest.approx(2 * 2 / 8)
 
-    def test_one_subject_proves_nothing_however_many_its_cells(self):
+    def test_one_person_proves_nothing_however_many_its_cells(self):
         case = answers(100, 60, 10, 0)
         assert metrics.paired_test(*case)["pvalue"] < 1e-6
         assert metrics.paired_test_by_person(*case, np.zeros(170))["pvalue"] == 1
 
     def test_singletons_agree_with_mcnemar(self):
-        """Where every image is its own subject, swapping is tossing the coin of each."""
+        """Where every image is a person of its own, swapping is tossing the coin of each."""
         case = answers(30, 12, 4, 4)
         by_image = metrics.paired_test(*case)["pvalue"]
         found = metrics.paired_test_by_person(*case, np.arange(50))
         assert found["pvalue"] == pytest.approx(by_image, abs=0.01)
         assert found == metrics.paired_test_by_person(*case, np.arange(50))
 
-    def test_level_when_subjects_share_their_luck(self):
-        """No difference on average, but each subject leans: McNemar cries wolf, ours does not."""
+    def test_level_when_people_share_their_luck(self):
+        """No difference on average, but each person leans: McNemar cries wolf, ours does not."""
         rng = np.random.default_rng(0)
         groups = np.repeat(np.arange(12), 40)
         alarms = np.zeros(2)
         for _ in range(60):
             lean = np.repeat(rng.uniform(0.05, 0.95, 12), 40)
             a_ahead = (rng.random(480) < lean).astype(float)
-            labels = np.ones(480, int)
-            case = labels, a_ahead, 1 - a_ahead
+            case = np.ones(480, int), a_ahead, 1 - a_ahead
             alarms[0] += metrics.paired_test(*case)["pvalue"] < 0.05
             alarms[1] += metrics.paired_test_by_person(*case, groups, n=5000)["pvalue"] < 0.05
         assert alarms[0] > 25 and alarms[1] < 8
 
-    @pytest.mark.parametrize("wrong", [[0.5], [0.5, 1.5]])
-    def test_what_does_not_pair_up_is_refused(self, wrong):
-        for pair in ((wrong, [0.1, 0.9]), ([0.1, 0.9], wrong)):
-            with pytest.raises(DataError):
-                metrics.paired_test([0, 1], *pair)
-        with pytest.raises(DataError, match="1 groups for 2 labels"):
-            metrics.paired_test_by_person([0, 1], [0, 1], [0, 1], ["x"])
-
-
-class TestPairedIntervals:
-    def test_the_difference_is_that_of_the_metrics(self):
+    def test_the_interval_is_about_the_difference_of_the_metrics(self):
         rng = np.random.default_rng(0)
         labels = rng.integers(0, 2, 300)
         p_a, p_b = (np.clip(labels * d + rng.normal(0.4, 0.3, 300), 0, 1) for d in (0.5, 0.2))
-        found = metrics.paired_intervals(labels, p_a, p_b)
-        a, b = (metrics.metrics(labels, p) for p in (p_a, p_b))
+        found, a, b = (
+            metrics.paired_intervals(labels, p_a, p_b),
+            rates(labels, p_a),
+            rates(labels, p_b),
+        )
+        assert set(found) == set(a)
         for name, (difference, low, high) in found.items():
             assert difference == pytest.approx(a[name] - b[name])
             assert low < difference < high
-        again = metrics.paired_intervals(labels, p_b, p_a)
-        assert again["accuracy"][0] == pytest.approx(-found["accuracy"][0])
 
     def test_equal_classifiers_do_not_differ_whatever_is_drawn(self):
-        labels = np.repeat([0, 1], 20)
         p_all = np.random.default_rng(1).random(40)
-        subjects = np.repeat(np.arange(10), 4)
-        found = metrics.paired_intervals(labels, p_all, p_all, subjects)
+        people = np.repeat(np.arange(10), 4)
+        found = metrics.paired_intervals(np.repeat([0, 1], 20), p_all, p_all, people)
         assert set(found.values()) == {(0.0, 0.0, 0.0)}
 
-    def test_subjects_are_drawn_whole(self):
-        """A wins in one subject of each class and loses in none: the draw may miss both."""
+    def test_people_are_drawn_whole(self):
+        """A wins in one person of each class and loses in none: the draw may miss both."""
         labels = np.repeat([0, 1], 60)
-        subjects = np.repeat(["H1", "H2", "H3", "1", "2", "3"], 20)
+        people = np.repeat(["H1", "H2", "H3", "1", "2", "3"], 20)
         p_b = 1.0 - labels
-        p_a = np.where(np.isin(subjects, ["H1", "1"]), labels, p_b)
-        by_subject = metrics.paired_intervals(labels, p_a, p_b, subjects)["accuracy"]
-        by_image = metrics.paired_intervals(labels, p_a, p_b)["accuracy"]
-        assert by_subject[0] == by_image[0] == pytest.approx(1 / 3)
-        assert by_subject[1] == 0 < by_image[1]
-        assert by_image[2] < by_subject[2]
-
-    def test_one_subject_in_a_class_says_nothing_of_others(self):
-        found = metrics.paired_intervals([0, 0, 1, 1], [0, 1, 1, 1], [0, 0, 1, 0], list("aabc"))
-        assert found["accuracy"][0] == 0 and np.isnan(found["accuracy"][1:]).all()
-        with pytest.raises(DataError, match="2 groups for 4 labels"):
-            metrics.paired_intervals([0, 0, 1, 1], [0, 1, 1, 1], [0, 0, 1, 0], list("ab"))
+        p_a = np.where(np.isin(people, ["H1", "1"]), labels, p_b)
+        by_person, by_image = (
+            metrics.paired_intervals(labels, p_a, p_b, groups)["accuracy"]
+            for groups in (people, None)
+        )
+        assert by_person[0] == by_image[0] == pytest.approx(1 / 3)
+        assert by_person[1] == 0 < by_image[1]
+        assert by_image[2] < by_person[2]

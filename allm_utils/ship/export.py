@@ -108,7 +108,7 @@ def export(
                     f"{saved}: cannot be written as {name} ({reason(error)}); "
                     "export a network that `allm train` has saved"
                 ) from error
-            files[name] = (folder or saved.parent) / f"{saved.stem}{FORMATS[name]}"
+            files[name] = Path(folder or saved.parent) / f"{saved.stem}{FORMATS[name]}"
             write_atomically(models.card_path(files[name]), lambda part, t=text: part.write_text(t))
             write_atomically(files[name], partial(shutil.copyfile, made))
     return files
@@ -117,21 +117,12 @@ def export(
 def calibration_cells(
     paths: Sequence, card: dict, n: int = CALIBRATION, progress: bool = False
 ) -> np.ndarray:
-    """Read the cells to calibrate an int8 format on, spread evenly over the paths.
-
-    Parameters
-    ----------
-    paths : sequence of path-like
-        Images of training cells.
-    card : dict
-        The model's.
-    n : int
-        At most so many.
-    progress : bool
+    """Read the cells to calibrate an int8 format on: at most `n`, spread evenly over the paths.
 
     Returns
     -------
     ndarray of uint8, shape (n, image_size, image_size, 3)
+        As the model of the card sees them.
 
     Raises
     ------
@@ -151,15 +142,8 @@ def tests(
 ) -> tuple[dict[str, Callable[[np.ndarray], np.ndarray]], dict[str, Any]]:
     """Export a saved model in every format; for `runs.experiment.retest`.
 
-    Parameters
-    ----------
-    saved : path-like
-        A saved model with its card.
-    source : Record
-        Of the run that trained it; `CALIBRATION` cells of its training part show the int8 formats
-        how large their numbers become.
-    data, work : path-like
-        As those of `retest`.
+    The parameters are those of `retest`. `CALIBRATION` cells of the training part show the int8
+    formats how large their numbers become.
 
     Returns
     -------
@@ -237,14 +221,9 @@ def _check(formats, calibration):
         if name not in FORMATS:
             raise ConfigError(f"format {name!r}: choose one of {', '.join(FORMATS)}")
         if name.endswith("int8") and (calibration is None or not len(calibration)):
-            raise ConfigError(
-                f"format {name}: needs training cells, to see how large the numbers inside the "
-                "network become; give some to calibrate on"
-            )
-    if any("onnx" in name for name in formats):
-        need("deploy", "onnx", "tf2onnx", "onnxruntime")
-    if keras.backend.backend() != "tensorflow":
-        raise ConfigError(
-            f"export under KERAS_BACKEND={keras.backend.backend()}: it needs tensorflow; "
-            "unset the variable (a model trained with another backend can be exported)"
-        )
+            raise ConfigError(f"format {name}: give it some training cells to calibrate on")
+        if "onnx" in name:
+            need("deploy", "onnx", "tf2onnx", "onnxruntime")
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        raise ConfigError(f"export under KERAS_BACKEND={backend}: set it to tensorflow for this")

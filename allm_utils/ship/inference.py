@@ -66,6 +66,10 @@ def load(path: str | os.PathLike, threads: int | None = None) -> tuple[Any, dict
             raise ModelError(
                 f"{path}: cannot be opened ({reason(error)}); export or copy it again"
             ) from None
+        if model.takes != "uint8":
+            raise ModelError(
+                f"{path}: takes {model.takes}, not raw pixels (uint8); export it again"
+            )
     size = card["image_size"]
     if tuple(model.input_shape[1:]) != (size, size, 3):
         raise ModelError(
@@ -76,13 +80,7 @@ def load(path: str | os.PathLike, threads: int | None = None) -> tuple[Any, dict
 
 
 class LiteRT:
-    """A ``.tflite`` file, run by LiteRT.
-
-    Parameters
-    ----------
-    path : path-like
-    threads : int
-    """
+    """A ``.tflite`` file, run by LiteRT."""
 
     def __init__(self, path: str | os.PathLike, threads: int):
         need("deploy", "ai_edge_litert")
@@ -96,7 +94,7 @@ class LiteRT:
         (self._output,) = self._interpreter.get_output_details()
         self.input_shape = (None, *self._input["shape"][1:].tolist())
         self.output_shape = (None, *self._output["shape"][1:].tolist())
-        _check_pixels(path, np.dtype(self._input["dtype"]).name)
+        self.takes = np.dtype(self._input["dtype"]).name
 
     def predict_on_batch(self, pictures: np.ndarray) -> np.ndarray:
         """Probabilities of HEM and ALL, ``float32 (N, 2)``, of ``uint8 (N, H, W, 3)``."""
@@ -111,13 +109,7 @@ class LiteRT:
 
 
 class ONNX:
-    """An ``.onnx`` file, run by ONNX Runtime on the CPU.
-
-    Parameters
-    ----------
-    path : path-like
-    threads : int
-    """
+    """An ``.onnx`` file, run by ONNX Runtime on the CPU."""
 
     def __init__(self, path: str | os.PathLike, threads: int):
         need("deploy", "onnxruntime")
@@ -133,16 +125,11 @@ class ONNX:
         self._input = pixels.name
         self.input_shape = (None, *pixels.shape[1:])
         self.output_shape = (None, *answer.shape[1:])
-        _check_pixels(path, pixels.type.removeprefix("tensor(").removesuffix(")"))
+        self.takes = pixels.type.removeprefix("tensor(").removesuffix(")")
 
     def predict_on_batch(self, pictures: np.ndarray) -> np.ndarray:
         """Probabilities of HEM and ALL, ``float32 (N, 2)``, of ``uint8 (N, H, W, 3)``."""
-        return self._session.run(None, {self._input: pictures})[0]
-
-
-def _check_pixels(path, kind):
-    if kind != "uint8":
-        raise ModelError(f"{path}: takes {kind}, not raw pixels (uint8); give one of `allm export`")
+        return self._session.run(None, {self._input: np.ascontiguousarray(pictures)})[0]
 
 
 def predict_images(
@@ -165,7 +152,6 @@ def predict_images(
     batch_size : int
         Images in a batch.
     progress : bool
-        Show a progress bar.
 
     Returns
     -------
@@ -179,12 +165,8 @@ def predict_images(
 
     Raises
     ------
-    ModelError
-        As `load`.
-    ImageError
-        As `listed`.
-    ConfigError
-        The package that runs the format is not installed, or the batch size is not positive.
+    AllmError
+        As `load` and `listed`, or the batch size is not positive.
     """
     paths = listed(image_paths)
     model, card = load(model_path)
