@@ -143,15 +143,19 @@ def _predict(args):
     _import_keras_quietly()
     from allm_utils.ship import inference
 
-    found = inference.predict_images(args.saved, args.image, args.batch_size)
+    found, refused = inference.predict_images(args.saved, args.image, args.batch_size)
     if args.json:
         rows = found.astype({"p_all": float}).round({"p_all": 6}).to_dict("records")
         print(json.dumps(rows, indent=1))
     elif args.csv:
         print(found.to_csv(index=False, float_format="%.6f", lineterminator="\n"), end="")
-    else:
+    elif len(found):
         print(found.to_string(index=False, float_format="{:.4f}".format))
-    return 0
+    for file, note in found.loc[found["note"] != "", ["file", "note"]].itertuples(index=False):
+        print(f"allm: {file}: {note}", file=sys.stderr)
+    for reason in refused["reason"]:
+        print(f"allm: {reason}", file=sys.stderr)
+    return 2 if len(refused) else 0
 
 
 def _export(args):
@@ -175,14 +179,20 @@ def _export(args):
 
 def _retest(args):
     _import_keras_quietly()
-    from allm_utils.judge import trust
-    from allm_utils.runs import records
-    from allm_utils.ship import export
+    from allm_utils.judge import conditions, explain
+    from allm_utils.runs import experiment, records
+    from allm_utils.ship import export, inference
 
-    test_again = export.retest if args.formats else trust.retest
     data, out = _needs_data(args.data), args.out or Path(args.work) / "records"
     source = records.load(args.record)
-    path = test_again(args.saved, source, data, out, args.work, note=args.note)
+    where = args.saved, source, data, out, args.work
+    if args.formats:
+        tests, more = export.tests(args.saved, source, data, args.work)
+        path = experiment.retest(*where, "deployment", tests, more=more, note=args.note)
+    else:
+        measures = explain.measures(inference.load(args.saved)[0])
+        how = {"measures": measures, "note": args.note}
+        path = experiment.retest(*where, "trust", conditions.CORRUPTIONS, **how)
     record = records.load(path)
     print(path)
     print(_table({condition: record.metrics(condition) for condition in record.data["conditions"]}))

@@ -10,7 +10,7 @@ from scipy import stats
 from scipy.special import expit, logit
 from sklearn.metrics import roc_auc_score
 
-from allm_utils.errors import ConfigError, DataError
+from allm_utils.errors import ConfigError, DataError, need
 
 COUNTS = ("n", "tp", "fp", "fn", "tn")
 AVERAGES = ("macro", "weighted", "all")
@@ -288,7 +288,10 @@ def paired_test(labels: ArrayLike, p_a: ArrayLike, p_b: ArrayLike, threshold: fl
     ------
     DataError
         As `metrics`.
+    ConfigError
+        statsmodels is not installed.
     """
+    need("explain", "statsmodels")
     from statsmodels.stats.contingency_tables import mcnemar
 
     a, b = _right(labels, p_a, threshold), _right(labels, p_b, threshold)
