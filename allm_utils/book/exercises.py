@@ -131,6 +131,20 @@ def _short(value):
 # fmt: off
 # ruff: noqa: E501 (a wrong answer and its hint stand on one line)
 
+# Chapter 0: a first look
+
+@_exercise([(np.array([1, 1, 1, 1, 1, 1, 0, 0]), np.array(answers))
+            for answers in ([1, 1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 0, 1, 0])], {
+    lambda labels, answers: (labels == answers).mean(): "that is the accuracy: average the two shares",
+    lambda labels, answers: answers[labels == 1].mean(): "that is the sensitivity alone",
+    lambda labels, answers: 1 - answers[labels == 0].mean(): "that is the specificity alone",
+    lambda labels, answers: (answers[labels == 1].mean() + answers[labels == 0].mean()) / 2:
+        "specificity counts the HEM cells that are called HEM, 0",
+    lambda *a: 2 * balanced_accuracy(*a): "that is the sum of the two shares: halve it",
+})
+def balanced_accuracy(labels, answers):
+    return (answers[labels == 1].mean() + 1 - answers[labels == 0].mean()) / 2
+
 # Chapter 1: the data set
 
 @_exercise([("UID_11_3_5_all.bmp",), ("UID_H11_30_2_hem.bmp",), ("UID_h3_10_2_hem.bmp",)], {
