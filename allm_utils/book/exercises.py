@@ -133,8 +133,8 @@ def _short(value):
 
 # Chapter 0: a first look
 
-@_exercise([(np.array([1, 1, 1, 1, 1, 1, 0, 0]), np.array(answers))
-            for answers in ([1, 1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 0, 1, 0])], {
+@_exercise([(np.array([1, 1, 1, 1, 1, 0, 0, 0]), np.array(answers))
+            for answers in ([1, 1, 1, 1, 0, 1, 0, 0], [1, 1, 1, 1, 1, 1, 1, 1])], {
     lambda labels, answers: (labels == answers).mean(): "that is the accuracy: average the two shares",
     lambda labels, answers: answers[labels == 1].mean(): "that is the sensitivity alone",
     lambda labels, answers: 1 - answers[labels == 0].mean(): "that is the specificity alone",
