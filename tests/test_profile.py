@@ -4,6 +4,7 @@ import pytest
 
 import allm_utils
 from allm_utils.book import profile
+from allm_utils.data import sample
 from allm_utils.errors import ConfigError
 
 VARIABLES = ("ALLM_PROFILE", "ALLM_DATA", "ALLM_WORK", "ALLM_WEIGHTS")
@@ -110,6 +111,15 @@ def test_banner_and_source_say_that_the_cells_are_all_of_them(gpu, monkeypatch, 
     chosen = profile.banner()
     assert "sample" not in chosen.source + capsys.readouterr().out
     assert chosen.root() == tmp_path
+
+
+def test_frame_holds_the_sample_without_the_people_from_outside(gpu, monkeypatch, tmp_path):
+    monkeypatch.setenv("ALLM_WORK", str(tmp_path))
+    run = profile.current()
+    frame = run.frame()
+    assert sorted(frame["fold"].unique()) == [0, 1] and len(frame) == sample.N_CELLS
+    assert all(path.startswith(str(run.root())) for path in frame["path"].head())
+    assert "CC BY 3.0" in run.credit and run.credit.count("\n") == 1
 
 
 def test_banner_names_an_idle_gpu(gpu, capsys):

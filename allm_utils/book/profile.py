@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from allm_utils.data import cnmc
+from allm_utils.data import cnmc, sample
 from allm_utils.errors import ConfigError
 
 
@@ -55,11 +55,7 @@ class Profile:
 
     def root(self) -> Path:
         """Folder that holds the cells, in the published layout; the sample's is written once."""
-        if self.data:
-            return self.data
-        from allm_utils.data import sample
-
-        return sample.root(self.work)
+        return self.data or sample.root(self.work)
 
     def frame(self) -> pd.DataFrame:
         """Index the cells that a network may train on: `cnmc.index` of `root`.
@@ -69,8 +65,6 @@ class Profile:
         """
         if self.data:
             return cnmc.index(self.data)
-        from allm_utils.data import sample
-
         frame = sample.index(self.work)
         return frame[~frame["outside"]].drop(columns="outside")
 
@@ -78,6 +72,11 @@ class Profile:
     def source(self) -> str:
         """Whose cells the pictures of this run show, for captions and axes."""
         return "C-NMC 2019" if self.data else "sample of C-NMC 2019"
+
+    @property
+    def credit(self) -> str:
+        """Attribution in two lines, for below the first picture of a page."""
+        return sample.CITATION.replace(", The", ",\nThe")
 
 
 SMOKE = Profile(
