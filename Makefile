@@ -1,7 +1,9 @@
 # make book   the book: _build/html/index.html, every chapter executed on this machine
-# make test   unit tests, every notebook, exercises, and the built book in a browser
+# make unit   the package's tests: three minutes
+# make test   those, every notebook twice over, the exercises, and the built book in a browser
 # make bench  how fast it is, against what one would use instead (five minutes)
-# make lint   style and spelling       make sync   notebooks/*.ipynb from notebooks/*.py
+# make lint   style, types and spelling
+# make sync   notebooks/*.ipynb from notebooks/*.py, Colab's install cells, README's results
 # make colab  every chapter on the versions of Google Colab (constraints-colab.txt)
 #
 # With the real data and a GPU: make book ALLM_PROFILE=full ALLM_DATA=/path/to/C-NMC
@@ -9,12 +11,12 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: book test bench lint sync colab clean
+.PHONY: book unit test bench lint sync colab clean
 
 PYTHON ?= python3
+EXTRAS ?= book,test
 BIN := .venv/bin
 PIP := install --quiet --disable-pip-version-check
-CHAPTERS := $(wildcard notebooks/*.ipynb)
 
 export ALLM_PROFILE ?= smoke
 export ALLM_WORK ?= $(CURDIR)/work
@@ -22,17 +24,16 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 export PYTHONHASHSEED := 0
 
-.venv/.%: pyproject.toml constraints.txt
+.venv/.ready: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip $(PIP) -c constraints.txt -e '.[$(subst -,$(comma),$*)]'
+	$(BIN)/python -m pip $(PIP) -c constraints.txt -e '.[$(EXTRAS)]'
 	@$(BIN)/python -c 'import cv2' || { echo 'OpenCV needs two system libraries: apt-get install libgl1 libglib2.0-0'; exit 1; }
 	@touch $@
-comma := ,
 
 # jupyter-cache looks at the code cells only. Here the cache also ends when the package, the records,
 # the versions or the profile change; and a failed build leaves no pages behind, because a second
 # one would skip the pages that it has and so turn green.
-book: .venv/.book
+book: .venv/.ready
 	@key=$$( { find allm_utils results benchmarks/results constraints.txt _config.yml book/_ext -type f ! -name '*.pyc' \
 	    -exec cksum {} + | LC_ALL=C sort; \
 	  echo "$$ALLM_PROFILE $$ALLM_DATA $$ALLM_WEIGHTS $$KERAS_BACKEND"; } | cksum); \
@@ -42,27 +43,30 @@ book: .venv/.book
 	@$(BIN)/jupyter-book build . --quiet -W -n --keep-going || { rm -rf _build/.doctrees _build/html; exit 1; }
 	@echo "The book is ready: open $(CURDIR)/_build/html/index.html"
 
-# Each notebook runs once: nbmake fills a copy (it passes over any folder named _build), and the
-# book under test is built from that copy.
-test: .venv/.book-test
+unit: .venv/.ready
+	$(BIN)/python -m pytest tests --ignore=tests/book --ignore=tests/notebooks -n 2 --dist loadfile
+
+# tests/notebooks runs each notebook in a copy, and the book under test is built from these copies:
+# "auto" executes only what has no outputs yet.
+test: unit
 	rm -rf work/executed
 	mkdir -p work/executed
-	cp -r notebooks book _toc.yml work/executed
-	sed 's/execute_notebooks: cache/execute_notebooks: "off"/' _config.yml > work/executed/_config.yml
-	$(BIN)/python -m pytest tests --ignore=tests/book -n 2 --dist loadfile
-	$(if $(CHAPTERS),$(BIN)/python -m pytest --nbmake --overwrite --nbmake-timeout=600 work/executed/notebooks)
-	$(BIN)/jupyter-book build work/executed --quiet -W -n --keep-going
+	cp -r notebooks book _config.yml _toc.yml work/executed
+	$(BIN)/python -m pytest tests/notebooks -n 2
+	$(BIN)/jupyter-book config sphinx work/executed
+	$(BIN)/sphinx-build -q -W -n --keep-going -D nb_execution_mode=auto work/executed work/executed/_build/html
 	ALLM_REQUIRE=book,$$ALLM_REQUIRE $(BIN)/python -m pytest tests/book -n 2
 
-bench: .venv/.book
+bench: .venv/.ready
 	$(BIN)/python -m benchmarks
 
-lint: .venv/.book-test
+lint: .venv/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/codespell
 
-sync: .venv/.book
+sync: .venv/.ready
 	$(BIN)/python book/sync.py
 
 # Installed as on Colab: its own versions first, then what the chapters' first cell adds.

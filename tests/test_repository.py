@@ -1,25 +1,29 @@
-"""What holds for the repository as a whole: pairs, layout, names, and the lists of packages."""
+"""What holds for the repository as a whole: pairs, the shape of a chapter, rooms, lists."""
 
+import ast
 import importlib.util
 import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from types import SimpleNamespace
 
+import jupytext
 import nbformat
-import pandas as pd
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
-from allm_utils.book import paper
+from allm_utils.book import paper, scorecard
+from allm_utils.runs.records import Runs
 
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text())
 TEXTS = sorted((ROOT / "notebooks").glob("*.py"))
 PAIRS = [text.with_suffix(".ipynb") for text in TEXTS]
 CHAPTERS = [pair for pair in PAIRS if pair.stem[0].isdigit()]
+MODULES = sorted((ROOT / "allm_utils").rglob("*.py"))
 
 
 def load_sync():
@@ -36,29 +40,40 @@ def tracked():
     """Return the text files that git tracks (or would)."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    texts = {".py", ".md", ".yml", ".toml", ".txt", ".ipynb", ".json", ".csv", ".cff", ".bib", ""}
+    texts = {".py", ".md", ".yml", ".yaml", ".toml", ".txt", ".ipynb", ".json", ".csv", ".cff",
+             ".bib", ".html", ".svg", ""}  # fmt: skip
     files = [ROOT / name for name in listed.splitlines()]
     return [file for file in files if file.is_file() and file.suffix in texts]
 
 
-def names(requirements):
-    """Return the bare package names of requirement strings."""
-    return {re.match(r"[A-Za-z0-9_.-]+", r).group().lower().replace("_", "-") for r in requirements}
+def cells_of(path):
+    return nbformat.read(path, as_version=4).cells
+
+
+def named(path):
+    return path.stem
 
 
 # Pairs
 
 
-def test_each_notebook_is_what_its_text_makes():
-    for path, content in sync.regenerate().items():
-        assert path.read_text(encoding="utf-8") == content, f"{path.name}: run `make sync`"
+@pytest.mark.parametrize("path", TEXTS, ids=named)
+def test_notebook_and_text_hold_the_same_cells(path):
+    def content(cells):
+        return [(cell.cell_type, cell.source, cell.metadata.get("tags", []),
+                 cell.metadata.get("mystnb")) for cell in cells]  # fmt: skip
+
+    pair = cells_of(path.with_suffix(".ipynb"))
+    assert content(pair) == content(jupytext.read(path).cells), "run `make sync`"
 
 
-def test_every_notebook_has_a_text():
-    assert sorted((ROOT / "notebooks").glob("*.ipynb")) == PAIRS
+@pytest.mark.parametrize("path", TEXTS, ids=named)
+def test_install_cell_is_up_to_date(path):
+    text = path.read_text(encoding="utf-8")
+    assert sync.with_colab_cell(text) == text, "run `make sync`"
 
 
-@pytest.mark.parametrize("path", PAIRS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", PAIRS, ids=named)
 def test_notebook_is_clean(path):
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
@@ -68,80 +83,105 @@ def test_notebook_is_clean(path):
             assert cell.outputs == [] and cell.execution_count is None
 
 
-@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
-def test_notebook_keeps_the_shape_of_a_chapter(path):
-    cells = nbformat.read(path, as_version=4).cells
+def test_every_notebook_has_a_text_and_a_place_in_the_book():
+    assert sorted((ROOT / "notebooks").glob("*.ipynb")) == PAIRS
+    toc = (ROOT / "_toc.yml").read_text()
+    for path in PAIRS:
+        assert f"notebooks/{path.name}" in toc
+
+
+# The shape of a chapter
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=named)
+def test_chapter_has_its_parts_in_order(path):
+    cells = cells_of(path)
     title, colab = cells[:2]
     assert title.source.startswith("# ") and "\n> **You will learn**" in title.source
     assert "**Before you start:**" in title.source and "**Run time:**" in title.source
     assert set(colab.metadata.tags) == {"colab", "remove-cell"}
+    code = [cell.source for cell in cells if cell.cell_type == "code"]
+    assert "profile.banner()" in "".join(code[1:3])
+    prose = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    parts = [
+        re.search(rf"^## {part}", prose, re.M) for part in ("In brief", "Take away", "Further")
+    ]
+    assert all(parts), "a chapter has: In brief, Take away, Further reading"
+    places = [part.start() for part in parts]
+    first = re.search(r"^## ", prose, re.M).start()
+    assert places == sorted(places) and places[0] == first, "In brief comes first"
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=named)
+def test_chapter_is_short(path):
+    cells = [c for c in cells_of(path) if "colab" not in c.metadata.get("tags", [])]
+    words = sum(len(cell.source.split()) for cell in cells if cell.cell_type == "markdown")
     code = [cell for cell in cells if cell.cell_type == "code"]
-    assert "profile.banner()" in "".join(cell.source for cell in code[1:3])
-    for cell in code[1:]:
-        lines = cell.source.splitlines()
+    lines = [line for cell in code for line in cell.source.splitlines() if line.strip()]
+    assert words <= 2500 and len(lines) <= 260, (words, len(lines))
+    for cell in code:
         limit = 30 if "setup" in cell.metadata.get("tags", []) else 20  # imports take lines
-        assert len(lines) <= limit and max(map(len, lines)) <= 88, cell.source
+        source = cell.source.splitlines()
+        assert len(source) <= limit and max(map(len, source)) <= 88, cell.source
         assert not cell.source.lstrip().startswith(("%", "!"))
+
+
+@pytest.mark.parametrize("path", PAIRS, ids=named)
+def test_figures_have_a_name_a_caption_and_words_for_those_who_cannot_see_them(path):
+    for cell in cells_of(path):
         metadata = cell.metadata.get("mystnb", {})
         if "figure" in metadata:
             assert metadata["figure"]["name"].startswith("fig-") and metadata["figure"]["caption"]
             assert len(metadata["image"]["alt"]) >= 10
 
 
-def test_the_book_lists_every_notebook():
-    toc = (ROOT / "_toc.yml").read_text()
-    for path in PAIRS:
-        assert f"notebooks/{path.name}" in toc
+@pytest.mark.parametrize("path", CHAPTERS, ids=named)
+def test_first_picture_of_cells_has_its_credit(path):
+    code = [cell.source for cell in cells_of(path) if cell.cell_type == "code"]
+    shown = [
+        s for s in code if re.search(r"figures\.(cells|heat_maps)\(|widgets\.(guess|crop|noise)", s)
+    ]
+    assert not shown or "credit" in shown[0] or "CITATION" in shown[0]
+
+
+def test_nothing_is_called_made_up():
+    """Every page and every record is about real cells."""
+    word = "synth" + "etic"
+    places = ("allm_utils", "book", "notebooks", "results", "README.md", "CONTRIBUTING.md")
+    for path in tracked():
+        if path.relative_to(ROOT).parts[0] in places:
+            assert word not in path.read_text(encoding="utf-8").lower(), path
 
 
 # The Colab cell
 
-TEXT = """\
-# ---
-# jupyter:
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
+TEXT = "# %% [markdown]\n# # Title\n\n# %%\nx = 1\n"
 
-# %% [markdown]
-# # Title
 
-# %%
-x = 1
-"""
+def run_colab_cell(text):
+    (cell,) = [c for c in jupytext.reads(text, fmt="py:percent").cells if "colab" in c.source]
+    exec(cell.source, {})
 
 
 def test_colab_cell_is_added_once_and_follows_the_configuration(tmp_path):
     (tmp_path / "constraints.txt").write_text("imageio==1\nimaug==9.8.7\n")
     config = {"repository": {"url": "https://github.com/some/where", "branch": "v3"}}
     (tmp_path / "_config.yml").write_text(yaml.safe_dump(config))
-    cell = sync.colab_cell(tmp_path)
-    assert "imaug==9.8.7" in cell and "git+https://github.com/some/where@v3" in cell
-    once = sync.with_colab_cell(TEXT, cell)
-    assert sync.with_colab_cell(once, cell) == once
-    assert sync.with_colab_cell(once, cell.replace("v3", "v4")).count("google.colab") == 1
-    pair = nbformat.reads(sync.notebook(once), as_version=4)
-    assert [c.cell_type for c in pair.cells] == ["markdown", "code", "code"]
-    assert "google.colab" in pair.cells[1].source
+    once = sync.with_colab_cell(TEXT, tmp_path)
+    assert "imaug==9.8.7" in once and "git+https://github.com/some/where@v3" in once
+    assert sync.with_colab_cell(once, tmp_path) == once
+    assert once.index("# # Title") < once.index("google.colab") < once.index("x = 1")
 
 
 def test_colab_cell_installs_what_the_chapters_modules_need():
-    cell = sync.colab_cell(text="from allm_utils import (\n    profile,\n    trust,\n)\n")
+    cell = sync.colab_cell("from allm_utils.judge import (\n    explain,\n    predict,\n)\n")
     assert "tf-keras-vis==" in cell and "onnx" not in cell
-    needed = names(PYPROJECT["project"]["optional-dependencies"]["explain"])
-    needed |= names(PYPROJECT["project"]["optional-dependencies"]["deploy"])
-    listed = {name.lower() for more in sync.COLAB_MORE.values() for name in more}
-    assert needed <= listed
+    extras = PYPROJECT["project"]["optional-dependencies"]
+    needed = {Requirement(r).name for extra in ("explain", "deploy") for r in extras[extra]}
+    assert needed <= {name for more in sync.COLAB_MORE.values() for name in more}
 
 
-def test_colab_cell_does_nothing_elsewhere():
-    pair = nbformat.reads(sync.notebook(sync.with_colab_cell(TEXT, sync.colab_cell())), 4)
-    exec(pair.cells[1].source, {})
-
-
-def test_colab_cell_installs_on_colab(monkeypatch):
+def test_colab_cell_installs_on_colab_and_does_nothing_elsewhere(monkeypatch):
     calls = []
 
     class Shell:
@@ -150,125 +190,83 @@ def test_colab_cell_installs_on_colab(monkeypatch):
 
     import IPython
 
-    monkeypatch.setitem(sys.modules, "google.colab", object())
     monkeypatch.setattr(IPython, "get_ipython", Shell)
-    pair = nbformat.reads(sync.notebook(sync.with_colab_cell(TEXT, sync.colab_cell())), 4)
-    exec(pair.cells[1].source, {})
+    run_colab_cell(sync.with_colab_cell(TEXT))
+    assert not calls
+    monkeypatch.setitem(sys.modules, "google.colab", object())
+    run_colab_cell(sync.with_colab_cell(TEXT))
     ((magic, line),) = calls
     assert magic == "pip" and line.startswith("install -q --no-deps imaug==")
-    repository = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]
-    assert line.endswith(f" git+{repository['url']}@{repository['branch']}")
+    assert line.endswith(f" git+{CONFIG['repository']['url']}@{CONFIG['repository']['branch']}")
 
 
 def test_repository_address_stands_in_one_place():
     """Beside _config.yml, only what is made from it, or cannot be, names the address."""
-    address = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
     made = {"_config.yml", "CITATION.cff"} | {p.name for p in TEXTS + PAIRS}
     for path in tracked():
         if path.name not in made:
-            assert address not in path.read_text(encoding="utf-8"), path
+            assert CONFIG["repository"]["url"] not in path.read_text(encoding="utf-8"), path
 
 
-def never_met_run(experiment, subjects, **data):
-    n = len(subjects)
-    rows = pd.DataFrame({"subject": subjects, "label": [1, 1, 0, 0] * (n // 4), "p_all": 0.9})
-    data = {
-        "experiment": experiment,
-        "folds": [0, 1],
-        "protocol": "patient-disjoint",
-        "config": {"image_size": 112},
-        **data,
-    }
-    return SimpleNamespace(data=data, rows=lambda: rows)
+# README and pages
 
 
-def test_tests_on_unseen_patients_are_told_by_what_was_trained():
-    plain = never_met_run("unseen", ["1", "2", "H1", "H2"])
-    ours = never_met_run("unseen-average", ["1", "2", "H1", "H2"], folds=[1, 0])
-    parts = [never_met_run("patient-disjoint", ["1", "2", "H1", "H2"]) for _ in range(5)]
-    (one, _), (two, _) = sync.never_met([plain, ours, *parts[:4]])  # four parts are no result
-    assert one == "trained on fold 0, tested on fold 1, 112 px"
-    assert two == "trained on fold 1, tested on fold 0, 112 px, averaged weights"
-    what, runs = list(sync.never_met([plain, ours, *parts]))[-1]
-    assert what == "folds 0 and 1 in five parts, 112 px, averaged weights" and runs == parts
-    same = [never_met_run("patient-disjoint-paper", ["1", "2", "H1", "H2"]) for _ in range(5)]
-    assert next(iter(sync.never_met([*parts, *same]))) == (what.split(", averaged")[0], same)
+def test_readme_shows_the_recorded_headline():
+    runs = Runs.load()
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert sync.headline(runs) in readme, "run `make sync`"
+    for value in scorecard.headline(runs)["value"]:
+        assert f"**{value:.3f}**" in readme
+    assert paper.CODE.removeprefix("https://").rstrip("/") in readme
 
 
-def test_runs_are_pooled_by_image_and_judged_by_patient():
-    runs = [never_met_run("unseen", names) for names in (["1", "2", "H1", "H2"], ["3", "3"] * 2)]
-    rows, values, limits = sync.pooled(runs)
-    assert len(rows) == values["n"] == 8
-    assert values["accuracy"] == 0.5 and limits["sensitivity"] == (1, 1)
+# Rooms: cli -> book and ship -> runs -> judge -> network -> data, and the root for all
+
+ROOMS = ["cli", "book", "ship", "runs", "judge", "network", "data"]
 
 
-def test_the_network_and_the_probes_are_asked_together():
-    runs = sync.records.load_all(ROOT / "results")
-    rows = sync.three_together(runs)
-    values, limits = sync.judged(rows)
-    assert values["n"] == 7108 and rows["subject"].nunique() == 42
-    low, high = limits["balanced_accuracy"]
-    assert f"{values['balanced_accuracy']:.3f} | {low:.3f} to {high:.3f}" in sync.headline(runs)
-    assert sync.three_together([r for r in runs if r.data["model"] != "probe_handmade"]) is None
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_module_imports_only_from_rooms_to_its_right(path):
+    room = path.relative_to(ROOT / "allm_utils").parts[0].removesuffix(".py")
+    rank = ROOMS.index(room) if room in ROOMS else len(ROOMS)
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("allm_utils"):
+            found |= {".".join([node.module, one.name]) for one in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {one.name for one in node.names if one.name.startswith("allm_utils")}
+    for name in found:
+        other = name.split(".")[1]
+        if other in ROOMS and other != room:
+            assert ROOMS.index(other) > rank and {room, other} != {"book", "ship"}, name
 
 
-def test_headline_shows_recorded_runs_only():
-    assert "No run on the real cells is recorded yet." in sync.headline([])
-    text = sync.headline(runs := sync.records.load_all(ROOT / "results"))
-    for fold in range(3):
-        for number, run in enumerate(sync.records.paper_runs(runs, fold)):
-            again = f"fold {fold} {run.metrics()['accuracy']:.3f} (seed {run.data['seed']})"
-            assert (again if number else run.id) in text
-
-
-def test_performance_shows_the_last_run(tmp_path):
-    assert "No run of `make bench`" in sync.performance(sync.report.latest(tmp_path))
-    last = sync.report.latest()
-    shown = sync.performance(last)
-    assert last["date"] in shown and last["hardware"] in shown
-    for row in last["rows"]:
-        assert f"| {row['what']} |" in shown
-    assert shown in (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def test_model_card_says_what_the_records_say():
-    page = (ROOT / "book" / "model_card.md").read_text(encoding="utf-8")
-    runs = sync.records.load_all(ROOT / "results")
-    (run,) = [r for r in runs if r.name == sync.SHIPPED]
-    line = next(text for text in page.splitlines() if "**this network**" in text)
-    for name in ("sensitivity", "specificity", "balanced_accuracy", "roc_auc"):
-        assert f"{run.metrics()[name]:.3f}" in line
-    worst = min(
-        (((part["p_all"] >= 0.5) == part["label"]).mean(), subject)
-        for subject, part in run.rows().groupby("subject")
-    )
-    assert re.search(rf"\| {worst[1]} \| \w+ \| \d+ \| {worst[0]:.2f} \|", page)
-    for other in runs:
-        if other.data["experiment"] == "unseen":
-            assert f"{other.metrics()['balanced_accuracy']:.3f}" in page
-    assert "diagnosis" in page and f"{run.data['parameters']['total']:,}" in page
-
-
-def test_model_card_says_what_was_not_run():
-    runs = sync.records.load_all(ROOT / "results")
-    tables = sync.card([r for r in runs if r.data["experiment"] == "mobilenet_m"])
-    assert "Not run yet" in tables["size"] and "Not run yet" in tables["calibration"]
-    assert "blur" not in tables["conditions"] and "`noise:10`" in tables["conditions"]
-
-
-# Layout and lists
+def test_no_file_of_the_package_is_long():
+    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
+    assert {path.name: n for path, n in lines.items() if n > 500} == {}
 
 
 def test_every_module_is_described():
     described = (ROOT / "book" / "api.md").read_text()
-    for path in (ROOT / "allm_utils").glob("[!_]*.py"):
-        assert path.stem == "cli" or f"automodule:: allm_utils.{path.stem}\n" in described, path
+    for path in MODULES:
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        if path.stem not in ("__init__", "cli"):
+            assert f"automodule:: {name}\n" in described, name
 
+
+def test_package_imports_keras_and_not_tensorflow():
+    for path in MODULES:
+        if path.name not in ("export.py", "training.py"):
+            assert not re.search(r"^\s*(?:import|from) tensorflow", path.read_text(), re.M), path
+
+
+# Layout and lists
 
 LAYOUT = """
 README.md LICENSE LICENSE-text CITATION.cff CONTRIBUTING.md Makefile pyproject.toml constraints.txt
-environment.yml _config.yml _toc.yml .ci/run book notebooks allm_utils results benchmarks tests
-.github/workflows/ci.yml .github/workflows/pages.yml .github/workflows/colab.yml
+environment.yml _config.yml _toc.yml .ci/run .devcontainer/devcontainer.json .pre-commit-config.yaml
+.github/dependabot.yml .github/workflows/ci.yml .github/workflows/colab.yml
+book notebooks allm_utils results benchmarks tests
 """
 
 
@@ -287,6 +285,14 @@ def test_no_machine_paths_and_no_index_hosts():
             assert not index.search(text), f"{path}: {index.search(text)}"
 
 
+def test_workflows_pin_actions_and_ask_for_little():
+    for path in (ROOT / ".github" / "workflows").glob("*.yml"):
+        workflow = yaml.safe_load(path.read_text())
+        assert workflow["permissions"] == {"contents": "read"}
+        for used in re.findall(r"uses: (\S+)", path.read_text()):
+            assert re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", used), used
+
+
 def test_conda_environment_agrees_with_pyproject():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     (pip,) = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
@@ -297,45 +303,23 @@ def test_conda_environment_agrees_with_pyproject():
 
 
 def test_constraints_pin_every_requirement_inside_its_range():
-    from packaging.requirements import Requirement
-
     lines = (ROOT / "constraints.txt").read_text().split()
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[0-9][0-9A-Za-z.]*", line) for line in lines)
     pinned = {name.lower().replace("_", "-"): v for name, v in (x.split("==") for x in lines)}
+    assert "imaug" in pinned and "imgaug" not in pinned, "the fork installs the same module"
     extras = PYPROJECT["project"]["optional-dependencies"].values()
     for line in [*PYPROJECT["project"]["dependencies"], *(r for extra in extras for r in extra)]:
         requirement = Requirement(line)
-        if requirement.name == PYPROJECT["project"]["name"]:  # an extra that holds others
-            continue
-        assert requirement.specifier.contains(pinned[requirement.name.lower()]), line
+        if requirement.name != PYPROJECT["project"]["name"]:  # not an extra that holds others
+            name = requirement.name.lower().replace("_", "-")
+            assert requirement.specifier.contains(pinned[name]), line
 
 
 def test_colab_versions_suit_the_package():
-    from packaging.requirements import Requirement
-
     lines = (ROOT / "constraints-colab.txt").read_text().splitlines()
     colab = {r.name.lower(): r for r in map(Requirement, (x for x in lines if x and x[0] != "#"))}
     for line in PYPROJECT["project"]["dependencies"]:
         requirement = Requirement(line)
-        if requirement.name not in ("imaug",):  # what the install cell adds
+        if requirement.name != "imaug":  # what the install cell adds
             version = next(iter(colab[requirement.name.lower()].specifier)).version
             assert requirement.specifier.contains(version.replace(".*", ".0")), line
-
-
-def test_imgaug_is_not_asked_for_beside_its_fork():
-    wanted = names(PYPROJECT["project"]["dependencies"])
-    assert "imaug" in wanted and "imgaug" not in wanted
-    assert "\nimgaug==" not in (ROOT / "constraints.txt").read_text()
-
-
-def test_package_imports_keras_and_not_tensorflow():
-    for path in (ROOT / "allm_utils").glob("*.py"):
-        if path.name not in ("export.py", "training.py"):
-            assert not re.search(r"^\s*(?:import|from) tensorflow", path.read_text(), re.M), path
-
-
-def test_errata_page_holds_every_entry():
-    page = (ROOT / "book" / "errata.md").read_text(encoding="utf-8")
-    assert len(paper.ERRATA) > 30
-    for entry in paper.ERRATA:
-        assert entry["finding"] in page and entry["reading"] in page

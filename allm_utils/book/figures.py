@@ -8,6 +8,7 @@ white its paper; every other colour stays as it is.
 
 import io
 from importlib import resources
+from typing import Any
 
 import matplotlib.figure
 import matplotlib.style
@@ -18,7 +19,7 @@ from matplotlib.patches import Patch
 from sklearn.calibration import CalibrationDisplay
 from sklearn.metrics import PrecisionRecallDisplay, RocCurveDisplay
 
-matplotlib.style.use(str(resources.files(__package__) / "book.mplstyle"))
+matplotlib.style.use(str(resources.files("allm_utils.book") / "book.mplstyle"))
 
 COLOURS = {"HEM": "#0072B2", "ALL": "#D55E00"}
 """Blue for healthy, vermilion for leukemic, everywhere: the colour-blind tell them apart too."""
@@ -52,7 +53,7 @@ class Figure(matplotlib.figure.Figure):
         display({"image/svg+xml": self.svg()}, raw=True)
 
 
-def new(rows: int = 1, columns: int = 1, height: float = 3.2, **subplots):
+def new(rows: int = 1, columns: int = 1, height: float = 3.2, **subplots) -> tuple["Figure", Any]:
     """Make an empty figure in the book's look.
 
     Parameters

@@ -12,7 +12,7 @@ import yaml
 
 
 def _load(name):
-    text = resources.files(__package__).joinpath(name).read_text("utf-8")
+    text = resources.files("allm_utils.book").joinpath(name).read_text("utf-8")
     return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 

@@ -1,0 +1,40 @@
+"""Every notebook runs from top to bottom, and any of its cells once more after that.
+
+The first pass is kept: the book under test is built from it.
+"""
+
+from datetime import datetime
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = sorted((ROOT / "notebooks").glob("*.ipynb"))
+EXECUTED = ROOT / "work" / "executed" / "notebooks"
+SLOW = 5.0
+"""Seconds: cells that took longer, trainings for the most part, run once."""
+
+
+def seconds(cell):
+    """How long a cell took."""
+    times = cell.metadata["execution"]
+    start, end = (times[key] for key in ("iopub.execute_input", "shell.execute_reply"))
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_runs_and_any_cell_runs_again(path):
+    notebook = nbformat.read(path, as_version=4)
+    folder = EXECUTED if EXECUTED.is_dir() else path.parent
+    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}})
+    cells = [(i, cell) for i, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
+    with client.setup_kernel():
+        for index, cell in cells:
+            client.execute_cell(cell, index)
+        if EXECUTED.is_dir():
+            nbformat.write(notebook, EXECUTED / path.name)
+        for index, cell in cells:
+            if seconds(cell) < SLOW:
+                client.execute_cell(cell, index)
