@@ -1,8 +1,12 @@
-"""What a reader can drag in the plain page, without a kernel: HTML and a few lines of script."""
+"""What a reader can drag in the plain page, without a kernel: HTML and a few lines of script.
+
+What a function gives is shown by a notebook, in the book and on Colab, and loads nothing.
+"""
 
 import base64
 import io
 import json
+from collections.abc import Sequence
 from importlib import resources
 from string import Template
 
@@ -11,7 +15,9 @@ from IPython.display import HTML
 from PIL import Image
 
 
-def crop_slider(pictures, sides, all_sides, labels, source):
+def crop_slider(
+    pictures: dict[str, np.ndarray], sides: Sequence[int], all_sides, labels, source: str
+) -> HTML:
     """Let the reader drag the side of the centre crop, and see what is left of a cell.
 
     Parameters
@@ -26,11 +32,6 @@ def crop_slider(pictures, sides, all_sides, labels, source):
         Their labels.
     source : str
         Whose cells they are.
-
-    Returns
-    -------
-    IPython.display.HTML
-        Shown by a notebook, in the book and on Colab; loads nothing.
     """
     all_sides, labels = np.asarray(all_sides), np.asarray(labels, int)
     shares = {
@@ -44,7 +45,7 @@ def crop_slider(pictures, sides, all_sides, labels, source):
     return _page("crop_slider", {"cells": cells, "shares": shares, "source": source})
 
 
-def guess(pictures, labels, p_all, source):
+def guess(pictures, labels, p_all, source: str) -> HTML:
     """Let the reader call each cell HEM or ALL, and then see the truth and what a network says.
 
     Parameters
@@ -56,11 +57,6 @@ def guess(pictures, labels, p_all, source):
         The network's probability of ALL; from 0.5 it says ALL.
     source : str
         Whose cells they are.
-
-    Returns
-    -------
-    IPython.display.HTML
-        Shown by a notebook, in the book and on Colab; loads nothing.
     """
     cells = [
         {"picture": _address(picture), "label": int(label), "p_all": round(float(p), 6)}
@@ -69,7 +65,7 @@ def guess(pictures, labels, p_all, source):
     return _page("guess", {"cells": cells, "source": source})
 
 
-def noise_lab(image, source):
+def noise_lab(image: np.ndarray, source: str) -> HTML:
     """Let the reader add noise to a cell, turn it and darken it, and watch the numbers.
 
     Parameters
@@ -78,17 +74,12 @@ def noise_lab(image, source):
         ``uint8 (S, S, 3)``, S about 96; its raw pixels travel in the page, unchanged.
     source : str
         Whose cell it is.
-
-    Returns
-    -------
-    IPython.display.HTML
-        Shown by a notebook, in the book and on Colab; loads nothing.
     """
     pixels = base64.b64encode(np.ascontiguousarray(image).tobytes()).decode()
     return _page("noise_lab", {"pixels": pixels, "size": len(image), "source": source})
 
 
-def threshold_slider(answers, source):
+def threshold_slider(answers: dict[str, tuple], source: str) -> HTML:
     """Let the reader move the threshold, and see confusion matrix, metrics and ROC point follow.
 
     Parameters
@@ -97,11 +88,6 @@ def threshold_slider(answers, source):
         By the name of the test images: labels 0 HEM, 1 ALL, and probabilities of ALL.
     source : str
         Whose cells they are, and who answered.
-
-    Returns
-    -------
-    IPython.display.HTML
-        Shown by a notebook, in the book and on Colab; loads nothing.
     """
     sets = []
     for name, (labels, p_all) in answers.items():
@@ -111,7 +97,7 @@ def threshold_slider(answers, source):
     return _page("threshold_slider", {"sets": sets, "source": source})
 
 
-def separable_stepper(image, kernel, mix):
+def separable_stepper(image, kernel, mix) -> HTML:
     """Let the reader step through a depthwise separable convolution, one product sum at a time.
 
     Parameters
@@ -122,20 +108,18 @@ def separable_stepper(image, kernel, mix):
         One filter per channel.
     mix : array of int, shape (M, N)
         The pointwise weights.
-
-    Returns
-    -------
-    IPython.display.HTML
-        Shown by a notebook, in the book and on Colab; loads nothing.
     """
     arrays = {"image": image, "kernel": kernel, "mix": mix}
     return _page("separable_stepper", {name: np.asarray(a).tolist() for name, a in arrays.items()})
 
 
-def _page(name, payload):
-    """The page ``data/NAME.html``, with the payload as JSON in its script."""
-    page = resources.files("allm_utils").joinpath(f"data/{name}.html").read_text("utf-8")
-    return HTML(Template(page).substitute(payload=json.dumps(payload).replace("</", "<\\/")))
+def _page(name: str, payload: dict) -> HTML:
+    """The page ``widgets/NAME.html`` in our look, with the payload as JSON in its script."""
+    folder = resources.files("allm_utils.book") / "widgets"
+    page = Template((folder / f"{name}.html").read_text("utf-8"))
+    filled = page.substitute(payload=json.dumps(payload).replace("</", "<\\/"))
+    style = (folder / "style.css").read_text("utf-8")
+    return HTML(f'<div class="aw"><style>{style}</style>\n{filled}</div>')
 
 
 def _address(picture):

@@ -1,5 +1,7 @@
 """The widgets of chapters 0, 3, 4 and 6 by themselves, dragged by keyboard, without a network."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -88,6 +90,18 @@ def test_stepper_computes_what_numpy_does(show):
         shown = page.get_by_role("img", name=f"output {n + 1}").get_attribute("aria-label")
         values = np.array(shown.split(": ")[1].replace(";", "").split(), int)
         np.testing.assert_array_equal(values, (filtered @ mix)[..., n].ravel())
+
+
+def test_stepper_shows_input_and_output_side_by_side_whatever_the_theme_says(show):
+    ones = np.ones((5, 5, 2), int)
+    page = show(widgets.separable_stepper(ones, ones[:3, :3], ones[0, :2]))
+    page.set_viewport_size({"width": 1000, "height": 800})
+    page.add_style_tag(content=".row > *, .grid > * { width: 100%; flex-shrink: 0 }")
+    boxes = [page.get_by_role("img", name=f"{what} 1").bounding_box() for what in
+             ("input, channel", "kernel", "filtered")]  # fmt: skip
+    for left, right in pairwise(boxes):
+        assert left["x"] + left["width"] < right["x"]
+        assert abs(left["y"] + left["height"] / 2 - right["y"] - right["height"] / 2) < 30
 
 
 def test_widgets_fit_a_phone(show, lab):
