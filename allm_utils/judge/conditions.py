@@ -59,15 +59,6 @@ def _noise(picture, sigma, rng):
     return np.clip(np.rint(noise), 0, 255).astype(np.uint8)
 
 
-def _corruption(kind):
-    def change(picture, severity, _):
-        from imagecorruptions import corrupt  # takes seconds: it compiles
-
-        return corrupt(picture, int(severity), kind)
-
-    return change
-
-
 def _stain(picture, severity, rng):
     """Unmix haematoxylin, eosin and the rest, scale each, mix again (Tellez et al., 2018)."""
     from skimage.color import hed2rgb, rgb2hed
@@ -99,35 +90,32 @@ def _cell(picture):
     return picture.any(axis=-1, keepdims=True)
 
 
-def _registry():
-    sigma = {"value": "σ", "high": 255}
-    severity = {"value": "s", "low": 1, "high": 5, "whole": True}
-    made = {
-        "clean": Condition("as it is", _same),
-        "noise": Condition("Gaussian noise of σ grey levels", _noise, **sigma),
-        "cell-noise": Condition("the same, in the cell only", _on_black(_noise), **sigma),
-    }
-    for name, kind, help in (
-        ("blur", "defocus_blur", "out of focus"),
-        ("light", "brightness", "brighter"),
-        ("contrast", "contrast", "of less contrast"),
-        ("jpeg", "jpeg_compression", "compressed"),
-    ):
-        change = _on_black(_corruption(kind))
-        made[name] = Condition(help, change, **severity, needs="imagecorruptions")
-    stain = f"each stain scaled within ±{STAIN_STEP:.0%} times s"
-    factor = {"value": "factor", "low": 0.25, "high": 4}
-    return {
-        **made,
-        "stain": Condition(stain, _on_black(_stain), **severity, needs="skimage"),
-        "size": Condition("the cell enlarged", _resized, **factor),
-        "size-normalised": Condition("every cell of the median area of them all", _of_one_size),
-        "grey": Condition("without saturation", lambda picture, *_: desaturate(picture)),
-        "tta": Condition("mean over four rotations, and of the mirror image", _same),
-    }
+def _spoilt(help, kind):
+    def change(picture, severity, _):
+        from imagecorruptions import corrupt  # takes seconds: it compiles
+
+        return corrupt(picture, int(severity), kind)
+
+    return Condition(help, _on_black(change), *_SEVERITY, needs="imagecorruptions")
 
 
-CONDITIONS = _registry()
+_SIGMA, _SEVERITY, _FACTOR = ("σ", 0, 255), ("s", 1, 5, True), ("factor", 0.25, 4)
+_STAIN = f"each stain scaled within ±{STAIN_STEP:.0%} times s"
+
+CONDITIONS = {
+    "clean": Condition("as it is", _same),
+    "noise": Condition("Gaussian noise of σ grey levels", _noise, *_SIGMA),
+    "cell-noise": Condition("the same, in the cell only", _on_black(_noise), *_SIGMA),
+    "blur": _spoilt("out of focus", "defocus_blur"),
+    "light": _spoilt("brighter", "brightness"),
+    "contrast": _spoilt("of less contrast", "contrast"),
+    "jpeg": _spoilt("compressed", "jpeg_compression"),
+    "stain": Condition(_STAIN, _on_black(_stain), *_SEVERITY, needs="skimage"),
+    "size": Condition("the cell enlarged", _resized, *_FACTOR),
+    "size-normalised": Condition("every cell of the median area of them all", _of_one_size),
+    "grey": Condition("without saturation", lambda picture, *_: desaturate(picture)),
+    "tta": Condition("mean over four rotations, and of the mirror image", _same),
+}
 """By name. Blur, light, contrast and JPEG are those of Hendrycks & Dietterich (2019)."""
 
 CORRUPTIONS = (

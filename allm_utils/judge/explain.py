@@ -5,14 +5,13 @@ from collections.abc import Callable
 import cv2
 import keras
 import numpy as np
-from numpy.typing import ArrayLike
 
 from allm_utils.errors import ConfigError, need
 from allm_utils.judge.predict import predict
 from allm_utils.network.models import BACKBONE_END
 
 
-def gradcam(model: keras.Model, pictures: np.ndarray, labels: ArrayLike) -> np.ndarray:
+def gradcam(model: keras.Model, pictures: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Show where MobileNet_M finds support for a class (Selvaraju et al., 2017).
 
     Parameters
@@ -79,10 +78,12 @@ def coarse_cell(pictures: np.ndarray) -> np.ndarray:
         picture.
     """
     size = pictures.shape[1]
-    fields = (size // 32, size // 32)
-    cells = pictures.any(axis=-1).astype(np.float32)
-    coarse = [cv2.resize(cell, fields, interpolation=cv2.INTER_AREA) for cell in cells]
-    return np.stack([_enlarged(cell, size) for cell in coarse])
+
+    def coarse(cell):
+        fields = (size // 32, size // 32)
+        return cv2.resize(np.asarray(cell, np.float32), fields, interpolation=cv2.INTER_AREA)
+
+    return np.stack([_enlarged(coarse(picture.any(axis=-1)), size) for picture in pictures])
 
 
 def _enlarged(fields, size):

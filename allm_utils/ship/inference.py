@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from allm_utils.data import images
 from allm_utils.data.cnmc import CLASSES
-from allm_utils.errors import AllmError, ImageError, ModelError, need, reason
+from allm_utils.errors import ImageError, ModelError, need, reason
 from allm_utils.files import quiet, walk
 from allm_utils.judge.predict import predict
 from allm_utils.network import models
@@ -50,32 +50,33 @@ def load(path: str | os.PathLike, threads: int | None = None) -> tuple[Any, dict
         The package that runs the format is not installed.
     """
     path = Path(path)
-    runtime = {".tflite": LiteRT, ".onnx": ONNX}.get(path.suffix)
-    if runtime is None:
-        model, card = models.load(path)
+    if path.suffix in RUNTIMES:
+        model, card = _open(path, threads or os.cpu_count())
     else:
-        if not path.is_file():
-            raise ModelError(f"{path}: no such model; check the path")
-        card = models.read_card(path)
-        try:
-            with quiet():
-                model = runtime(path, threads or os.cpu_count())
-        except AllmError:
-            raise
-        except Exception as error:  # the kinds of both libraries are not public
-            raise ModelError(
-                f"{path}: cannot be opened ({reason(error)}); export or copy it again"
-            ) from None
-        if model.takes != "uint8":
-            raise ModelError(
-                f"{path}: takes {model.takes}, not raw pixels (uint8); export it again"
-            )
-    size = card["image_size"]
-    if tuple(model.input_shape[1:]) != (size, size, 3):
+        model, card = models.load(path)
+    size, takes = card["image_size"], tuple(model.input_shape[1:])
+    if takes != (size, size, 3):
         raise ModelError(
-            f"{path}: takes pictures of {tuple(model.input_shape[1:])}, but its card says "
-            f"{size} pixels; take the card that was saved with it"
+            f"{path}: takes pictures of {takes}, but its card says {size} pixels; take the card "
+            "that was saved with it"
         )
+    return model, card
+
+
+def _open(path, threads):
+    if not path.is_file():
+        raise ModelError(f"{path}: no such model; check the path")
+    card = models.read_card(path)
+    module, runtime = RUNTIMES[path.suffix]
+    need("deploy", module)
+    try:
+        with quiet():
+            model = runtime(path, threads)
+    except Exception as error:  # the kinds of both libraries are not public
+        what = f"cannot be opened ({reason(error)})"
+        raise ModelError(f"{path}: {what}; export or copy it again") from None
+    if model.takes != "uint8":
+        raise ModelError(f"{path}: takes {model.takes}, not raw pixels (uint8); export it again")
     return model, card
 
 
@@ -83,7 +84,6 @@ class LiteRT:
     """A ``.tflite`` file, run by LiteRT."""
 
     def __init__(self, path: str | os.PathLike, threads: int):
-        need("deploy", "ai_edge_litert")
         from ai_edge_litert.interpreter import Interpreter
 
         self.name = Path(path).name
@@ -112,7 +112,6 @@ class ONNX:
     """An ``.onnx`` file, run by ONNX Runtime on the CPU."""
 
     def __init__(self, path: str | os.PathLike, threads: int):
-        need("deploy", "onnxruntime")
         import onnxruntime
 
         self.name = Path(path).name
@@ -130,6 +129,10 @@ class ONNX:
     def predict_on_batch(self, pictures: np.ndarray) -> np.ndarray:
         """Probabilities of HEM and ALL, ``float32 (N, 2)``, of ``uint8 (N, H, W, 3)``."""
         return self._session.run(None, {self._input: np.ascontiguousarray(pictures)})[0]
+
+
+RUNTIMES = {".tflite": ("ai_edge_litert", LiteRT), ".onnx": ("onnxruntime", ONNX)}
+"""By suffix: the package that runs the format, and the class that asks it."""
 
 
 def predict_images(
