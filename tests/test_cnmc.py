@@ -262,21 +262,6 @@ def test_summary_of_the_test_sets(tmp_path):
     assert table.loc["final"].drop("images").isna().all()
 
 
-def test_groups_are_those_of_the_shared_files():
-    frame = cnmc.shipped_index()
-    groups = cnmc.groups_from_digests(frame)
-    assert set(groups[groups.str.contains("+", regex=False)]) == set(cnmc.GROUPS)
-    assert (groups == cnmc.merged_subject(frame["subject"])).all()
-    assert groups.groupby(frame["label"]).nunique().to_dict() == {0: 22, 1: 44}
-
-
-def test_merged_subject():
-    assert cnmc.merged_subject("21") == cnmc.merged_subject("20") == "20+21"
-    assert cnmc.merged_subject("H21") == "H21"
-    assert list(cnmc.merged_subject(pd.Series(["H4", "7"]))) == ["H2+H4+H5+H6", "7"]
-    assert cnmc.merged_subject(pd.Series([None, "7"])).isna().tolist() == [True, False]
-
-
 @pytest.fixture
 def published(tree, monkeypatch):
     """The tree as published: two subjects of fold 0 share a file; fold 2 is not on this disk."""

@@ -9,16 +9,31 @@ import pandas as pd
 import pytest
 import sklearn
 
-from allm_utils.book import paper
-from allm_utils.data import cnmc, splits
+from allm_utils.data import cnmc, people, splits
 from allm_utils.errors import ConfigError, DataError
 
-PARTS = ("train", "val", "test")
+TABLE_1 = {  # of the paper: fold, class: train, validation, test
+    (0, "ALL"): (1677, 239, 481),
+    (0, "HEM"): (791, 113, 226),
+    (1, "ALL"): (1692, 241, 485),
+    (1, "HEM"): (814, 116, 233),
+    (2, "ALL"): (1719, 245, 493),
+    (2, "HEM"): (767, 109, 220),
+}
 
 
 @pytest.fixture(scope="module")
 def published():
     return cnmc.shipped_index()
+
+
+@pytest.fixture(scope="module")
+def with_prelim(published):
+    return pd.concat([published, cnmc.shipped_prelim()], ignore_index=True)
+
+
+def folds(frame, *wanted):
+    return frame[frame["fold"].isin(wanted)]
 
 
 def made(images, fold=0):
@@ -47,20 +62,21 @@ def small():
     return made({subject: rng.randint(5, 40) for subject in subjects})
 
 
-def counts(frame, split):
-    return frame.groupby(["fold", "label", split]).size()
+def is_whole(frame, split):
+    """Both classes in every part, nobody in two."""
+    splits.assert_patient_disjoint(frame, split)
+    return all(set(frame["label"][split == part]) == {0, 1} for part in splits.PARTS)
 
 
-def holds_both_classes(frame, split):
-    return all(set(frame["label"][split == part]) == {0, 1} for part in PARTS)
+# -- the paper's ------------------------------------------------------------------------------
 
 
 def test_paper_split_is_table_1(published):
-    table = counts(published, splits.paper_split(published))
-    for fold, classes in paper.TABLE_1.items():
-        for name, cells in classes.items():
-            for part in PARTS:
-                assert table[fold, cnmc.CLASSES.index(name), part] == cells[part]
+    split = splits.paper_split(published)
+    table = published.groupby(["fold", "label", split]).size()
+    for (fold, name), cells in TABLE_1.items():
+        found = [table[fold, cnmc.CLASSES.index(name), part] for part in splits.PARTS]
+        assert found == list(cells)
 
 
 def test_paper_split_is_that_of_split_folders(published):
@@ -78,25 +94,18 @@ def test_paper_split_is_that_of_split_folders(published):
         assert {of[file] for file in files[n_val:]} == {"test"}
 
 
-def test_paper_split_does_not_depend_on_order_place_or_company(published):
+def test_paper_split_depends_on_the_seed_not_on_order_place_or_company(published):
     split = splits.paper_split(published)
     shuffled = published.sample(frac=1, random_state=0)
     pd.testing.assert_series_equal(splits.paper_split(shuffled).sort_index(), split)
     moved = published.assign(path="C:\\data\\" + published["path"].str.replace("/", "\\"))
     pd.testing.assert_series_equal(splits.paper_split(moved), split)
-    one = published[published["fold"] == 1]
+    one = folds(published, 1)
     pd.testing.assert_series_equal(splits.paper_split(one), split[one.index])
-
-
-def test_paper_split_changes_with_the_seed(small):
-    assert (splits.paper_split(small) == splits.paper_split(small)).all()
-    assert (splits.paper_split(small) != splits.paper_split(small, seed=1)).any()
-
-
-def test_paper_split_leaves_the_test_sets_alone(small):
-    small.loc[small.index[-5:], "split"] = "prelim"
-    split = splits.paper_split(small)
-    assert (split[-5:] == "unused").all() and not (split[:-5] == "unused").any()
+    two = folds(published, 0, 1)  # several folds: each by itself
+    found = splits.protocol_split(two, "paper", (0, 1))
+    pd.testing.assert_series_equal(found, split[two.index])
+    assert (splits.paper_split(one, seed=1) != split[one.index]).any()
 
 
 def test_paper_split_of_too_few_images():
@@ -104,118 +113,174 @@ def test_paper_split_of_too_few_images():
         splits.paper_split(made({"1": 20, "H1": 9}))
 
 
-def frozen_tables():
-    text = resources.files("allm_utils").joinpath("data/subject_folds.json").read_text("utf-8")
+# -- by people --------------------------------------------------------------------------------
+
+
+def frozen_deals():
+    text = resources.files("allm_utils.data").joinpath("subject_folds.json").read_text("utf-8")
     table = json.loads(text)
     return [
-        (folds, int(n), subjects, table["seed"][folds][n])
-        for folds, of_n in table["parts"].items()
+        (names, int(n), subjects, table["seed"][names][n])
+        for names, of_n in table["parts"].items()
         for n, subjects in of_n.items()
     ]
 
 
-def test_tables_are_frozen_for_what_we_use():
-    frozen = {(folds, n) for folds, n, *_ in frozen_tables()}
-    assert frozen >= {(folds, n) for folds in ("0", "0+1", "0+1+2") for n in (3, 5)}
-    assert ("1", 3) in frozen
-
-
-@pytest.mark.parametrize(("folds", "n", "subjects", "seed"), frozen_tables())
-def test_frozen_patient_disjoint_splits(published, monkeypatch, folds, n, subjects, seed):
-    frame = published[published["fold"].isin([int(fold) for fold in folds.split("+")])]
+@pytest.mark.parametrize(("names", "n", "subjects", "seed"), frozen_deals())
+def test_the_deals_of_the_published_folds_are_frozen(
+    published, monkeypatch, names, n, subjects, seed
+):
+    frame = folds(published, *map(int, names.split("+")))
     with monkeypatch.context() as patch:  # the table decides, not scikit-learn
         patch.delattr(splits, "_stratified")
-        by_part = splits.patient_disjoint_split(frame, n)
-    assert len(by_part) == n
-    for k, split in enumerate(by_part):
+        rounds = splits.patient_disjoint_split(frame, n)
+    assert len(rounds) == n
+    for k, split in enumerate(rounds):
         assert set(frame["subject"][split == "test"]) == set(subjects[k])
         assert set(frame["subject"][split == "val"]) == set(subjects[(k + 1) % n])
-        assert holds_both_classes(frame, split)
-        splits.assert_patient_disjoint(frame, split)
-        assert splits.leakage(frame, split) == {"subject": 0, "smear": 0, "twin": 0}
-    tested = sum((split == "test").astype(int) for split in by_part)
+        assert is_whole(frame, split)
+        assert splits.leakage(frame, split) == {"person": 0, "smear": 0, "twin": 0}
+    tested = sum((split == "test").astype(int) for split in rounds)
     assert (tested == 1).all()
-    for _, part in frame.groupby("label"):
-        sizes = [(split[part.index] == "test").sum() for split in by_part]
-        largest_subject = part.groupby("subject").size().max()
-        assert max(sizes) <= max(1.11 * len(part) / n, largest_subject)
-
     if sklearn.__version__.startswith("1.9."):
-        dealt = splits._stratified(frame, splits._groups(frame), n, [seed, 0])
+        dealt = splits._stratified(frame, n, [seed, 0])
         assert [set(frame["subject"][dealt == k]) for k in range(n)] == [set(s) for s in subjects]
 
 
-def test_frozen_table_needs_the_whole_fold(published):
-    """A frame with the same subjects but fewer images is not the published one."""
-    fold = published[published["fold"] == 0]
+def test_frozen_for_what_we_use_and_only_for_whole_folds(published):
+    frozen = {(names, n) for names, n, *_ in frozen_deals()}
+    assert frozen >= {("1", 3), *((f, n) for f in ("0", "0+1", "0+1+2") for n in (3, 5))}
+    fold = folds(published, 0)
     assert splits._frozen(fold, 5) is not None
     assert splits._frozen(fold.iloc[1:], 5) is None
     assert splits._frozen(fold, 4) is None
 
 
 def test_other_seeds_deal_other_parts(published):
-    fold = published[published["fold"] == 0]
+    fold = folds(published, 0)
     deals = [splits.patient_disjoint_split(fold, 3, seed=seed) for seed in range(4)]
-    tests = {
-        frozenset(frozenset(fold["subject"][split == "test"]) for split in deal) for deal in deals
-    }
+    tests = {frozenset(frozenset(fold["subject"][s == "test"]) for s in deal) for deal in deals}
     assert len(tests) == 4
     again = splits.patient_disjoint_split(fold, 3, seed=3)
     assert all((a == b).all() for a, b in zip(again, deals[3], strict=True))
 
 
-@pytest.mark.parametrize("n_splits", [3, 4, 5])
-@pytest.mark.parametrize("seed", range(5))
-def test_patient_disjoint_split_of_a_made_tree(small, n_splits, seed):
-    for split in splits.patient_disjoint_split(small, n_splits, seed):
-        assert list(split.index) == list(small.index)
-        assert set(split) == set(PARTS) and holds_both_classes(small, split)
-        splits.assert_patient_disjoint(small, split)
-
-
-def test_merged_subjects_stay_together():
-    frame = made({"20": 20, "21": 20, "1": 20, "5": 20, "H1": 20, "H7": 20, "H3": 20, "H10": 20})
-    for split in splits.patient_disjoint_split(frame, 3):
-        for group in (["20", "21"], ["H3", "H10"]):
-            assert split[frame["subject"].isin(group)].nunique() == 1
-
-
-def test_a_column_group_is_obeyed(published, small):
-    hospital = small["subject"].str[-1].astype(int) // 2
-    small["group"] = small["subject"].str[:1] + hospital.astype(str)
-    for split in splits.patient_disjoint_split(small, 3):
-        assert split.groupby(small["group"]).nunique().max() == 1
-    fold = published[published["fold"] == 0].copy()
-    fold["group"] = fold["subject"].replace({"H24": "one ward", "H6": "one ward", "H7": "one ward"})
-    for split in splits.patient_disjoint_split(fold, 3):
-        assert split.groupby(fold["group"]).nunique().max() == 1
-
-
-def test_patient_disjoint_split_leaves_the_test_sets_alone(small):
+@pytest.mark.parametrize("n_splits", [3, 5])
+@pytest.mark.parametrize("seed", range(3))
+def test_patient_disjoint_split_of_another_tree(small, n_splits, seed):
     prelim = small.tail(5).assign(split="prelim", subject="H900")
     frame = pd.concat([small, prelim], ignore_index=True)
-    for split in splits.patient_disjoint_split(frame, 3):
+    for split in splits.patient_disjoint_split(frame, n_splits, seed):
         assert (split[-5:] == "unused").all() and not (split[:-5] == "unused").any()
+        assert is_whole(frame, split)
 
 
-def test_the_preliminary_set_is_the_test_part_and_its_people_are_new(published):
-    frame = pd.concat([published, cnmc.shipped_prelim()], ignore_index=True)
-    split = splits.protocol_split(frame, "patient-disjoint", (0, 1, 2), test="prelim")
-    assert (split == "test").equals(frame["split"] == "prelim")
-    assert set(split[: len(published)]) == {"train", "val"}
-    splits.assert_patient_disjoint(frame, split)
-    val = frame["label"][split == "val"].value_counts() / published["label"].value_counts()
-    assert val.between(0.15, 0.25).all()
-    assert holds_both_classes(frame, split)
-    with pytest.raises(DataError, match="no preliminary test set"):
-        splits.prelim_split(published)
+def test_names_of_one_person_stay_together():
+    names = ["20", "1", "43", "44", "5", "H1", "H14", "H24", "H9"]
+    frame = made(dict.fromkeys(names, 20))
+    for split in splits.patient_disjoint_split(frame, 3):
+        for one in (["20", "1"], ["43", "44"], ["H14", "H24"]):
+            assert split[frame["subject"].isin(one)].nunique() == 1
 
 
-def test_a_run_may_take_any_of_the_five_parts(published):
-    fold = published[published["fold"] == 0]
-    five = splits.patient_disjoint_split(fold, splits.N_PARTS)
-    for part, split in enumerate(five):
-        found = splits.protocol_split(fold, "patient-disjoint", (0,), part=part)
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda f: splits.patient_disjoint_split(folds(f, 1), 5), "3 people of class HEM cannot"),
+        (lambda f: splits.patient_disjoint_split(f[f["label"] == 1], 3), "0 people of class HEM"),
+        (lambda f: splits.patient_disjoint_split(f, 2), "n_splits is 2"),
+        (lambda f: splits.cross_fold_split(f, 1, 1), "both 1"),
+        (lambda f: splits.cross_fold_split(f, 1, 7), "fold_7: not in this frame"),
+        (lambda f: splits.prelim_split(f), "no preliminary test set"),
+    ],
+)
+def test_what_cannot_be_split_is_refused(published, call, named):
+    with pytest.raises((ConfigError, DataError), match=named):
+        call(published)
+
+
+def test_a_deal_without_a_class_is_refused(small, monkeypatch):
+    by_class = pd.Series(np.where(small["label"] == 0, 0, 1), index=small.index)
+    monkeypatch.setattr(splits, "_stratified", lambda *_: by_class)
+    with pytest.raises(DataError, match="cannot be dealt into 3 parts with both classes"):
+        splits.patient_disjoint_split(small, 3)
+
+
+# -- across folds, and the preliminary set ----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "shared"),
+    [
+        (0, 1, {"43", "H24", "1", "15", "17", "20"}),
+        (1, 0, {"44", "H14", "16"}),
+        (0, 2, {"1", "15", "17", "20", "H6", "H7"}),
+        (2, 0, {"18", "21", "H2", "H4", "H5"}),
+        (1, 2, {"16", "51", "H10"}),
+        (2, 1, {"18", "21", "75", "78", "H3"}),
+    ],
+)
+def test_cross_fold_drops_the_shared_people_and_says_how_many(published, train, test, shared):
+    split = splits.cross_fold_split(published, train, test)
+    fold = published["fold"]
+    assert (split[fold == test] == "test").all()
+    assert set(split[fold == train]) == {"train", "val", "unused"}
+    assert (split[~fold.isin([train, test])] == "unused").all()
+    assert is_whole(published, split)
+    gone = published[(fold == train) & (split == "unused")]
+    assert set(gone["subject"]) == shared
+    dropped = splits.dropped(published, split)
+    assert dropped.sum() == len(gone)
+    assert set(dropped.index) == {people.person(subject) for subject in shared}
+
+
+def test_cross_fold_of_folds_with_the_same_people():
+    names = {f"{prefix}{n}": 9 for prefix in ("", "H") for n in (101, 102, 103)}
+    twice = pd.concat([made(names, fold) for fold in (0, 1)], ignore_index=True)
+    with pytest.raises(DataError, match="everybody in fold_0 is also in fold_1"):
+        splits.cross_fold_split(twice, 0, 1)
+
+
+def test_the_preliminary_set_is_the_test_without_55_who_is_51(with_prelim):
+    split = splits.protocol_split(with_prelim, "patient-disjoint", (0, 1, 2), test="prelim")
+    prelim = with_prelim["split"] == "prelim"
+    assert set(split[~prelim]) == {"train", "val"} and set(split[prelim]) == {"test", "unused"}
+    assert set(with_prelim["subject"][split == "unused"]) == {"55"}
+    assert splits.dropped(with_prelim, split).to_dict() == {people.person("55"): 47}
+    assert is_whole(with_prelim, split)
+    val = with_prelim["label"][split == "val"].value_counts()
+    assert (val / with_prelim["label"][~prelim].value_counts()).between(0.15, 0.25).all()
+
+
+def test_55_is_new_where_51_is_not_in_training(with_prelim):
+    frame = with_prelim[(with_prelim["fold"] == 0) | (with_prelim["split"] == "prelim")]
+    split = splits.prelim_split(frame)
+    assert (split[frame["split"] == "prelim"] == "test").all()
+    assert splits.dropped(frame, split).empty
+
+
+# -- a run's ----------------------------------------------------------------------------------
+
+
+def test_cells_from_outside_take_part_only_where_fold_2_is_asked_for(published):
+    frame = published.assign(outside=published["fold"] == 2)
+    whole = [splits.paper_split(frame), *splits.patient_disjoint_split(frame)]
+    whole += [splits.cross_fold_split(frame, 0, 1)]
+    whole += [splits.protocol_split(frame, "patient-disjoint", (0, 1), round=1)]
+    for split in whole:
+        assert (split[frame["outside"]] == "unused").all()
+    with pytest.raises(DataError, match="fold_2"):
+        splits.cross_fold_split(frame, 0, 2)
+    asked = splits.protocol_split(frame, "cross-fold", (0, 2))
+    assert (asked[frame["outside"]] == "test").all()
+    asked = splits.protocol_split(folds(frame, 2), "paper", (2,))
+    assert set(asked) == set(splits.PARTS)
+
+
+def test_a_run_may_take_any_of_the_five_rounds(published):
+    fold = folds(published, 0)
+    for number, split in enumerate(splits.patient_disjoint_split(fold, splits.N_ROUNDS)):
+        found = splits.protocol_split(fold, "patient-disjoint", (0,), round=number)
         pd.testing.assert_series_equal(found, split)
 
 
@@ -223,10 +288,10 @@ def test_a_run_may_take_any_of_the_five_parts(published):
     ("settings", "named"),
     [
         (("official",), "protocol 'official'"),
-        (("patient-disjoint", 5), "part 5"),
-        (("patient-disjoint", -1), "part -1"),
-        (("paper", 1), "part 1"),
-        (("patient-disjoint", 1, "prelim"), "part 1"),
+        (("patient-disjoint", 5), "round 5"),
+        (("patient-disjoint", -1), "round -1"),
+        (("paper", 1), "round 1"),
+        (("patient-disjoint", 1, "prelim"), "round 1"),
         (("patient-disjoint", 0, "final"), "test 'final'"),
         (("paper", 0, "prelim"), "patient-disjoint"),
     ],
@@ -236,90 +301,31 @@ def test_protocols_that_do_not_exist(settings, named):
         splits.check_protocol(*settings)
 
 
-def test_too_few_subjects(published):
-    fold = published[published["fold"] == 1]
-    with pytest.raises(DataError, match="3 subjects of class HEM cannot fill 5 parts"):
-        splits.patient_disjoint_split(fold, 5)
-    with pytest.raises(DataError, match="0 subjects of class HEM"):
-        splits.patient_disjoint_split(fold[fold["label"] == 1], 3)
+# -- what leaks, and what a part is called ----------------------------------------------------
 
 
-def test_too_few_splits(small):
-    with pytest.raises(ConfigError, match="n_splits is 2"):
-        splits.patient_disjoint_split(small, 2)
-
-
-def test_a_deal_without_a_class_is_refused(small, monkeypatch):
-    def lopsided(frame, groups, n_parts, seed):
-        return pd.Series(np.where(frame["label"] == 0, 0, 1), index=frame.index)
-
-    monkeypatch.setattr(splits, "_stratified", lopsided)
-    with pytest.raises(DataError, match="cannot be dealt into 3 parts with both classes"):
-        splits.patient_disjoint_split(small, 3)
-
-
-@pytest.mark.parametrize(("train", "test"), [(0, 1), (1, 0), (0, 2), (2, 0), (1, 2), (2, 1)])
-def test_cross_fold_split_of_the_published_folds(published, train, test):
-    split = splits.cross_fold_split(published, train, test)
-    fold = published["fold"]
-    assert (split[fold == test] == "test").all()
-    assert set(split[fold == train]) <= {"train", "val", "unused"}
-    assert (split[~fold.isin([train, test])] == "unused").all()
-    assert holds_both_classes(published, split)
-    splits.assert_patient_disjoint(published, split)
-
-    dropped = set(published["subject"][(fold == train) & (split == "unused")])
-    shared = {
-        (0, 2): {"20", "H6"},
-        (2, 0): {"21", "H2", "H4", "H5"},
-        (1, 2): {"51", "H10"},
-        (2, 1): {"75", "78", "H3"},
-    }
-    assert dropped == shared.get((train, test), set())
-
-
-def test_cross_fold_split_of_wrong_folds(published):
-    with pytest.raises(ConfigError, match="both 1"):
-        splits.cross_fold_split(published, 1, 1)
-    with pytest.raises(DataError, match="fold_7"):
-        splits.cross_fold_split(published, 1, 7)
-    people = {f"{prefix}{n}": 9 for prefix in ("", "H") for n in (101, 102, 103)}
-    twice = pd.concat([made(people, fold) for fold in (0, 1)], ignore_index=True)
-    with pytest.raises(DataError, match="every subject of fold_0 is also in fold_1"):
-        splits.cross_fold_split(twice, 0, 1)
-
-
-def test_assert_patient_disjoint(small):
-    split = small["subject"].map(lambda subject: PARTS[int(subject[-1]) % 3])
+def test_somebody_in_two_parts_is_named(published, small):
+    split = small["subject"].map(lambda subject: splits.PARTS[int(subject[-1]) % 3])
     splits.assert_patient_disjoint(small, split)
     split[small.index[0]] = "test"
-    with pytest.raises(DataError, match=r"1 subjects .*: 100 \(test\+\w+\)"):
+    with pytest.raises(DataError, match=r"1 people .*: 100 \(test\+\w+\)"):
         splits.assert_patient_disjoint(small, split)
     split[small.index[0]] = "unused"
     splits.assert_patient_disjoint(small, split)
+    two = folds(published, 0, 1)  # no name in common, but three people
+    split = two["fold"].map({0: "train", 1: "test"})
+    with pytest.raises(DataError, match="3 people are in more than one part"):
+        splits.assert_patient_disjoint(two, split)
 
 
-def test_assert_patient_disjoint_knows_the_merged_subjects(published):
-    split = pd.Series(np.where(published["fold"] == 2, "test", "train"), index=published.index)
-    with pytest.raises(DataError, match="4 subjects"):
-        splits.assert_patient_disjoint(published, split)
-    without = published[published["fold"] != 2]
-    split = pd.Series(np.where(without["fold"] == 1, "test", "train"), index=without.index)
-    splits.assert_patient_disjoint(without, split)
-
-
-@pytest.mark.parametrize(("fold", "smear"), [(0, 0.925), (1, 0.926), (2, 0.905)])
-def test_leakage_of_the_papers_protocol(published, fold, smear):
-    frame = published[published["fold"] == fold]
-    leaks = [splits.leakage(frame, splits.paper_split(frame, seed)) for seed in range(10)]
-    assert all(leak["subject"] == 1 for leak in leaks)
-    assert np.mean([leak["smear"] for leak in leaks]) == pytest.approx(smear, abs=0.01)
-    n_twins = np.mean([leak["twin"] for leak in leaks]) * paper_test_images(fold)
-    assert n_twins == pytest.approx(0 if fold == 0 else 1.3, abs=0.8)
-
-
-def paper_test_images(fold):
-    return sum(paper.TABLE_1[fold][name]["test"] for name in cnmc.CLASSES)
+@pytest.mark.parametrize(("fold", "smear", "twins"), [(0, 0.925, 0), (1, 0.926, 1.3)])
+def test_leakage_of_the_papers_protocol(published, fold, smear, twins):
+    frame = folds(published, fold)
+    by_seed = [splits.paper_split(frame, seed) for seed in range(10)]
+    leaks = pd.DataFrame([splits.leakage(frame, split) for split in by_seed]).mean()
+    assert leaks["person"] == 1
+    assert leaks["smear"] == pytest.approx(smear, abs=0.01)
+    assert leaks["twin"] * (by_seed[0] == "test").sum() == pytest.approx(twins, abs=0.8)
 
 
 def test_leakage_counts_shares():
@@ -327,15 +333,14 @@ def test_leakage_counts_shares():
     split = pd.Series("train", index=frame.index)
     split[:4] = "test"  # a whole smear of subject 1
     split[15] = "test"  # a cell of the last smear of H1
-    assert splits.leakage(frame, split) == {"subject": 1.0, "smear": 0.2}
+    assert splits.leakage(frame, split) == {"person": 1.0, "smear": 0.2}
     twins = frame.assign(digest=[*"abcdefghabcdefgh"])
     assert splits.leakage(twins, split)["twin"] == 1.0
 
 
 def test_membership_is_of_places_not_of_paths(published):
-    fold = published[published["fold"] == 1]
+    fold = folds(published, 1)
     moved = fold.assign(path="/somewhere/" + fold["path"]).sample(frac=1, random_state=0)
     assert splits.membership(moved) == splits.membership(fold)
     assert splits.membership(fold.iloc[1:]) != splits.membership(fold)
-    elsewhere = fold.assign(fold=2)
-    assert splits.membership(elsewhere) != splits.membership(fold)
+    assert splits.membership(fold.assign(fold=2)) != splits.membership(fold)

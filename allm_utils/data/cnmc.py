@@ -24,10 +24,7 @@ from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from tqdm.auto import tqdm
 
 from allm_utils.errors import DataError
@@ -35,14 +32,6 @@ from allm_utils.files import walk
 
 CLASSES = ("HEM", "ALL")
 """Class names by label: 0 is HEM (healthy), 1 is ALL (leukemia, the positive class)."""
-
-GROUPS = {
-    "20+21": ("20", "21"),
-    "51+75+78": ("51", "75", "78"),
-    "H2+H4+H5+H6": ("H2", "H4", "H5", "H6"),
-    "H3+H10": ("H3", "H10"),
-}
-"""Subjects of the training set that share byte-identical images, and so count as one."""
 
 KAGGLE_HANDLE = "andrewmvd/leukemia-classification"
 
@@ -52,7 +41,6 @@ _TEST_SET = re.compile(r"test_(prelim|final)_phase", re.IGNORECASE)
 _LABELS = re.compile(r"[^.].*prelim.*labels.*\.csv", re.IGNORECASE)
 _COLUMNS = ("path", "label", "fold", "subject", "smear", "cell", "split")
 _INTEGERS = {"label": "Int8", "fold": "Int8", "smear": "Int64", "cell": "Int64"}
-_MERGED = {subject: group for group, subjects in GROUPS.items() for subject in subjects}
 
 
 class _Folder(NamedTuple):
@@ -147,48 +135,14 @@ def shipped_prelim():
 
 
 def merged_subject(subject):
-    """Name of the group a subject belongs to: one of `GROUPS`, or the subject itself.
+    from allm_utils.data import people
 
-    Parameters
-    ----------
-    subject : str or pandas.Series of str
-
-    Returns
-    -------
-    str or pandas.Series of str
-        Of the same kind; what is missing stays missing.
-    """
-    if isinstance(subject, pd.Series):
-        return subject.replace(_MERGED)
-    return _MERGED.get(subject, subject)
+    return people.person(subject)
 
 
-def groups_from_digests(frame):
-    """Group of each subject, from the images themselves: who shares a file shares a group.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        With columns `subject` and `digest`, as `shipped_index` gives.
-
-    Returns
-    -------
-    pandas.Series of str
-        One per row: the subjects of its group joined by ``+`` (``"20+21"``). On the shipped index
-        these are the `GROUPS`.
-    """
-    subjects, names = pd.factorize(frame["subject"])
-    digests, unique = pd.factorize(frame["digest"])
-    n_nodes = len(names) + len(unique)
-    edges = (np.ones(len(frame)), (subjects, len(names) + digests))
-    graph = coo_array(edges, shape=(n_nodes, n_nodes))
-    component = connected_components(graph, directed=False)[1][: len(names)]
-    by_number = sorted(names, key=lambda name: (name.startswith("H"), int(name.lstrip("H"))))
-    members = defaultdict(list)
-    for name in by_number:
-        members[component[names.get_loc(name)]].append(name)
-    group = ["+".join(members[c]) for c in component]
-    return pd.Series(np.array(group)[subjects], index=frame.index, name="group")
+def file_names(frame: pd.DataFrame) -> pd.Series:
+    """File name of each row, without its folders."""
+    return frame["path"].str.replace("\\", "/").str.rsplit("/", n=1).str[-1]
 
 
 def summary(frame):

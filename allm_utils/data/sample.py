@@ -62,7 +62,7 @@ def choose(seed: int = 0) -> pd.DataFrame:
         `outside`: whether the person is nobody of folds 0 and 1.
     """
     frame = cnmc.shipped_index()
-    file = frame["path"].str.rsplit("/", n=1).str[-1]
+    file = cnmc.file_names(frame)
     at_hand = _data("outside.txt").read_text().split()
     frame = frame.assign(file=file, outside=file.isin(at_hand))
     frame = frame[frame["fold"].isin([0, 1]) | frame["outside"]]
