@@ -1,15 +1,23 @@
-"""Files, once for the whole package: write whole or not at all, hash, and silence what is noisy."""
+"""Files, once for the whole package: write whole or not at all, lock, hash, silence a library."""
 
 import contextlib
+import glob
 import hashlib
 import logging
 import os
-import tempfile
+import secrets
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from allm_utils.errors import DataError
+from filelock import FileLock, Timeout
+
+from allm_utils.errors import ConfigError, DataError
+
+try:
+    import fcntl
+except ImportError:  # Windows, which does not remove a file that is open
+    fcntl = None
 
 
 def write_atomically(path: str | os.PathLike, write: Callable[[Path], object]) -> Path:
@@ -31,25 +39,77 @@ def write_atomically(path: str | os.PathLike, write: Callable[[Path], object]) -
     ------
     DataError
         The folder or the file cannot be written. Nothing half-written is left, and an old file
-        stays as it was.
+        stays as it was. Parts that a killed process left are removed by the next.
     """
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        os.close(handle)
+        for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+            _remove_if_left(left)
+        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         try:
-            write(Path(part))
-            os.replace(part, path)
+            with open(part, "xb") as lock:  # with a user's rights, which tempfile does not give
+                if fcntl:
+                    fcntl.flock(lock, fcntl.LOCK_EX)  # says to others that its writer lives
+                else:
+                    lock.close()
+                write(part)
+                os.replace(part, path)
         finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(part)
+            part.unlink(missing_ok=True)
     except OSError as error:
         raise DataError(
             f"{path}: cannot be written ({error.strerror}); free some space, or choose another "
             "folder"
         ) from None
     return path
+
+
+def _remove_if_left(part: Path) -> None:
+    """Remove the part of a process that was killed; one whose writer lives is locked."""
+    with contextlib.suppress(OSError), open(part, "rb") as file:
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        part.unlink()
+
+
+def check_writable(folder: str | os.PathLike) -> None:
+    """Make sure, before the work, that a folder is there or can be made, and takes files.
+
+    Raises
+    ------
+    DataError
+        It does not; nothing is made.
+    """
+    place = Path(folder).absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        raise DataError(f"{folder}: cannot be written; choose another folder")
+
+
+@contextlib.contextmanager
+def exclusive(folder: str | os.PathLike) -> Iterator[None]:
+    """Keep a folder for this process; the system gives it free when the process ends or is killed.
+
+    Raises
+    ------
+    ConfigError
+        Another process has it.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ConfigError(
+            f"{folder}: another process is at this run; wait for it, or choose another --work"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def walk(root: str | os.PathLike, suffixes: tuple[str, ...]) -> Iterator[tuple[Path, list[str]]]:

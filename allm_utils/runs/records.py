@@ -20,7 +20,7 @@ import fastjsonschema
 import numpy as np
 import pandas as pd
 
-from allm_utils.data import cnmc, splits
+from allm_utils.data import cnmc, people, splits
 from allm_utils.errors import AllmError, RecordError
 from allm_utils.files import write_atomically
 from allm_utils.judge import metrics
@@ -40,8 +40,9 @@ PARAMETERS = {
     ("resnet50", 1.0): {"total": 23_591_810, "trainable": 23_538_690},
     ("googlenet", 1.0): {"total": 5_997_442, "trainable": 5_982_882},
     ("alexnet", 1.0): {"total": 3_749_122, "trainable": 3_748_418},
-    ("probe_mobilenet", 1.0): {"total": 3_229_889, "trainable": 1_025},
+    ("probe_mobilenet", None): {"total": 3_229_889, "trainable": 1_025},
     ("probe_handmade", None): {"total": 0, "trainable": 0},  # trees, as large as they grow
+    ("area", None): {"total": 2, "trainable": 2},
 }
 """Parameters by model and width: a record with other counts is of another network."""
 
@@ -366,7 +367,7 @@ def outside(results: str | os.PathLike = RESULTS) -> pd.DataFrame:
         sound, asked = False, []
     if not sound or list(table) != ["set", "file", "subject", "label", *asked]:
         raise RecordError(f"{path}: not the record of the table beside it; restore both from git")
-    table.insert(3, "person", cnmc.merged_subject(table["subject"]))
+    table.insert(3, "person", people.person(table["subject"]))
     return table
 
 
@@ -503,12 +504,12 @@ def stale(record: Record) -> list[str]:
     """
     data, config = record.data, record.data["config"]
     reasons = []
-    expected = PARAMETERS.get((data["model"], config["alpha"]), {})
+    expected = PARAMETERS.get((data["model"], config.get("alpha")), {})
     for name in ("total", "trainable"):
         if data["parameters"][name] != expected.get(name):
             reasons.append(
                 f"{data['parameters'][name]} parameters ({name}), where {data['model']} of width "
-                f"{config['alpha']} has {expected.get(name)}"
+                f"{config.get('alpha')} has {expected.get(name)}"
             )
     if data["data"]["kind"] != "cnmc-2019":
         return reasons
@@ -609,7 +610,7 @@ def _check_answers(data: dict, answers: pd.DataFrame, where: str) -> None:
 
 
 def _with_person(rows: pd.DataFrame) -> pd.DataFrame:
-    rows = rows.assign(person=cnmc.merged_subject(rows["subject"]))
+    rows = rows.assign(person=people.person(rows["subject"]))
     return rows[[*_KEYS, "p_all"]].sort_values("file", ignore_index=True)
 
 
