@@ -1,25 +1,51 @@
-"""MobileNet_M, the paper's extension of MobileNet (sections 3.4-3.6); an ALNett-style network."""
+"""MobileNet_M (sections 3.4-3.6), an ALNett-style network, and the peers of Fig. 9.
+
+Every network is flat, takes raw pixels, ``uint8`` or float ``(N, S, S, 3)`` in [0, 255], and gives
+``float32 (N, 2)``: the probabilities of HEM and ALL.
+"""
 
 import contextlib
-import io
-import json
+import functools
+import inspect
+import math
 import os
-import tempfile
-import textwrap
-import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, ParamSpec
 
-import h5py
 import keras
-import numpy as np
 from keras import layers
 
 from allm_utils.data.cnmc import CLASSES
-from allm_utils.errors import ConfigError, ModelError, WeightsError
+from allm_utils.errors import ConfigError, WeightsError, reason
 
 BACKBONE_END = "conv_pw_13_relu"
 """Last layer of the MobileNet part; what follows is the paper's head."""
 
+LARGEST = 1024
+"""No network takes larger pictures, in pixels."""
+
+ALNETT_STYLE_FILTERS = (32, 64, 128, 256, 512)
+"""Filters of the five clusters of `alnett_style`; our choice."""
+
+ALNETT_STYLE_DILATIONS = (1, 2, 3)
+"""Dilation rates inside each cluster of `alnett_style`; our choice."""
+
+INCEPTIONS = {
+    "3a": (64, 96, 128, 16, 32, 32),
+    "3b": (128, 128, 192, 32, 96, 64),
+    "4a": (192, 96, 208, 16, 48, 64),
+    "4b": (160, 112, 224, 24, 64, 64),
+    "4c": (128, 128, 256, 24, 64, 64),
+    "4d": (112, 144, 288, 32, 64, 64),
+    "4e": (256, 160, 320, 32, 128, 128),
+    "5a": (256, 160, 320, 32, 128, 128),
+    "5b": (384, 192, 384, 48, 128, 128),
+}
+"""Filters of GoogLeNet's nine modules (Szegedy et al., 2015, Table 1): 1×1, 3×3 reduce, 3×3,
+5×5 reduce, 5×5, pool projection."""
+
+_SHIPPED = Path(__file__).parents[1] / "data" / "weights"
 _WEIGHTS_URL = "https://storage.googleapis.com/tensorflow/keras-applications/"
 _WEIGHTS_FILES = {
     "mobilenet_m": "mobilenet/mobilenet_{alpha}_224_tf_no_top.h5",
@@ -28,23 +54,17 @@ _WEIGHTS_FILES = {
 }
 _ALPHAS = {1.0: "1_0", 0.75: "7_5", 0.5: "5_0", 0.25: "2_5"}
 _SCALINGS = {"unit": (1 / 255, 0.0), "imagenet": (1 / 127.5, -1.0)}
+# Mean red, green and blue of ImageNet; VGG16 and ResNet-50 were trained on differences from it.
+_MEANS = {"unit": (1 / 255, 0.0), "imagenet": (1.0, [-123.68, -116.779, -103.939])}
+_RANGES = {"alpha": (0.01, 2), "dropout": (0, 0.99), "l1": (0, math.inf), "bn_momentum": (0, 1)}
 
-ALNETT_STYLE_FILTERS = (32, 64, 128, 256, 512)
-"""Filters of the five clusters of `alnett_style`; our choice."""
-
-ALNETT_STYLE_DILATIONS = (1, 2, 3)
-"""Dilation rates inside each cluster of `alnett_style`; our choice."""
-
-
-def _reason(error: Exception) -> str:
-    """Say in a few words why a library failed; their messages may be long, or empty."""
-    return textwrap.shorten(str(error) or type(error).__name__, 160, placeholder=" …")
+P = ParamSpec("P")
 
 
 def resolve_weights(
     weights: str | os.PathLike | None, alpha: float = 1.0, model: str = "mobilenet_m"
 ) -> Path | None:
-    """Find pre-trained weights: a path, else Keras' cache, else the download.
+    """Find pre-trained weights: a path, else the package (alpha 0.25), Keras' cache, the download.
 
     Parameters
     ----------
@@ -85,85 +105,92 @@ def resolve_weights(
             "or weights=None"
         )
     folder, name = _WEIGHTS_FILES[model].format(alpha=_ALPHAS[alpha]).split("/")
+    if (_SHIPPED / name).is_file():
+        return _SHIPPED / name
     try:
         # looks into Keras' cache first
         origin = f"{_WEIGHTS_URL}{folder}/{name}"
         return Path(keras.utils.get_file(name, origin, cache_subdir="models"))
     except Exception as error:  # urllib, socket and Keras raise many kinds
         raise WeightsError(
-            f"{name}: not in Keras' cache and not to be downloaded ({_reason(error)}); "
+            f"{name}: not in Keras' cache and not to be downloaded ({reason(error)}); "
             "fetch it on another machine and give its path as weights"
         ) from None
 
 
-def scaled_input(
-    image_size: int,
-    scaling: str,
-    seed: int | None,
-    scalings: dict = _SCALINGS,
-    smallest: int = 32,
-):
-    """Begin a network: raw pixels, and the layer that scales them.
+@contextlib.contextmanager
+def precision(policy: str):
+    """Build models under a dtype policy, e.g. ``"mixed_float16"``, and put the old one back."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
-    Parameters
-    ----------
-    image_size : int
-    scaling : str
-        A key of `scalings`.
-    seed : int, optional
-        Seeds Keras' global generator before any layer is made.
-    scalings : dict of str to (scale, offset)
-    smallest : int
-        The image size that the network can still halve as often as it does.
 
-    Returns
-    -------
-    inputs, scaled : keras.KerasTensor, shape (N, image_size, image_size, 3)
+@contextlib.contextmanager
+def _channels_last():
+    before = keras.config.image_data_format()
+    keras.config.set_image_data_format("channels_last")
+    try:
+        yield
+    finally:
+        keras.config.set_image_data_format(before)
 
-    Raises
-    ------
-    ConfigError
-        If the image is too small or the scaling unknown.
-    """
+
+def _network(builder: Callable[P, keras.Model]) -> Callable[P, keras.Model]:
+    """Check the settings of a builder, shield it from keras.json, and note how it was called."""
+
+    @functools.wraps(builder)
+    def build(*args: P.args, **kwargs: P.kwargs) -> keras.Model:
+        given = inspect.signature(builder).bind(*args, **kwargs)
+        given.apply_defaults()
+        settings = {k: v for k, v in given.arguments.items() if k not in ("weights", "seed")}
+        for name, (low, high) in _RANGES.items():
+            if name in settings and not low <= settings[name] <= high:
+                raise ConfigError(f"{name} {settings[name]}: give a number from {low} to {high}")
+        if keras.config.floatx() != "float32":
+            raise ConfigError(
+                f"keras.json sets floatx to {keras.config.floatx()}; the networks need float32 "
+                "there (half precision is a setting of training)"
+            )
+        if given.arguments["seed"] is not None:
+            keras.utils.set_random_seed(given.arguments["seed"])
+        with _channels_last():
+            model = builder(*args, **kwargs)
+        for layer in model.layers:
+            if isinstance(layer, layers.BatchNormalization):
+                layer.momentum = settings["bn_momentum"]
+        model.built_with = {"builder": model.name, "arguments": settings}  # for the card
+        return model
+
+    return build
+
+
+def _scaled(image_size: int, scaling: str, scalings: dict = _SCALINGS, smallest: int = 32):
+    """Begin a network: raw pixels, and the layer that scales them."""
     if scaling not in scalings:
         raise ConfigError(f"scaling {scaling!r}: choose one of {', '.join(scalings)}")
-    if image_size < smallest:
+    if not smallest <= image_size <= LARGEST:
         raise ConfigError(
             f"image size {image_size}: the network halves it again and again; "
-            f"give {smallest} or more"
+            f"give {smallest} to {LARGEST} pixels"
         )
-    if seed is not None:
-        keras.utils.set_random_seed(seed)
     scale, offset = scalings[scaling]
-    inputs = keras.Input((image_size, image_size, 3), name="pixels")
+    inputs = keras.Input((image_size, image_size, 3), dtype="float32", name="pixels")
     return inputs, layers.Rescaling(scale, offset, name="scaling")(inputs)
 
 
-def load_weights(backbone: keras.Model, path: Path | None, what: str) -> None:
-    """Load the weights of a backbone, unless `path` is None.
-
-    Raises
-    ------
-    WeightsError
-        If the file does not hold weights of `what`.
-    """
+def _load(backbone: keras.Model, path: Path | None, what: str) -> None:
     if path is None:
         return
     try:
         backbone.load_weights(path)
     except (OSError, ValueError, KeyError) as error:
         raise WeightsError(
-            f"{path}: not weights of {what} without top ({_reason(error)}); give the right file"
+            f"{path}: not weights of {what} without top ({reason(error)}); give the right file"
         ) from None
-
-
-def classifier(
-    name: str, inputs, features, dropout: float, l1: float, bn_momentum: float
-) -> keras.Model:
-    """End a network: average pooling of ``(N, H, W, F)`` features, dropout, two probabilities."""
-    x = layers.GlobalAveragePooling2D(name="average_pooling")(features)
-    x = layers.Dropout(dropout, name="dropout")(x)
-    return _finished(name, inputs, _prediction(x, l1), bn_momentum)
 
 
 def _prediction(x, l1: float, initializer="glorot_uniform"):
@@ -177,14 +204,7 @@ def _prediction(x, l1: float, initializer="glorot_uniform"):
     )(x)
 
 
-def _finished(name: str, inputs, outputs, bn_momentum: float) -> keras.Model:
-    model = keras.Model(inputs, outputs, name=name)
-    for layer in model.layers:
-        if isinstance(layer, layers.BatchNormalization):
-            layer.momentum = bn_momentum
-    return model
-
-
+@_network
 def mobilenet_m(
     weights: str | os.PathLike | None = "imagenet",
     image_size: int = 224,
@@ -223,40 +243,58 @@ def mobilenet_m(
     Returns
     -------
     keras.Model
-        Input ``uint8`` or float ``(N, image_size, image_size, 3)`` in [0, 255]; output
-        ``float32 (N, 2)``, probabilities of HEM and ALL. At alpha 1: 3,235,010 parameters, of
-        which 3,211,074 trainable.
+        At alpha 1: 3,235,010 parameters, of which 3,211,074 trainable.
 
     Raises
     ------
     WeightsError
         If the weights are not to be had.
     ConfigError
-        If the image is too small or the scaling unknown.
+        If a setting is out of its range.
     """
     path = resolve_weights(weights, alpha)
-    inputs, scaled = scaled_input(image_size, scaling, seed)
+    inputs, scaled = _scaled(image_size, scaling)
     mobilenet = keras.applications.MobileNet(
         input_tensor=scaled, alpha=alpha, include_top=False, weights=None
     )
-    load_weights(mobilenet, path, f"MobileNet x{alpha}")
+    _load(mobilenet, path, f"MobileNet x{alpha}")
     x = layers.GlobalAveragePooling2D(name="average_pooling")(mobilenet.output)
     x = layers.Flatten(name="flatten")(x)  # changes nothing after the pooling; it is in Table 4
     x = layers.Dropout(dropout, name="dropout")(x)
     x = layers.BatchNormalization(name="batch_normalization")(x)
     outputs = _prediction(x, l1, keras.initializers.RandomUniform())
-    return _finished("mobilenet_m", inputs, outputs, bn_momentum)
+    return keras.Model(inputs, outputs, name="mobilenet_m")
 
 
-def alnett_style(
-    weights: None = None,
-    image_size: int = 224,
-    dropout: float = 0.5,
-    l1: float = 0.0,
-    scaling: str = "unit",
-    bn_momentum: float = 0.99,
-    seed: int | None = None,
-) -> keras.Model:
+def _peer(scalings: dict = _SCALINGS, smallest: int = 32):
+    """Frame a body, which finds features in scaled pixels: pooling, dropout, two probabilities."""
+
+    def frame(body: Callable):
+        def build(
+            weights: str | os.PathLike | None = None,
+            image_size: int = 224,
+            dropout: float = 0.5,
+            l1: float = 0.0,
+            scaling: str = "unit",
+            bn_momentum: float = 0.99,
+            seed: int | None = None,
+        ) -> keras.Model:
+            path = resolve_weights(weights, model=body.__name__)
+            inputs, scaled = _scaled(image_size, scaling, scalings, smallest)
+            x = body(scaled, path)
+            x = layers.GlobalAveragePooling2D(name="average_pooling")(x)
+            x = layers.Dropout(dropout, name="dropout")(x)
+            return keras.Model(inputs, _prediction(x, l1), name=body.__name__)
+
+        build.__name__ = build.__qualname__ = body.__name__
+        build.__doc__ = body.__doc__
+        return _network(build)
+
+    return frame
+
+
+@_peer()
+def alnett_style(x, path):
     """Build our reading of what is public of ALNett; it is not ALNett.
 
     The abstract of Jawahar et al. (2022) says: depthwise convolution with different dilation
@@ -265,27 +303,9 @@ def alnett_style(
     convolutions side by side, dilated by `ALNETT_STYLE_DILATIONS`, a 1×1 convolution over all they
     find, ReLU, max-pooling by two, batch normalisation. Average pooling and softmax end it.
 
-    Parameters
-    ----------
-    weights : None
-        No pre-trained weights exist; always random.
-    image_size, dropout, l1, scaling, bn_momentum, seed
-        As in `mobilenet_m`.
-
-    Returns
-    -------
-    keras.Model
-        Takes and gives what `mobilenet_m` does.
-
-    Raises
-    ------
-    WeightsError
-        If weights are asked for.
-    ConfigError
-        If the image is too small or the scaling unknown.
+    Parameters and errors are those of `mobilenet_m`, but there is no `alpha`, `weights` is None,
+    since none exist, and so is the penalty `l1`: 0.
     """
-    resolve_weights(weights, model="alnett_style")
-    inputs, x = scaled_input(image_size, scaling, seed)
     for number, filters in enumerate(ALNETT_STYLE_FILTERS, start=1):
         name = f"cluster_{number}"
         found = []
@@ -298,24 +318,134 @@ def alnett_style(
         x = layers.Conv2D(filters, 1, activation="relu", name=f"{name}_convolution")(x)
         x = layers.MaxPooling2D(name=f"{name}_pooling")(x)
         x = layers.BatchNormalization(name=f"{name}_normalization")(x)
-    return classifier("alnett_style", inputs, x, dropout, l1, bn_momentum)
+    return x
 
 
-def freeze(model: keras.Model, last: str) -> None:
-    """Keep all layers up to the one named ``last`` as they are; for building, before compiling.
+@_peer(_MEANS)
+def vgg16(x, path):
+    """Build VGG16 (Simonyan and Zisserman, 2015) from Keras.
 
-    Frozen batch normalisation also stops following the batches.
+    Its three fully connected layers, 124 of 138 million parameters, give way to average pooling.
+
+    Parameters and errors are those of `alnett_style`, but ImageNet weights exist, and the scaling
+    "imagenet" gives the differences from ImageNet's mean colour on which they were trained.
+    """
+    return _from_keras(keras.applications.VGG16, "block1_conv1", x, path)
+
+
+@_peer(_MEANS)
+def resnet50(x, path):
+    """Build ResNet-50 (He et al., 2016) from Keras.
+
+    Parameters and errors are those of `vgg16`.
+    """
+    return _from_keras(keras.applications.ResNet50, "conv1_conv", x, path)
+
+
+@_peer()
+def googlenet(x, path):
+    """Build GoogLeNet (Szegedy et al., 2015, Table 1).
+
+    Two deviations, so that it trains from random weights: batch normalisation after every
+    convolution (Ioffe and Szegedy, 2015) in place of local response normalisation after two, and
+    therefore no auxiliary classifiers.
+
+    Parameters and errors are those of `alnett_style`.
+    """
+    x = _normalised(x, 64, 7, "1_convolution", strides=2)
+    x = _pooling(x, "1_pooling")
+    x = _normalised(x, 64, 1, "2_reduce")
+    x = _normalised(x, 192, 3, "2_convolution")
+    x = _pooling(x, "2_pooling")
+    for name, (one, reduce_3, three, reduce_5, five, projection) in INCEPTIONS.items():
+        if name in ("4a", "5a"):
+            x = _pooling(x, f"{int(name[0]) - 1}_pooling")
+        branches = [_normalised(x, one, 1, f"{name}_1x1")]
+        for reduced, window, size in ((reduce_3, three, 3), (reduce_5, five, 5)):
+            branch = f"{name}_{size}x{size}"
+            narrow = _normalised(x, reduced, 1, f"{branch}_reduce")
+            branches.append(_normalised(narrow, window, size, branch))
+        pooled = _pooling(x, f"{name}_pool", strides=1)
+        branches.append(_normalised(pooled, projection, 1, f"{name}_projection"))
+        x = layers.Concatenate(name=f"{name}_concatenation")(branches)
+    return x
+
+
+@_peer(smallest=63)
+def alexnet(x, path):
+    """Build the five convolutions of AlexNet (Krizhevsky et al., 2012, section 3.5).
+
+    Three deviations: one stream of filters, where the authors split layers 2, 4 and 5 over two
+    GPUs; batch normalisation for local response normalisation; average pooling for the three fully
+    connected layers, 59 of 61 million parameters.
+
+    Parameters and errors are those of `alnett_style`, but 63 pixels are needed.
+    """
+    x = layers.ZeroPadding2D(2, name="padding")(x)  # 224 pixels then give the 55 of the paper
+    x = _rectified(x, 96, 11, "convolution_1", strides=4, padding="valid")
+    x = layers.BatchNormalization(name="normalization_1")(x)
+    x = layers.MaxPooling2D(3, 2, name="pooling_1")(x)
+    x = _rectified(x, 256, 5, "convolution_2")
+    x = layers.BatchNormalization(name="normalization_2")(x)
+    x = layers.MaxPooling2D(3, 2, name="pooling_2")(x)
+    for number, filters in ((3, 384), (4, 384), (5, 256)):
+        x = _rectified(x, filters, 3, f"convolution_{number}")
+    return layers.MaxPooling2D(3, 2, name="pooling_5")(x)
+
+
+def _from_keras(application: Callable, first: str, x, path: Path | None):
+    backbone = application(input_tensor=x, include_top=False, weights=None)
+    _load(backbone, path, backbone.name)
+    if path is not None:  # they expect blue, green, red
+        kernel = backbone.get_layer(first).kernel
+        kernel.assign(keras.ops.flip(kernel, axis=2))
+    return backbone.output
+
+
+def _rectified(x, filters, size, name, strides=1, padding="same"):
+    settings = {"padding": padding, "activation": "relu", "name": name}
+    return layers.Conv2D(filters, size, strides, **settings)(x)
+
+
+def _normalised(x, filters, size, name, strides=1):
+    x = layers.Conv2D(filters, size, strides, padding="same", use_bias=False, name=name)(x)
+    x = layers.BatchNormalization(name=f"{name}_normalization")(x)
+    return layers.ReLU(name=f"{name}_relu")(x)
+
+
+def _pooling(x, name, strides=2):
+    return layers.MaxPooling2D(3, strides, padding="same", name=name)(x)
+
+
+BUILDERS: dict[str, Callable[..., keras.Model]] = {
+    builder.__name__: builder
+    for builder in (mobilenet_m, alnett_style, vgg16, resnet50, googlenet, alexnet)
+}
+"""Every network by its name."""
+
+
+def build(name: str, settings: Mapping[str, Any]) -> keras.Model:
+    """Build a network by its name.
+
+    Parameters
+    ----------
+    name : str
+        A key of `BUILDERS`.
+    settings : mapping
+        By name, as its builder takes them; those of other things, as in a run's configuration, are
+        passed over.
 
     Raises
     ------
     ConfigError
-        If no layer has that name.
+        If there is no such network, or a setting is out of its range.
+    WeightsError
+        If the weights are not to be had.
     """
-    names = [layer.name for layer in model.layers]
-    if last not in names:
-        raise ConfigError(f"freeze {last!r}: no such layer in {model.name}; see model.summary()")
-    for layer in model.layers[: names.index(last) + 1]:
-        layer.trainable = False
+    if name not in BUILDERS:
+        raise ConfigError(f"model {name!r}: choose one of {', '.join(BUILDERS)}")
+    known = inspect.signature(BUILDERS[name]).parameters
+    return BUILDERS[name](**{key: settings[key] for key in known if key in settings})
 
 
 def table_4(model: keras.Model) -> list[tuple[str, tuple, int]]:
@@ -338,7 +468,7 @@ def table_4(model: keras.Model) -> list[tuple[str, tuple, int]]:
 def parameters(model: keras.Model) -> dict[str, int]:
     """Count parameters: ``total``, ``trainable``, ``non_trainable``."""
     total = model.count_params()
-    trainable = sum(int(np.prod(v.shape)) for v in model.trainable_weights)
+    trainable = sum(math.prod(v.shape) for v in model.trainable_weights)
     return {"total": total, "trainable": trainable, "non_trainable": total - trainable}
 
 
@@ -348,181 +478,5 @@ def multiply_adds(model: keras.Model) -> int:
     for layer in model.layers:
         if isinstance(layer, layers.DepthwiseConv2D | layers.Conv2D):
             _, height, width, _ = layer.output.shape
-            total += height * width * int(np.prod(layer.kernel.shape))
+            total += height * width * math.prod(layer.kernel.shape)
     return total
-
-
-def card_path(path: str | os.PathLike) -> Path:
-    """Name the card of a model: NAME.json for NAME.keras, else NAME.tflite.json and the like."""
-    path = Path(path)
-    return path.with_suffix(".json") if path.suffix == ".keras" else Path(f"{path}.json")
-
-
-def read_card(path: str | os.PathLike) -> dict:
-    """Read the card of a model file of any format.
-
-    Returns
-    -------
-    dict
-        ``image_size``, ``crop``, ``classes`` and whatever was saved with them.
-
-    Raises
-    ------
-    ModelError
-        If it is missing, or of another class order.
-    """
-    try:
-        card = dict(json.loads(card_path(path).read_text()))
-    except (OSError, TypeError, ValueError):
-        raise ModelError(
-            f"{path}: its card {card_path(path).name} is missing or broken, so crop, size and "
-            "class order are unknown; keep the two files together"
-        ) from None
-    if card.get("classes") != list(CLASSES) or not {"image_size", "crop"} <= set(card):
-        raise ModelError(
-            f"{card_path(path)}: needs image_size, crop and classes {list(CLASSES)}; "
-            "take the card that was saved with the model"
-        )
-    return card
-
-
-def save(model: keras.Model, path: str | os.PathLike, card: dict, half: bool = False) -> Path:
-    """Write a model and, beside it, the card that says how to feed it.
-
-    Parameters
-    ----------
-    model : keras.Model
-    path : path-like
-        ``NAME.keras``; the card becomes ``NAME.json``.
-    card : dict
-        Needs ``image_size`` and ``crop``; the class order is added.
-    half : bool
-        Store the weights as float16: half the size. They are float32 again when loaded.
-
-    Raises
-    ------
-    ModelError
-        If the card lacks an entry.
-    """
-    path = Path(path)
-    missing = {"image_size", "crop"} - set(card)
-    if missing:
-        raise ModelError(f"{path}: the card lacks {', '.join(sorted(missing))}; a model needs it")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
-        part = Path(folder) / path.name
-        model.save(part)
-        if half:
-            _halve(part)
-        card_path(part).write_text(json.dumps({**card, "classes": list(CLASSES)}, indent=2) + "\n")
-        os.replace(card_path(part), card_path(path))
-        os.replace(part, path)
-    return path
-
-
-def _halve(path: Path) -> None:
-    """Rewrite the weights inside a ``.keras`` archive as float16, compressed."""
-    with zipfile.ZipFile(path) as archive:
-        entries = {name: archive.read(name) for name in archive.namelist()}
-    buffer = io.BytesIO()
-    with (
-        h5py.File(io.BytesIO(entries["model.weights.h5"])) as source,
-        h5py.File(buffer, "w") as target,
-    ):
-        for key, value in source.attrs.items():
-            target.attrs[key] = value
-
-        def copy(name, node):
-            if isinstance(node, h5py.Group):
-                made = target.require_group(name)
-            elif name.startswith("optimizer/"):
-                return
-            else:
-                data = node[()]
-                kind = np.float16 if data.dtype.kind == "f" else data.dtype
-                made = target.create_dataset(name, data=data.astype(kind))
-            for key, value in node.attrs.items():
-                made.attrs[key] = value
-
-        source.visititems(copy)
-    entries["model.weights.h5"] = buffer.getvalue()
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in entries.items():
-            archive.writestr(name, content)
-
-
-def load(path: str | os.PathLike) -> tuple[keras.Model, dict]:
-    """Open a saved model in safe mode, with its card.
-
-    Returns
-    -------
-    model : keras.Model
-        Not compiled; ready to predict.
-    card : dict
-        ``image_size``, ``crop``, ``classes`` and whatever was saved with them.
-
-    Raises
-    ------
-    ModelError
-        If the file is not a model, or its card is missing or of another class order.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise ModelError(f"{path}: no such model; check the path")
-    if path.suffix != ".keras" or not zipfile.is_zipfile(path):
-        raise ModelError(f"{path}: not a Keras model; give a .keras file made by `allm train`")
-    card = read_card(path)
-    try:
-        with tempfile.TemporaryDirectory(prefix="allm-") as folder:
-            model = keras.models.load_model(_readable(path, folder), compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises many kinds for a broken archive
-        raise ModelError(
-            f"{path}: cannot be loaded ({_reason(error)}); train or copy it again"
-        ) from None
-    return model, card
-
-
-_NEWER = {
-    "input_axes": None,
-    "output_axes": None,
-    "quantization_config": None,
-    "renorm": False,
-    "renorm_clipping": None,
-    "renorm_momentum": 0.99,
-}
-"""Settings that Keras 3.10 does not know and later ones save, with values that change nothing."""
-
-
-def _readable(path: Path, folder: str) -> Path:
-    """Copy a model without settings that only a Keras as new as its maker's would understand."""
-
-    def cleaned(node):
-        if isinstance(node, list):
-            return [cleaned(one) for one in node]
-        if not isinstance(node, dict):
-            return node
-        return {
-            key: cleaned(value)
-            for key, value in node.items()
-            if key not in _NEWER or value != _NEWER[key]
-        }
-
-    copy = Path(folder) / path.name
-    with zipfile.ZipFile(path) as source, zipfile.ZipFile(copy, "w") as target:
-        for name in source.namelist():
-            content = source.read(name)
-            if name == "config.json":
-                content = json.dumps(cleaned(json.loads(content))).encode()
-            target.writestr(name, content)
-    return copy
-
-
-@contextlib.contextmanager
-def precision(policy: str):
-    """Build models under a dtype policy, e.g. ``"mixed_float16"``, and put the old one back."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)

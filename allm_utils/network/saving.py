@@ -1,0 +1,190 @@
+"""Models on disk: weights and, beside them, the card that says how to build and feed them.
+
+NAME.safetensors holds the weights in half precision, NAME.json the card. A ``.keras`` file with a
+card opens too, in Keras' safe mode.
+"""
+
+import io
+import json
+import math
+import os
+import zipfile
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import safetensors.numpy
+
+from allm_utils.data.cnmc import CLASSES
+from allm_utils.errors import ModelError, reason
+from allm_utils.files import sha256, write_atomically
+from allm_utils.network.models import BUILDERS, LARGEST, build, precision
+
+MOST_BYTES = 1 << 28
+"""No model may take more memory than this, 256 MB; the largest network here takes a third."""
+
+
+def card_path(path: str | os.PathLike) -> Path:
+    """Name the card of a model: NAME.json, but NAME.tflite.json for exports and the like."""
+    path = Path(path)
+    ours = path.suffix in (".safetensors", ".keras")
+    return path.with_suffix(".json") if ours else Path(f"{path}.json")
+
+
+def read_card(path: str | os.PathLike) -> dict:
+    """Read the card of a model file of any format.
+
+    Returns
+    -------
+    dict
+        ``image_size``, ``crop``, ``classes`` and whatever was saved with them.
+
+    Raises
+    ------
+    ModelError
+        If it is missing or broken, or of another class order.
+    """
+    card_file = card_path(path)
+    try:
+        card = json.loads(card_file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        raise ModelError(
+            f"{path}: its card {card_file.name} is missing or broken, so crop, size and class "
+            "order are unknown; keep the two files together"
+        ) from None
+    sides = [card.get(key) for key in ("image_size", "crop")] if isinstance(card, dict) else []
+    fits = bool(sides) and all(type(side) is int and 0 < side <= LARGEST for side in sides)
+    if not fits or card.get("classes") != list(CLASSES):
+        raise ModelError(
+            f"{card_file}: needs image_size and crop, up to {LARGEST} pixels, and classes "
+            f"{list(CLASSES)}; take the card that was saved with the model"
+        )
+    return card
+
+
+def save(model: keras.Model, path: str | os.PathLike, card: dict) -> Path:
+    """Write a network of `models`: weights first, then the card that makes them count.
+
+    Parameters
+    ----------
+    model : keras.Model
+        As a builder of `models` made it, trained or not.
+    path : path-like
+        ``NAME.safetensors``; the card becomes ``NAME.json``.
+    card : dict
+        Needs ``crop``; ``record``, ``people`` and more may be given. Builder, arguments,
+        image size, class order and the weights' sha256 are added.
+
+    Raises
+    ------
+    ModelError
+        If the card lacks the crop or contradicts the model, or the weights are not all numbers.
+    DataError
+        If the files cannot be written.
+    """
+    path, built = Path(path), getattr(model, "built_with", None)
+    if path.suffix != ".safetensors":
+        raise ModelError(f"{path}: models are saved as .safetensors; give such a name")
+    if built is None:
+        raise ModelError(f"{path}: {model.name} is none of {', '.join(BUILDERS)}; save one of them")
+    known = {
+        **built,
+        "image_size": built["arguments"]["image_size"],
+        "classes": list(CLASSES),
+    }
+    wrong = [key for key in known if card.get(key, known[key]) != known[key]]
+    if wrong or "crop" not in card:
+        raise ModelError(
+            f"{path}: the card lacks crop or has another {', '.join(wrong or ['crop'])} than the "
+            "model; mend it"
+        )
+    weights = {v.path: keras.ops.convert_to_numpy(v).astype(np.float16) for v in model.weights}
+    _check_finite(path, weights)
+    write_atomically(path, lambda part: part.write_bytes(safetensors.numpy.save(weights)))
+    text = json.dumps({**known, **card, "sha256": sha256(path)}, indent=2) + "\n"
+    write_atomically(card_path(path), lambda part: part.write_text(text, encoding="utf-8"))
+    return path
+
+
+def load(path: str | os.PathLike) -> tuple[keras.Model, dict]:
+    """Open a saved model with its card; nothing that it holds is run.
+
+    Returns
+    -------
+    model : keras.Model
+        Not compiled, float32; ready to predict.
+    card : dict
+        As `read_card`.
+
+    Raises
+    ------
+    ModelError
+        If the file is not a model, is broken or too large, or does not fit its card.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ModelError(f"{path}: no such model; check the path")
+    opened = {".safetensors": _load_ours, ".keras": _load_keras}.get(path.suffix)
+    if opened is None:
+        raise ModelError(f"{path}: not a model of ours; give a .safetensors or .keras file")
+    card = read_card(path)
+    try:
+        with precision("float32"):
+            model = opened(path, card)
+        fits = model.input_shape == (None, card["image_size"], card["image_size"], 3)
+        if not fits or model.output_shape != (None, len(CLASSES)):
+            raise ValueError(f"it maps {model.input_shape} to {model.output_shape}, not as its card")
+    except Exception as error:  # Keras, zip, HDF5 and others raise many kinds for a broken file
+        raise ModelError(
+            f"{path}: cannot be loaded ({reason(error)}); train or copy it again"
+        ) from None
+    return model, card
+
+
+def _load_ours(path: Path, card: dict) -> keras.Model:
+    missing = {"builder", "arguments", "sha256"} - card.keys()
+    if missing:
+        raise ValueError(f"its card lacks {', '.join(sorted(missing))}")
+    if sha256(path) != card["sha256"]:
+        raise ValueError("its bytes are not those that its card was written for")
+    weights = safetensors.numpy.load_file(path)
+    model = build(card["builder"], {**card["arguments"], "weights": None})
+    shapes = {v.path: tuple(v.shape) for v in model.weights}
+    if model.built_with["arguments"] != card["arguments"]:
+        raise ValueError(f"its card's arguments are not those of {card['builder']}")
+    if shapes != {name: values.shape for name, values in weights.items()}:
+        raise ValueError(f"its weights are not those of {card['builder']} as its card says")
+    _check_finite(path, weights)
+    for variable in model.weights:
+        variable.assign(weights[variable.path].astype(np.float32))
+    return model
+
+
+def _load_keras(path: Path, card: dict) -> keras.Model:
+    with zipfile.ZipFile(path) as archive:
+        _check_size(sum(entry.file_size for entry in archive.infolist()))
+        config = json.loads(archive.read("config.json"))
+        weights = io.BytesIO(archive.read("model.weights.h5"))
+    config.pop("compile_config", None)
+    with keras.StatelessScope(initialize_variables=False):  # nothing takes memory in it
+        plan = keras.saving.deserialize_keras_object(config, safe_mode=True)
+    _check_size(4 * plan.count_params())
+    sizes = []
+    with h5py.File(weights) as file:
+        file.visititems(lambda _, node: sizes.append(getattr(node, "nbytes", 0)))
+    _check_size(sum(sizes))
+    model = keras.models.load_model(path, compile=False, safe_mode=True)
+    _check_finite(path, {v.path: keras.ops.convert_to_numpy(v) for v in model.weights})
+    return model
+
+
+def _check_size(found: int) -> None:
+    if found > MOST_BYTES:
+        raise ValueError(f"it asks for {found >> 20} MB, more than {MOST_BYTES >> 20}")
+
+
+def _check_finite(path: Path, weights: dict[str, np.ndarray]) -> None:
+    for name, values in weights.items():
+        if not np.isfinite(values).all():
+            raise ModelError(f"{path}: not all of {name} are numbers in half precision; train again")
