@@ -120,13 +120,13 @@ def _evaluate(args):
     from allm_utils.data import images
     from allm_utils.judge import conditions, metrics
     from allm_utils.judge.predict import predict
-    from allm_utils.network import models
+    from allm_utils.network import saving
     from allm_utils.runs import experiment
 
     conditions.check(f"noise:{sigma}" for sigma in args.sigma)  # before the work, not after it
     config = _config(args)
     frame, split = experiment.select(config)
-    model, card = models.load(args.saved)
+    model, card = saving.load(args.saved)
     test = frame[split == "test"]
     cache = Path(config.work) / "images"
     pictures = images.load(test, card["image_size"], card["crop"], cache)
@@ -160,7 +160,7 @@ def _predict(args):
 
 def _export(args):
     _import_keras_quietly()
-    from allm_utils.network import models
+    from allm_utils.network import saving
     from allm_utils.runs import experiment
     from allm_utils.ship import export, inference
 
@@ -171,7 +171,7 @@ def _export(args):
         else:
             frame, split = experiment.select(_config(args))
             paths = frame["path"][split == "train"].tolist()
-        cells = export.calibration_cells(paths, models.read_card(args.saved), progress=True)
+        cells = export.calibration_cells(paths, saving.read_card(args.saved), progress=True)
     for path in export.export(args.saved, args.format, args.folder, cells).values():
         print(path)
     return 0
@@ -300,7 +300,7 @@ def _parser():
         one.set_defaults(weights=os.environ["ALLM_WEIGHTS"])
 
     one = command(commands, "evaluate", _evaluate, "test a model on the test part of a split")
-    one.add_argument("saved", metavar="MODEL", help="a .keras file with its card")
+    one.add_argument("saved", metavar="MODEL", help="a .safetensors or .keras file with its card")
     _add_split(one)
     one.add_argument(
         "--sigma",
@@ -312,7 +312,9 @@ def _parser():
     one.add_argument("--batch-size", type=int, default=64, help="images per step (64)")
 
     one = command(commands, "predict", _predict, "classify images of single cells")
-    one.add_argument("saved", metavar="MODEL", help="a .keras, .tflite or .onnx file with its card")
+    one.add_argument(
+        "saved", metavar="MODEL", help="a .safetensors, .keras, .tflite or .onnx file with its card"
+    )
     one.add_argument("image", metavar="IMAGE", nargs="+", help="image files, or folders of them")
     one.add_argument("--batch-size", type=int, default=64, help="images in memory (64)")
     form = one.add_mutually_exclusive_group()
@@ -320,7 +322,7 @@ def _parser():
     form.add_argument("--csv", action="store_true", help="print CSV")
 
     one = command(commands, "export", _export, "write a model for a phone, a browser or a server")
-    one.add_argument("saved", metavar="MODEL", help="a .keras file with its card")
+    one.add_argument("saved", metavar="MODEL", help="a .safetensors or .keras file with its card")
     text = "litert, litert-int8, onnx, onnx-int8"
     one.add_argument("--format", nargs="+", required=True, metavar="FORMAT", help=text)
     one.add_argument("--folder", metavar="DIR", help="where to write (beside the model)")
@@ -330,7 +332,7 @@ def _parser():
 
     text = "test a saved model under blur, light, compression, stain and size, and record it"
     one = command(commands, "retest", _retest, text)
-    one.add_argument("saved", metavar="MODEL", help="a .keras file with its card")
+    one.add_argument("saved", metavar="MODEL", help="a .safetensors or .keras file with its card")
     one.add_argument("record", metavar="RECORD", help="the JSON file of the run that trained it")
     text = "test it instead in every format of `allm export`"
     one.add_argument("--formats", action="store_true", help=text)
@@ -372,7 +374,7 @@ def _add_train(parser):
     _add_split(parser)
     add("--out", "folder of the records (WORK/records)", metavar="DIR")
     add("--experiment", "name of the experiment (mobilenet_m)")
-    add("--model-file", "where to save the model, NAME.keras (nowhere)", metavar="FILE")
+    add("--model-file", "where to save the model, NAME.safetensors (nowhere)", metavar="FILE")
     text = "mobilenet_m, alnett_style, vgg16, resnet50, googlenet or alexnet (mobilenet_m)"
     add("--model", text)
     add("--weights", "imagenet, a .h5 file, or none (imagenet)")
@@ -382,7 +384,6 @@ def _add_train(parser):
     add("--crop", "side of the centre crop, pixels (300)", type=int)
     add("--alpha", "width of the network (1.0)", type=float)
     add("--scaling", "unit or imagenet: [0, 1] or [-1, 1] (unit)")
-    add("--freeze", "last layer that keeps its pre-trained weights (none)", metavar="LAYER")
     add("--l1", "penalty on the last layer's kernel (0.015)", type=float)
     add("--dropout", "share of features dropped (0.5)", type=float)
     add("--bn-momentum", "of batch normalisation (0.99)", type=float)

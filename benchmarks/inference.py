@@ -11,19 +11,19 @@ import numpy as np
 from allm_utils.measure import compare, tree
 
 from allm_utils.data import cnmc, images
-from allm_utils.network import models
+from allm_utils.network import models, saving
 from allm_utils.ship import export, inference
 
 
 def model_files(scale, folder):
     """Save a network in ``folder`` in every format, and return the files by format."""
-    saved = models.save(
+    saved = saving.save(
         models.mobilenet_m(weights=None, image_size=scale.size, seed=0),
-        Path(folder) / "network.keras",
+        Path(folder) / "network.safetensors",
         {"image_size": scale.size, "crop": images.CROP},
     )
     cells = cnmc.index(tree(folder, scale, scale.drawn))["path"].tolist()
-    calibration = export.calibration_cells(cells, models.read_card(saved), n=20)
+    calibration = export.calibration_cells(cells, saving.read_card(saved), n=20)
     return {"keras": saved, **export.export(saved, export.FORMATS, calibration=calibration)}
 
 

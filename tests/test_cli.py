@@ -15,7 +15,7 @@ from PIL import Image
 
 from allm_utils import cli
 from allm_utils.data import cnmc, synthetic
-from allm_utils.network import models
+from allm_utils.network import saving
 from allm_utils.runs import records
 
 SMALL = ["--image-size", "32", "--alpha", "0.25", "--weights", "none", "--bn-momentum", "0.9"]
@@ -36,7 +36,7 @@ def own_tree(tree, tmp_path):
 def trained(tree, tmp_path_factory):
     """Model file and work folder of one small run, made through the command line."""
     work = tmp_path_factory.mktemp("work")
-    model = work / "small.keras"
+    model = work / "small.safetensors"
     argv = ["train", "--data", tree, "--work", work, *SMALL, "--epochs", "1", "--model-file", model]
     assert cli.main([*map(str, argv), "--note", "small"]) == 0
     return model, work
@@ -334,9 +334,16 @@ class TestEvaluate:
         assert "sigma -1" in refused(*argv)
 
     def test_a_model_that_is_not_one(self, refused, tree, tmp_path):
-        (tmp_path / "model.keras").write_text("weights")
-        argv = ["evaluate", tmp_path / "model.keras", "--data", tree, "--work", tmp_path / "work"]
-        assert "model.keras" in refused(*argv)
+        (tmp_path / "model.safetensors").write_text("weights")
+        argv = [
+            "evaluate",
+            tmp_path / "model.safetensors",
+            "--data",
+            tree,
+            "--work",
+            tmp_path / "work",
+        ]
+        assert "model.safetensors" in refused(*argv)
         assert not (tmp_path / "work").exists()
 
 
@@ -349,7 +356,7 @@ class TestExport:
             code, out, _ = run(*argv, *source)
             assert code == 0
             (written,) = out.splitlines()
-            card = models.read_card(written)
+            card = saving.read_card(written)
             assert card["calibration"]["images"] > 0
         code, table, _ = run("predict", written, folder)
         assert code == 0 and len(table.splitlines()) == 1 + len(list(folder.iterdir()))
@@ -400,14 +407,14 @@ class TestPredict:
             assert name in refused("predict", model, cell, tmp_path / name)
 
     def test_a_model_that_is_not_one_or_lacks_its_card(self, refused, trained, cell, tmp_path):
-        (tmp_path / "text.keras").write_text("hello")
+        (tmp_path / "text.safetensors").write_text("hello")
         (tmp_path / "text.json").write_text("{}")
-        shutil.copy(trained[0], tmp_path / "bare.keras")
-        for name in ("text.keras", "bare.keras", "none.keras", "."):
+        shutil.copy(trained[0], tmp_path / "bare.safetensors")
+        for name in ("text.safetensors", "bare.safetensors", "none.safetensors", "."):
             assert str(tmp_path / name) in refused("predict", tmp_path / name, cell)
 
     def test_json_and_csv_exclude_each_other(self, refused, cell):
-        assert "--csv" in refused("predict", "m.keras", cell, "--json", "--csv")
+        assert "--csv" in refused("predict", "m.safetensors", cell, "--json", "--csv")
 
 
 class TestScorecard:
@@ -472,9 +479,9 @@ class TestMain:
         assert (done.returncode, done.stderr) == (0, "")
 
     def test_stderr_holds_the_error_and_nothing_of_the_backend(self, tmp_path, cell):
-        (tmp_path / "model.keras").write_text("hello")
+        (tmp_path / "model.safetensors").write_text("hello")
         argv = [sys.executable, "-m", "allm_utils.cli"]
-        argv += ["predict", str(tmp_path / "model.keras"), str(cell)]
+        argv += ["predict", str(tmp_path / "model.safetensors"), str(cell)]
         environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
         done = subprocess.run(argv, capture_output=True, text=True, env=environment)
         assert done.returncode == 2

@@ -9,7 +9,7 @@ import pytest
 from allm_utils.book import profile
 from allm_utils.data import images, synthetic
 from allm_utils.errors import ConfigError, DataError, RecordError
-from allm_utils.network import models, training
+from allm_utils.network import models, saving, training
 from allm_utils.network.training import TrainingConfig
 from allm_utils.runs import experiment, records
 from allm_utils.runs.experiment import ExperimentConfig
@@ -89,7 +89,7 @@ def smoke(tree, work):
         alpha=p.alpha,
         weights=p.weights,
         bn_momentum=p.bn_momentum,
-        model_file=work / "smoke.keras",
+        model_file=work / "smoke.safetensors",
         training=TrainingConfig(
             epochs=p.epochs, learning_rate=p.learning_rate, batch_size=p.batch_size
         ),
@@ -154,7 +154,7 @@ def test_every_test_image_is_predicted_under_every_condition(smoke):
 
 def test_the_saved_model_gives_the_recorded_predictions(smoke):
     config, record = smoke
-    model, card = models.load(config.model_file)
+    model, card = saving.load(config.model_file)
     assert card["image_size"] == 64 and card["crop"] == 300
     assert card["record"] == record.name
     rows = record.rows("clean").head(10)

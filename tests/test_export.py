@@ -10,7 +10,7 @@ from PIL import Image
 
 from allm_utils.errors import ConfigError, ModelError
 from allm_utils.judge.predict import predict
-from allm_utils.network import models
+from allm_utils.network import models, saving
 from allm_utils.ship import export, inference
 
 SIZE, CROP = 32, 300
@@ -33,8 +33,8 @@ def saved(tmp_path_factory, cells):
     )
     model.compile(keras.optimizers.SGD(0.0), "categorical_crossentropy")
     model.fit(cells, np.eye(2)[np.arange(24) % 2], epochs=30, verbose=0)
-    path = tmp_path_factory.mktemp("model") / "small.keras"
-    return models.save(model, path, {"image_size": SIZE, "crop": CROP, "record": "e/r"})
+    path = tmp_path_factory.mktemp("model") / "small.safetensors"
+    return saving.save(model, path, {"image_size": SIZE, "crop": CROP, "record": "e/r"})
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_files_are_named_after_the_model(exported):
 
 @pytest.mark.parametrize("name", export.FORMATS)
 def test_raw_pixels_give_the_answers_of_keras(name, saved, exported, cells):
-    keras_model, _ = models.load(saved)
+    keras_model, _ = saving.load(saved)
     model, card = inference.load(exported[name])
     assert (card["image_size"], card["crop"], card["record"]) == (SIZE, CROP, "e/r")
     found, expected = (predict(m, cells, batch_size=10) for m in (model, keras_model))
@@ -71,7 +71,7 @@ def test_raw_pixels_give_the_answers_of_keras(name, saved, exported, cells):
 
 @pytest.mark.parametrize("name", export.FORMATS)
 def test_card_travels_with_the_file(name, saved, exported, tmp_path):
-    card = json.loads(models.card_path(exported[name]).read_text())
+    card = json.loads(saving.card_path(exported[name]).read_text())
     assert card["format"] == name and card["source"]["file"] == saved.name
     assert (card.get("calibration") or {}).get("images") == (24 if "int8" in name else None)
     bare = tmp_path / exported[name].name
@@ -89,7 +89,7 @@ def test_int8_is_smaller(exported):
 def test_one_scale_for_all_channels_is_smaller_and_coarser(saved, exported, cells, tmp_path):
     coarse = export.export(saved, ["onnx-int8"], tmp_path, cells, per_channel=False)["onnx-int8"]
     assert coarse.stat().st_size < exported["onnx-int8"].stat().st_size
-    exact = predict(models.load(saved)[0], cells)
+    exact = predict(saving.load(saved)[0], cells)
     off = [
         np.abs(predict(inference.load(path)[0], cells) - exact).mean()
         for path in (exported["onnx-int8"], coarse)
@@ -98,11 +98,11 @@ def test_one_scale_for_all_channels_is_smaller_and_coarser(saved, exported, cell
 
 
 def test_written_beside_the_model_unless_told_otherwise(saved, tmp_path):
-    for path in (saved, models.card_path(saved)):
+    for path in (saved, saving.card_path(saved)):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     made = export.export(tmp_path / saved.name, ["onnx"])
     assert made["onnx"] == tmp_path / "small.onnx"
-    models.load(tmp_path / saved.name)  # its card is still its own
+    saving.load(tmp_path / saved.name)  # its card is still its own
 
 
 def test_what_cannot_be_exported_is_said(saved, exported, cells, tmp_path, monkeypatch):
@@ -113,7 +113,7 @@ def test_what_cannot_be_exported_is_said(saved, exported, cells, tmp_path, monke
     with pytest.raises(ConfigError, match="calibrate"):
         export.export(saved, ["onnx-int8"], tmp_path, cells[:0])
     with pytest.raises(ModelError, match="no such model"):
-        export.export(tmp_path / "none.keras", ["onnx"], tmp_path)
+        export.export(tmp_path / "none.safetensors", ["onnx"], tmp_path)
     with pytest.raises(ModelError, match="exported already"):
         export.export(exported["onnx"], ["litert"], tmp_path)
     monkeypatch.setattr(export.keras.backend, "backend", lambda: "jax")
@@ -160,7 +160,7 @@ def test_a_second_record_may_test_every_format(saved, cells, paths, tmp_path, mo
     names = {"clean", *export.CONDITION.values(), export.COARSE}
     assert set(tests) == set(more["formats"]) == names
     answers = {name: ask(cells) for name, ask in tests.items()}
-    exact = predict(models.load(saved)[0], cells)
+    exact = predict(saving.load(saved)[0], cells)
     np.testing.assert_array_equal(answers["clean"], exact)
     for name in ("litert", "onnx"):
         np.testing.assert_allclose(answers[name], exact, atol=1e-4)

@@ -10,7 +10,7 @@ from PIL import Image
 from allm_utils.data import images
 from allm_utils.errors import ConfigError, ImageError, ModelError
 from allm_utils.judge.predict import predict
-from allm_utils.network import models
+from allm_utils.network import models, saving
 from allm_utils.ship import inference
 
 
@@ -18,8 +18,8 @@ from allm_utils.ship import inference
 def saved(tmp_path_factory):
     """A small MobileNet_M that takes 32 pixels from a crop of 40."""
     model = models.mobilenet_m(weights=None, image_size=32, alpha=0.25, seed=1)
-    path = tmp_path_factory.mktemp("model") / "small.keras"
-    return models.save(model, path, {"image_size": 32, "crop": 40})
+    path = tmp_path_factory.mktemp("model") / "small.safetensors"
+    return saving.save(model, path, {"image_size": 32, "crop": 40})
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_predicts_what_the_card_says(saved, cells, batch_size):
     names = ["0.bmp", "1.BMP", "2.png", "3.jpg", "4.webp", "more/5.bmp", "more/6.jpeg"]
     assert found["file"].tolist() == [str(cells / name) for name in names]
     pictures = np.stack([images.prepare(path, 32, 40) for path in found["file"]])
-    model, _ = models.load(saved)
+    model, _ = saving.load(saved)
     assert found["p_all"].dtype == np.float32
     np.testing.assert_allclose(found["p_all"], predict(model, pictures), atol=1e-5)
     assert found["label"].tolist() == ["ALL" if p >= 0.5 else "HEM" for p in found["p_all"]]
@@ -116,17 +116,17 @@ def test_the_next_batch_is_read_ahead_and_no_more(saved, cells, monkeypatch):
     assert all(read <= 4 * (i + 2) for i, (_, read) in enumerate(batches))
 
 
-@pytest.mark.parametrize("suffix", ["keras", "tflite", "onnx"])
+@pytest.mark.parametrize("suffix", ["safetensors", "tflite", "onnx"])
 def test_a_model_that_cannot_be_fed_is_refused(saved, tmp_path, suffix):
     path = tmp_path / f"m.{suffix}"
     with pytest.raises(ModelError, match="no such model"):
         inference.load(path)
-    path.write_bytes(saved.read_bytes() if suffix == "keras" else b"not a network")
+    path.write_bytes(saved.read_bytes() if suffix == "safetensors" else b"not a network")
     with pytest.raises(ModelError, match="card"):
         inference.load(path)
-    card = json.loads(models.card_path(saved).read_text())
-    models.card_path(path).write_text(json.dumps(card | {"image_size": 64}))
-    why = "its card says 64 pixels" if suffix == "keras" else "cannot be opened"
+    card = json.loads(saving.card_path(saved).read_text())
+    saving.card_path(path).write_text(json.dumps(card | {"image_size": 64}))
+    why = "its card says 64 pixels" if suffix == "safetensors" else "cannot be opened"
     with pytest.raises(ModelError, match=why) as refused:
         inference.load(path)
     assert "\n" not in str(refused.value)
@@ -145,6 +145,6 @@ def test_an_exported_network_of_other_pixels_is_refused(saved, tmp_path):
     graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", ends[:1], ends[1:])
     versions = {"ir_version": 10, "opset_imports": [helper.make_opsetid("", 17)]}
     save(helper.make_model(graph, **versions), path)
-    models.card_path(path).write_text(models.card_path(saved).read_text())
+    saving.card_path(path).write_text(saving.card_path(saved).read_text())
     with pytest.raises(ModelError, match="takes float, not raw pixels"):
         inference.load(path)

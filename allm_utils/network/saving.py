@@ -6,9 +6,9 @@ card opens too, in Keras' safe mode.
 
 import io
 import json
-import math
 import os
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import h5py
@@ -100,9 +100,10 @@ def save(model: keras.Model, path: str | os.PathLike, card: dict) -> Path:
             "model; mend it"
         )
     weights = {v.path: keras.ops.convert_to_numpy(v).astype(np.float16) for v in model.weights}
-    _check_finite(path, weights)
+    if not _finite(weights.values()):
+        raise ModelError(f"{path}: not all weights are numbers in half precision; train again")
     write_atomically(path, lambda part: part.write_bytes(safetensors.numpy.save(weights)))
-    text = json.dumps({**known, **card, "sha256": sha256(path)}, indent=2) + "\n"
+    text = json.dumps({**known, **card, "weights_sha256": sha256(path)}, indent=2) + "\n"
     write_atomically(card_path(path), lambda part: part.write_text(text, encoding="utf-8"))
     return path
 
@@ -132,9 +133,12 @@ def load(path: str | os.PathLike) -> tuple[keras.Model, dict]:
     try:
         with precision("float32"):
             model = opened(path, card)
-        fits = model.input_shape == (None, card["image_size"], card["image_size"], 3)
-        if not fits or model.output_shape != (None, len(CLASSES)):
-            raise ValueError(f"it maps {model.input_shape} to {model.output_shape}, not as its card")
+        size = card["image_size"]
+        if (model.input_shape, model.output_shape) != ((None, size, size, 3), (None, 2)):
+            raise ValueError(
+                f"its card says {size} pixels, but it takes {model.input_shape[1:]} and gives "
+                f"{model.output_shape[1:]}"
+            )
     except Exception as error:  # Keras, zip, HDF5 and others raise many kinds for a broken file
         raise ModelError(
             f"{path}: cannot be loaded ({reason(error)}); train or copy it again"
@@ -143,10 +147,10 @@ def load(path: str | os.PathLike) -> tuple[keras.Model, dict]:
 
 
 def _load_ours(path: Path, card: dict) -> keras.Model:
-    missing = {"builder", "arguments", "sha256"} - card.keys()
+    missing = {"builder", "arguments", "weights_sha256"} - card.keys()
     if missing:
         raise ValueError(f"its card lacks {', '.join(sorted(missing))}")
-    if sha256(path) != card["sha256"]:
+    if sha256(path) != card["weights_sha256"]:
         raise ValueError("its bytes are not those that its card was written for")
     weights = safetensors.numpy.load_file(path)
     model = build(card["builder"], {**card["arguments"], "weights": None})
@@ -155,7 +159,8 @@ def _load_ours(path: Path, card: dict) -> keras.Model:
         raise ValueError(f"its card's arguments are not those of {card['builder']}")
     if shapes != {name: values.shape for name, values in weights.items()}:
         raise ValueError(f"its weights are not those of {card['builder']} as its card says")
-    _check_finite(path, weights)
+    if not _finite(weights.values()):
+        raise ValueError("not all its weights are numbers")
     for variable in model.weights:
         variable.assign(weights[variable.path].astype(np.float32))
     return model
@@ -175,7 +180,8 @@ def _load_keras(path: Path, card: dict) -> keras.Model:
         file.visititems(lambda _, node: sizes.append(getattr(node, "nbytes", 0)))
     _check_size(sum(sizes))
     model = keras.models.load_model(path, compile=False, safe_mode=True)
-    _check_finite(path, {v.path: keras.ops.convert_to_numpy(v) for v in model.weights})
+    if not _finite(map(keras.ops.convert_to_numpy, model.weights)):
+        raise ValueError("not all its weights are numbers")
     return model
 
 
@@ -184,7 +190,5 @@ def _check_size(found: int) -> None:
         raise ValueError(f"it asks for {found >> 20} MB, more than {MOST_BYTES >> 20}")
 
 
-def _check_finite(path: Path, weights: dict[str, np.ndarray]) -> None:
-    for name, values in weights.items():
-        if not np.isfinite(values).all():
-            raise ModelError(f"{path}: not all of {name} are numbers in half precision; train again")
+def _finite(weights: Iterable[np.ndarray]) -> bool:
+    return all(np.isfinite(values).all() for values in weights)

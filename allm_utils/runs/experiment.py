@@ -5,7 +5,6 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,29 +18,12 @@ from allm_utils.data import cnmc, images, people, splits, synthetic
 from allm_utils.errors import ConfigError, DataError, RecordError
 from allm_utils.judge.conditions import add_gaussian_noise
 from allm_utils.judge.predict import predict
-from allm_utils.network import peers
-from allm_utils.network.models import (
-    alnett_style,
-    freeze,
-    mobilenet_m,
-    parameters,
-    precision,
-    read_card,
-    resolve_weights,
-    save,
-)
+from allm_utils.network.models import BUILDERS, build, parameters, precision, resolve_weights
 from allm_utils.network.recipe import desaturate
+from allm_utils.network.saving import read_card, save
 from allm_utils.network.training import TrainingConfig, TrainingData, fit
 from allm_utils.runs.records import Record, check_free, write
 
-MODELS: dict[str, Callable] = {
-    "mobilenet_m": mobilenet_m,
-    "alnett_style": alnett_style,
-    "vgg16": peers.vgg16,
-    "resnet50": peers.resnet50,
-    "googlenet": peers.googlenet,
-    "alexnet": peers.alexnet,
-}
 TEST_SIGMAS = (2, 5, 8, 10)
 
 
@@ -60,7 +42,7 @@ class ExperimentConfig:
     experiment : str
         Name of the experiment; the folder of the record.
     model : str
-        One of `MODELS`.
+        One of `models.BUILDERS`.
     folds : tuple of int
         Folds to use. "paper": one fold, split by image. "patient-disjoint": any, split by subject.
         "cross-fold": two, train on the first and test on the second.
@@ -76,8 +58,6 @@ class ExperimentConfig:
     alpha, dropout, l1, bn_momentum : float
     scaling : {"unit", "imagenet"}
     weights : "imagenet", path-like or None
-    freeze : str or None
-        Name of the last layer that keeps its pre-trained weights; all before it do too.
     model_file : path-like or None
         Where to save the trained model (float16), if anywhere.
     test_sigmas : tuple of float
@@ -104,7 +84,6 @@ class ExperimentConfig:
     bn_momentum: float = 0.99
     scaling: str = "unit"
     weights: str | os.PathLike | None = "imagenet"
-    freeze: str | None = None
     model_file: str | os.PathLike | None = None
     test_sigmas: tuple[float, ...] = TEST_SIGMAS
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -112,8 +91,8 @@ class ExperimentConfig:
 
     def __post_init__(self):
         splits.check_protocol(self.protocol, self.part, self.test)
-        if self.model not in MODELS:
-            raise ConfigError(f"model {self.model!r}: choose one of {', '.join(MODELS)}")
+        if self.model not in BUILDERS:
+            raise ConfigError(f"model {self.model!r}: choose one of {', '.join(BUILDERS)}")
         needed = {"paper": 1, "cross-fold": 2}.get(self.protocol)
         if needed and len(self.folds) != needed:
             raise ConfigError(
@@ -328,7 +307,7 @@ def run(config: ExperimentConfig, resume: bool = False, progress: bool = True) -
     if config.model_file:
         card = {"image_size": config.image_size, "crop": config.crop}
         card["record"] = f"{config.experiment}/{run_id}"
-        save(model, config.model_file, card, half=True)
+        save(model, config.model_file, card)
     return path
 
 
@@ -435,21 +414,8 @@ def describe_again(
 
 
 def _build(config: ExperimentConfig, policy: str) -> keras.Model:
-    width = {"alpha": config.alpha} if config.model == "mobilenet_m" else {}
     with precision(policy):
-        model = MODELS[config.model](
-            **width,
-            weights=config.weights,
-            image_size=config.image_size,
-            dropout=config.dropout,
-            l1=config.l1,
-            scaling=config.scaling,
-            bn_momentum=config.bn_momentum,
-            seed=config.training.seed,
-        )
-    if config.freeze:
-        freeze(model, config.freeze)
-    return model
+        return build(config.model, config.values() | {"weights": config.weights})
 
 
 def _begin(config: ExperimentConfig, folder: Path, resume: bool) -> dict:

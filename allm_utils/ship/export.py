@@ -17,7 +17,7 @@ from allm_utils.data import images
 from allm_utils.errors import ConfigError, ModelError, need, reason
 from allm_utils.files import quiet, sha256, write_atomically
 from allm_utils.judge.predict import predict
-from allm_utils.network import models
+from allm_utils.network import saving
 from allm_utils.runs import experiment
 from allm_utils.runs.records import Record
 from allm_utils.ship import inference
@@ -109,7 +109,7 @@ def export(
                     "export a network that `allm train` has saved"
                 ) from error
             files[name] = Path(folder or saved.parent) / f"{saved.stem}{FORMATS[name]}"
-            write_atomically(models.card_path(files[name]), lambda part, t=text: part.write_text(t))
+            write_atomically(saving.card_path(files[name]), lambda part, t=text: part.write_text(t))
             write_atomically(files[name], partial(shutil.copyfile, made))
     return files
 
@@ -161,7 +161,7 @@ def tests(
     experiment.check_model(source, saved)
     frame, split = experiment.select_again(source, data, work)
     paths = frame["path"][split == "train"].tolist()
-    cells = calibration_cells(paths, models.read_card(saved))
+    cells = calibration_cells(paths, saving.read_card(saved))
     folder = Path(work) / "exported"
     coarse = export(saved, ["onnx-int8"], folder / "coarse", cells, per_channel=False)
     files = {"clean": Path(saved), COARSE: coarse["onnx-int8"]}

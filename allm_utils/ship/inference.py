@@ -15,7 +15,7 @@ from allm_utils.data.cnmc import CLASSES
 from allm_utils.errors import ImageError, ModelError, need, reason
 from allm_utils.files import quiet, walk
 from allm_utils.judge.predict import predict
-from allm_utils.network import models
+from allm_utils.network import saving
 
 SUFFIXES = (".bmp", ".png", ".jpg", ".jpeg", ".webp")
 
@@ -30,7 +30,7 @@ def load(path: str | os.PathLike, threads: int | None = None) -> tuple[Any, dict
     Parameters
     ----------
     path : path-like
-        A model of `models.save` or of `export`, with its card beside it.
+        A model of `saving.save` or of `export`, with its card beside it.
     threads : int, optional
         That a LiteRT or ONNX model may use; by default all cores. Keras decides for itself.
 
@@ -40,7 +40,7 @@ def load(path: str | os.PathLike, threads: int | None = None) -> tuple[Any, dict
         Of all three, ``predict_on_batch`` takes ``uint8 (N, H, W, 3)`` and gives
         ``float32 (N, 2)``, and `judge.predict` takes the model.
     card : dict
-        As `models.read_card` gives it.
+        As `saving.read_card` gives it.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def load(path: str | os.PathLike, threads: int | None = None) -> tuple[Any, dict
     if path.suffix in RUNTIMES:
         model, card = _open(path, threads or os.cpu_count())
     else:
-        model, card = models.load(path)
+        model, card = saving.load(path)
     size, takes = card["image_size"], tuple(model.input_shape[1:])
     if takes != (size, size, 3):
         raise ModelError(
@@ -66,7 +66,7 @@ def load(path: str | os.PathLike, threads: int | None = None) -> tuple[Any, dict
 def _open(path, threads):
     if not path.is_file():
         raise ModelError(f"{path}: no such model; check the path")
-    card = models.read_card(path)
+    card = saving.read_card(path)
     module, runtime = RUNTIMES[path.suffix]
     need("deploy", module)
     try:
