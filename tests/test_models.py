@@ -13,6 +13,7 @@ from allm_utils.data.cnmc import CLASSES
 from allm_utils.errors import ConfigError, WeightsError
 from allm_utils.network import models
 from allm_utils.network.models import BUILDERS
+from allm_utils.runs.records import PARAMETERS
 
 PEERS = [name for name in BUILDERS if name != "mobilenet_m"]
 
@@ -63,6 +64,14 @@ def test_table_4(full):
         ("BatchNormalization", (None, 1024), 4_096),
         ("Dense", (None, 2), 2_050),
     ]
+
+
+def test_records_are_judged_by_the_counts_of_the_networks(full):
+    for (name, alpha), counts in PARAMETERS.items():
+        if name in BUILDERS:
+            model = full[name] if alpha == 1 else models.mobilenet_m(None, 32, alpha)
+            found = models.parameters(model)
+            assert counts == {key: found[key] for key in counts}, (name, alpha)
 
 
 def test_table_3_its_misprints_corrected(full):
