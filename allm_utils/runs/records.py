@@ -291,6 +291,41 @@ class Runs(_Judged):
 
     _answered = pooled
 
+    def table(self, *names: str, condition: str = "clean") -> pd.DataFrame:
+        """Put metrics of each run into a table.
+
+        Parameters
+        ----------
+        *names : str
+            Of `metrics.metrics`.
+        condition : str
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row per run, by its seed and by what else differs among the runs: experiment, fold,
+            round. Columns as a page names them: ``balanced accuracy``, ``ROC-AUC``.
+
+        Raises
+        ------
+        RecordError
+            A run was not tested under the condition.
+        """
+        levels = [
+            {
+                "experiment": record.data["experiment"],
+                "fold": "+".join(map(str, record.data["folds"])),
+                "round": record.data["config"]["round"],
+                "seed": record.data["seed"],
+            }
+            for record in self
+        ]
+        found = [[record.metrics(condition)[name] for name in names] for record in self]
+        columns = [name.replace("roc_auc", "ROC-AUC").replace("_", " ") for name in names]
+        index = pd.DataFrame(levels)
+        index = index.loc[:, (index.nunique() > 1) | (index.columns == "seed")]
+        return pd.DataFrame(found, pd.MultiIndex.from_frame(index), columns)
+
     def share_of_all(self) -> float:
         """Return the share of ALL among the training images of all runs, without grey copies."""
         parts = [record.data["split"]["train"] for record in self]
