@@ -384,6 +384,16 @@ def test_answers_of_one_test_stand_side_by_side(runs):
     assert "different images" in refused(aligned, *runs.where(fold=1))
 
 
+def test_a_table_has_a_row_for_each_run_and_says_what_differs(runs):
+    table = runs.where(fold=1).table("accuracy", "roc_auc", condition="noise:5")
+    assert table.index.names == ["seed"] and list(table) == ["accuracy", "ROC-AUC"]
+    found = runs.where(seed=2).one().metrics("noise:5")
+    assert table.loc[2].tolist() == [found["accuracy"], found["roc_auc"]]
+    every = runs.table("balanced_accuracy")
+    assert every.index.names == ["experiment", "fold", "round", "seed"] and len(every) == len(runs)
+    assert set(every.index.get_level_values("fold")) == {"0+1", "1"}
+
+
 def test_changed_names_what_one_run_did_otherwise(runs):
     first, second = runs.where(fold=1)
     assert records.changed(second, first) == {}

@@ -69,8 +69,8 @@ def test_tables_show_the_paper_before_ours_and_fit_a_page(card):
         table = scorecard.table(name, card)
         assert table.shape[1] < 7 and len(table) == card.query("table == @name")["row"].nunique()
     cell = scorecard.table("Table 1", card).loc["fold 0, ALL", "train"]
-    assert cell == "1,677 / 1,677"
-    assert scorecard.table("Table 8", card).map(lambda text: text.endswith(" / –")).all(axis=None)
+    assert cell == "1,677\xa0/\xa01,677"
+    assert scorecard.table("Table 8", card).map(lambda text: text.endswith("/\xa0–")).all(axis=None)
 
 
 def test_lines_carry_interval_and_verdict(card):

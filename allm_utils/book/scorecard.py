@@ -91,7 +91,7 @@ def table(name: str, card: pd.DataFrame | None = None) -> pd.DataFrame:
         As `scorecard` gives it; that of `shipped` records without.
     """
     part = (shipped() if card is None else card).query("table == @name")
-    text = [f"{paper} / {ours or '–'}" for paper, ours in map(_printed, part.itertuples())]
+    text = [f"{paper}\xa0/\xa0{ours or '–'}" for paper, ours in map(_printed, part.itertuples())]
     order = {"index": part["row"].unique(), "columns": part["column"].unique()}
     cells = part.assign(text=text).pivot(index="row", columns="column", values="text")
     return cells.reindex(**order).fillna("").rename_axis(index=None, columns="paper / ours")
