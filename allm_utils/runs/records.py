@@ -324,7 +324,7 @@ class Runs(_Judged):
         columns = [name.replace("roc_auc", "ROC-AUC").replace("_", " ") for name in names]
         index = pd.DataFrame(levels)
         index = index.loc[:, (index.nunique() > 1) | (index.columns == "seed")]
-        return pd.DataFrame(found, pd.MultiIndex.from_frame(index), columns)
+        return pd.DataFrame(found, columns=columns).set_index([index[level] for level in index])
 
     def share_of_all(self) -> float:
         """Return the share of ALL among the training images of all runs, without grey copies."""
