@@ -13,13 +13,12 @@ Gupta, A., & Gupta, R. (2019). ALL Challenge dataset of ISBI 2019 [Data set]. Th
 Archive. https://doi.org/10.7937/tcia.2019.dc64i46r
 """
 
-import hashlib
 import lzma
 import os
 import re
-from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
@@ -27,11 +26,31 @@ from typing import NamedTuple
 import pandas as pd
 from tqdm.auto import tqdm
 
+from allm_utils.data import images
 from allm_utils.errors import DataError
-from allm_utils.files import walk
+from allm_utils.files import sha256, walk
 
 CLASSES = ("HEM", "ALL")
 """Class names by label: 0 is HEM (healthy), 1 is ALL (leukemia, the positive class)."""
+
+FINGERPRINTS = {
+    (0,): "2af62e8fe1ecf4c5ba53be5b8ebf5f6ac5177f519b57d52492539d0e1fd3500d",
+    (1,): "bec3f7f646103ab84895a5e870625c1dcbe445467bcb6a8e82cc64c5461a2bce",
+    (2,): "97ea011db29306dbfb7355d19324f94e6ef377f3b697bed54257a136bc46f272",
+    (0, 1): "cb429e3b3aa88f2966e9e14a577a8127a635345bbfd3742aee401e03c47d02cd",
+    (0, 2): "dfef2d15dadeb3f3076add728fca6c41e3db41172955b57f20c46e306d06b447",
+    (1, 2): "4ea9a96f5bf1617b057f21b97fc559d7605ddaf95022a30f7bdd002cac2fe7f1",
+    (0, 1, 2): "526b462884729181d7d17ddab8b046862b9f0cd8ee568436f29a342b629dd109",
+    (0, "prelim"): "eeb420a8055dc9c89438220aeb63085ce9d4d1cb055533490a6f8360f7953abb",
+    (1, "prelim"): "07859ec7f2c99687c9959ec52a341a93900803e7d5f31f5f99d7c7449c368b96",
+    (2, "prelim"): "886695498c97dd8ce6ebd8757bfcc98c64eb7ff1d9a75981d3ff194d6317753c",
+    (0, 1, "prelim"): "91538ba687e106ab7322852c0beb2ff888172efeab8b3463c9d831f7c2979bd1",
+    (0, 2, "prelim"): "4f5590ff9e79b47c417b8d4e58abc8c42a80f4238ba63310a534cad935251cc4",
+    (1, 2, "prelim"): "f5c130b0d2c4b39cfdfd687d6c2745c74b66c1577d8fb4cdc393ae87a7c313d8",
+    (0, 1, 2, "prelim"): "f0a8b6bc92aff13ad2ae9673263782421351622933b8ae0c52038180de613a2f",
+}
+"""Of the published folds, and of these with the preliminary test set, by
+`allm_utils.data.images.fingerprint`."""
 
 KAGGLE_HANDLE = "andrewmvd/leukemia-classification"
 
@@ -39,13 +58,16 @@ _GRAMMAR = re.compile(r"UID_(H?\d{1,9})_(\d{1,9})_(\d{1,9})_(all|hem)\.bmp", re.
 _FOLD = re.compile(r"fold_(\d+)", re.IGNORECASE)
 _TEST_SET = re.compile(r"test_(prelim|final)_phase", re.IGNORECASE)
 _LABELS = re.compile(r"[^.].*prelim.*labels.*\.csv", re.IGNORECASE)
+_SHOWN = 20  # files of a fault that a printed verification names
 _COLUMNS = ("path", "label", "fold", "subject", "smear", "cell", "split")
 _INTEGERS = {"label": "Int8", "fold": "Int8", "smear": "Int64", "cell": "Int64"}
+_CURE = (
+    "give the folder that holds fold_0, fold_1 and fold_2, or write the sample with "
+    "'allm data sample'"
+)
 
 
 class _Folder(NamedTuple):
-    """One folder of images: its place in the data set, and the BMP files in it."""
-
     split: str
     fold: int | None
     label: int | None
@@ -53,7 +75,7 @@ class _Folder(NamedTuple):
     names: list[str]
 
 
-def index(root):
+def index(root: str | os.PathLike) -> pd.DataFrame:
     """Index a C-NMC tree in any of its published layouts, without opening an image.
 
     Parameters
@@ -79,19 +101,11 @@ def index(root):
     _check_folds(folders)
     rows = []
     for folder in folders:
-        if folder.split == "train":
-            rows += _training_rows(folder)
-        elif folder.split == "prelim":
-            rows += _prelim_rows(folder)
-        else:
-            rows += [
-                (str(folder.path / name), None, None, None, None, None, "final")
-                for name in folder.names
-            ]
+        rows += _ROWS[folder.split](folder)
     return _frame(rows)
 
 
-def shipped_index():
+def shipped_index() -> pd.DataFrame:
     """Index of the 10,661 training files as published, from a table in the package.
 
     Returns
@@ -100,24 +114,10 @@ def shipped_index():
         The columns of `index`, `path` being relative (``fold_0/all/UID_1_1_1_all.bmp``), and
         `digest`: the first 12 hexadecimal digits of the file's SHA-256.
     """
-    table = resources.files("allm_utils").joinpath("data/cnmc_training.tsv.xz").read_bytes()
-    digests = dict(line.split("\t") for line in lzma.decompress(table).decode().splitlines())
-    names = defaultdict(list)
-    for path in digests:
-        fold, class_name, name = path.split("/")
-        names[fold, class_name].append(name)
-    rows = []
-    for fold in ("fold_0", "fold_1", "fold_2"):
-        for label, class_name in enumerate(("hem", "all")):
-            folder = Path(fold, class_name)
-            files = sorted(names[fold, class_name])
-            rows += _training_rows(_Folder("train", int(fold[-1]), label, folder, files))
-    frame = _frame(rows)
-    frame["path"] = frame["path"].str.replace(os.sep, "/")
-    return frame.assign(digest=frame["path"].map(digests))
+    return _shipped_index().copy()
 
 
-def shipped_prelim():
+def shipped_prelim() -> pd.DataFrame:
     """Index of the 1,867 images of the preliminary test set, from their published labels.
 
     Returns
@@ -125,28 +125,43 @@ def shipped_prelim():
     pandas.DataFrame
         The columns of `index`, `path` being the name (``1.bmp``), in the order of `index`.
     """
-    table = resources.files("allm_utils").joinpath("data/cnmc_prelim.txt.xz").read_bytes()
-    rows = {}
-    for number, patient in enumerate(lzma.decompress(table).decode().splitlines(), start=1):
+    rows = []
+    for number, patient in enumerate(_table("cnmc_prelim.txt.xz"), start=1):
         subject, smear, cell, label = _parse(patient, "cnmc_prelim.txt.xz")
-        name = f"{number}.bmp"
-        rows[name] = (name, label, None, subject, smear, cell, "prelim")
-    return _frame([rows[name] for name in sorted(rows)])
+        rows.append((f"{number}.bmp", label, None, subject, smear, cell, "prelim"))
+    return _frame(sorted(rows))
 
 
-def merged_subject(subject):
-    from allm_utils.data import people
-
-    return people.person(subject)
-
-
-def file_names(frame: pd.DataFrame) -> pd.Series:
-    """File name of each row, without its folders."""
-    return frame["path"].str.replace("\\", "/").str.rsplit("/", n=1).str[-1]
+def file_names(frame: pd.DataFrame, column: str = "path") -> pd.Series:
+    """File name of each row of an index, without its folders."""
+    return frame[column].str.replace("\\", "/").str.rsplit("/", n=1).str[-1]
 
 
-def summary(frame):
-    """Images and subjects per fold and class, with totals.
+def kind(frame: pd.DataFrame, cache: str | os.PathLike) -> str:
+    """Name the kind of some images, by their content.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        As `index` gives.
+    cache : path-like
+        As in `allm_utils.data.images.digests`.
+
+    Returns
+    -------
+    str
+        ``"cnmc-2019"`` if these are whole published folds; ``"cnmc-2019-sample"`` if every file is
+        of them; else ``"other"``.
+    """
+    if images.fingerprint(frame, cache) in FINGERPRINTS.values():
+        return "cnmc-2019"
+    published = set(shipped_index()["digest"])
+    known = all(digest[:12] in published for digest in images.digests(frame, cache))
+    return "cnmc-2019-sample" if known else "other"
+
+
+def summary(frame: pd.DataFrame) -> pd.DataFrame:
+    """Count images and subjects per fold and class, with totals.
 
     Parameters
     ----------
@@ -162,14 +177,18 @@ def summary(frame):
     """
     train = frame[frame["split"] == "train"]
     parts = {f"fold {fold}": part for fold, part in train.groupby("fold")}
-    if len(train):
-        parts["training"] = train
-    parts |= {
-        name: frame[frame["split"] == name]
-        for name in ("prelim", "final")
-        if (frame["split"] == name).any()
-    }
-    return pd.DataFrame({name: _counts(part) for name, part in parts.items()}, dtype="Int64").T
+    parts["training"] = train
+    parts |= {name: frame[frame["split"] == name] for name in ("prelim", "final")}
+    table = {}
+    for name, part in parts.items():
+        classes = {"ALL ": part[part["label"] == 1], "HEM ": part[part["label"] == 0], "": part}
+        table[name] = {f"{c}images": len(rows) for c, rows in classes.items()}
+        table[name] |= {f"{c}subjects": rows["subject"].nunique() for c, rows in classes.items()}
+        if part["label"].isna().any():
+            table[name] = {"images": len(part)}
+    columns = [f"{c}{what}" for what in ("images", "subjects") for c in ("ALL ", "HEM ", "")]
+    counts = pd.DataFrame.from_dict(table, orient="index", columns=columns, dtype="Int64")
+    return counts[counts["images"] > 0]
 
 
 @dataclass(frozen=True)
@@ -180,56 +199,49 @@ class Verification:
     ----------
     n_checked : int
         Files hashed.
-    missing : tuple of str
-        Published files that a fold of the tree lacks.
-    altered : tuple of str
-        Files whose bytes are not the published ones.
-    unknown : tuple of str
-        Files that were never published.
-    duplicated : tuple of tuple of str
-        Files with the same bytes, where the published ones differ.
-    known_duplicates : tuple of tuple of str
-        Files with the same bytes, as published (104 pairs in the whole training set).
-    absent_folds : tuple of int
-        Published folds of which the tree has nothing.
+    missing, altered, unknown : tuple of str
+        Published files that a fold lacks; files with other bytes; files never published.
+    duplicated, known_duplicates : tuple of str
+        Files with the same bytes (``"a = b"``), where the published ones differ, and where not.
+    notes : tuple of str
+        What was not checked, and who in a test set is known from training.
     """
 
     n_checked: int
-    missing: tuple
-    altered: tuple
-    unknown: tuple
-    duplicated: tuple
-    known_duplicates: tuple
-    absent_folds: tuple
+    missing: tuple[str, ...]
+    altered: tuple[str, ...]
+    unknown: tuple[str, ...]
+    duplicated: tuple[str, ...]
+    known_duplicates: tuple[str, ...]
+    notes: tuple[str, ...]
 
     @property
-    def ok(self):
+    def ok(self) -> bool:
         """Whether every fold of the tree is, file by file, the published one."""
         return not (self.missing or self.altered or self.unknown or self.duplicated)
 
-    def __str__(self):
-        lines = [
-            *(f"missing: {path}" for path in self.missing),
-            *(f"altered: {path}" for path in self.altered),
-            *(f"unknown: {path}" for path in self.unknown),
-            *(f"duplicated: {' = '.join(paths)}" for paths in self.duplicated),
-            *(f"absent: fold_{fold} (not checked)" for fold in self.absent_folds),
-            f"{self.n_checked} files checked: {len(self.missing)} missing, "
-            f"{len(self.altered)} altered, {len(self.unknown)} unknown, "
-            f"{len(self.duplicated)} duplicated ({len(self.known_duplicates)} more as published)",
-        ]
+    def __str__(self) -> str:
+        lines, counts = [], []
+        for fault in ("missing", "altered", "unknown", "duplicated"):
+            found = getattr(self, fault)
+            lines += [f"{fault}: {path}" for path in found[:_SHOWN]]
+            lines += [f"{fault}: {len(found) - _SHOWN} more"] * (len(found) > _SHOWN)
+            counts.append(f"{len(found)} {fault}")
+        lines += self.notes
+        lines.append(
+            f"{self.n_checked} files checked: {', '.join(counts)} "
+            f"({len(self.known_duplicates)} more as published)"
+        )
         return "\n".join(lines)
 
 
-def verify(root, *, folds=None, progress=True):
+def verify(root: str | os.PathLike, *, progress: bool = True) -> Verification:
     """Compare the training files of a tree with the published ones, byte for byte.
 
     Parameters
     ----------
     root : path-like
-        As for `index`.
-    folds : sequence of int, optional
-        Folds that must be there. By default those that are: a tree of one fold can be verified.
+        As for `index`; a tree of one fold can be verified.
     progress : bool
         Whether to show a progress bar.
 
@@ -243,46 +255,61 @@ def verify(root, *, folds=None, progress=True):
         No training fold there, or a file that cannot be read.
     """
     root = Path(os.path.abspath(root))
-    folders = [folder for folder in _locate(root) if folder.split == "train"]
-    if not folders:
+    folders = _locate(root)
+    train = [folder for folder in folders if folder.split == "train"]
+    if not train:
         raise DataError(f"{root}: no training fold here to verify; {_CURE}")
-    present = {folder.fold for folder in folders}
-    required = present if folds is None else set(folds)
-
     published = shipped_index()
     published["key"] = published["path"].str.lower()
-    digest_of = dict(zip(published["key"], published["digest"], strict=True))
-    twins_of = published.groupby("digest")["key"].agg(frozenset).to_dict()
-
-    keys, paths = [], []
-    for folder in folders:
-        for name in folder.names:
-            keys.append(f"fold_{folder.fold}/{CLASSES[folder.label]}/{name}".lower())
-            paths.append(folder.path / name)
+    paths = [folder.path / name for folder in train for name in folder.names]
     with ThreadPoolExecutor() as pool:
         hashed = pool.map(_digest, paths)
         digests = list(tqdm(hashed, "Hashing", len(paths), unit="file", disable=not progress))
-
+    places = [f"fold_{f.fold}/{CLASSES[f.label]}/{name}" for f in train for name in f.names]
     shown = [path.relative_to(root).as_posix() for path in paths]
-    files = pd.DataFrame({"key": keys, "path": shown, "digest": digests})
-    expected = files["key"].map(digest_of)
-    missing = published["fold"].isin(required) & ~published["key"].isin(keys)
+    files = pd.DataFrame({"path": shown, "key": places, "digest": digests})
+    files["key"] = files["key"].str.lower()
+
+    expected = files["key"].map(published.set_index("key")["digest"])
+    absent = published[~published["key"].isin(files["key"])]
+    present = {folder.fold for folder in train}
+    twins_of = published.groupby("digest")["key"].agg(frozenset).to_dict()
     known, duplicated = [], []
     for digest, twins in files[files.duplicated("digest", keep=False)].groupby("digest"):
         as_published = twins["key"].is_unique and twins_of.get(digest, set()) >= set(twins["key"])
-        (known if as_published else duplicated).append(tuple(twins["path"]))
+        (known if as_published else duplicated).append(" = ".join(twins["path"]))
     return Verification(
         n_checked=len(files),
-        missing=tuple(published.loc[missing, "path"]),
+        missing=tuple(absent.loc[absent["fold"].isin(present), "path"]),
         altered=tuple(files.loc[expected.notna() & (expected != files["digest"]), "path"]),
         unknown=tuple(files.loc[expected.isna(), "path"]),
         duplicated=tuple(duplicated),
         known_duplicates=tuple(known),
-        absent_folds=tuple(sorted(set(published["fold"]) - present - required)),
+        notes=tuple(_notes(folders, set(published["fold"]) - present)),
     )
 
 
-def download(dest):
+def _notes(folders, absent):
+    """What was not checked, and who in the test sets of the tree is known from training."""
+    from allm_utils.data import people  # which imports this module
+
+    yield from (f"not checked: fold_{fold}, which is not here" for fold in sorted(absent))
+    sizes = {folder.split: len(folder.names) for folder in folders}
+    if "prelim" in sizes:
+        yield f"not checked: the {sizes['prelim']} files of the preliminary test set"
+        subjects = shipped_prelim()["subject"]
+        known = people.person(subjects).isin(people.person(shipped_index()["subject"]))
+        for subject, n in subjects[known].value_counts().items():
+            others = ", ".join(s for s in people.GROUPS[people.person(subject)] if s != subject)
+            yield f"note: its subject {subject} ({n} files) is in training, as {others}"
+    if "final" in sizes:
+        yield f"not checked: the {sizes['final']} files of the final test set"
+        twins = people.pixel_twins().query("fold_a == 'final'")
+        for subject, rows in twins.groupby(twins["file_b"].str.split("_").str[1]):
+            yield f"note: {rows['file_a'].nunique()} or more show cells of {subject}, in training"
+
+
+def download(dest: str | os.PathLike) -> Path:
     """Download C-NMC 2019 (10.4 GB, with both test sets) from Kaggle; no login is needed.
 
     Parameters
@@ -321,19 +348,11 @@ def download(dest):
         ) from error
 
 
-_CURE = (
-    "give the folder that holds fold_0, fold_1 and fold_2, or write the sample with "
-    "'allm data sample'"
-)
-
-
 def _locate(root):
     """Image folders of the tree, in the order of the index; their completeness is not judged."""
     root = Path(os.path.abspath(root))
-    if not root.exists():
-        raise DataError(f"{root}: no such folder; {_CURE}")
     if not root.is_dir():
-        raise DataError(f"{root}: not a folder; {_CURE}")
+        raise DataError(f"{root}: {'not a' if root.exists() else 'no such'} folder; {_CURE}")
     folders = []
     for path, names in walk(root, (".bmp",)):
         fold = _FOLD.fullmatch(path.parent.name)
@@ -349,7 +368,7 @@ def _locate(root):
             folders.append(_Folder(test_set[1].lower(), None, None, path, names))
     if not folders:
         raise DataError(f"{root}: no C-NMC images here (fold_*/all, fold_*/hem); {_CURE}")
-    order = ("train", "prelim", "final")
+    order = list(_ROWS)
     return sorted(folders, key=lambda f: (order.index(f.split), f.fold or 0, f.label or 0, f.path))
 
 
@@ -374,18 +393,15 @@ def _check_folds(folders):
 
 
 def _training_rows(folder):
-    prefix = os.path.join(folder.path, "")
-    class_name = CLASSES[folder.label]
-    rows = []
     for name in folder.names:
+        path = os.path.join(folder.path, name)
         subject, smear, cell, label = _parse(name, folder.path)
         if label != folder.label:
             raise DataError(
-                f"{prefix}{name}: named as {CLASSES[label]} in a folder of {class_name}; move it "
-                "to its class, or run 'allm data verify'"
+                f"{path}: named as {CLASSES[label]} in a folder of {CLASSES[folder.label]}; move "
+                "it to its class, or run 'allm data verify'"
             )
-        rows.append((prefix + name, label, folder.fold, subject, smear, cell, "train"))
-    return rows
+        yield path, label, folder.fold, subject, smear, cell, "train"
 
 
 def _parse(name, where):
@@ -403,75 +419,66 @@ def _parse(name, where):
 
 
 def _prelim_rows(folder):
-    near = (folder.path, *folder.path.parents[:2])
-    found = [p for place in near for p in sorted(place.iterdir()) if _LABELS.fullmatch(p.name)]
+    near = [p for place in (folder.path, *folder.path.parents[:2]) for p in sorted(place.iterdir())]
+    found = [path for path in near if _LABELS.fullmatch(path.name) and path.is_file()]
     if not found:
         raise DataError(
             f"{folder.path}: no C-NMC_test_prelim_phase_data_labels.csv in it or beside it; "
             "put the published label file there"
         )
-    table = _read_labels(found[0])
-    known = {name.lower() for name in folder.names}
-    for name in table:
-        if name not in known:
-            raise DataError(
-                f"{folder.path}: no image {name}, which {found[0].name} lists; "
-                "unpack or download the folder again"
-            )
-    rows = []
+    labels = _read_labels(found[0])
+    if odd := {name.lower() for name in folder.names} ^ set(labels):
+        name = min(odd)
+        lacks = "no row for image" if name not in labels else "a row, but no image, of"
+        raise DataError(f"{found[0]}: {lacks} {name}; unpack or download the set again")
     for name in folder.names:
-        if name.lower() not in table:
-            raise DataError(
-                f"{found[0]}: no row for image {name}; download the label file again, or remove "
-                "the image"
-            )
-        subject, smear, cell, label = table[name.lower()]
-        rows.append((str(folder.path / name), label, None, subject, smear, cell, "prelim"))
-    return rows
+        subject, smear, cell, label = labels[name.lower()]
+        yield str(folder.path / name), label, None, subject, smear, cell, "prelim"
+
+
+def _final_rows(folder):
+    for name in folder.names:
+        yield str(folder.path / name), None, None, None, None, None, "final"
+
+
+_ROWS = {"train": _training_rows, "prelim": _prelim_rows, "final": _final_rows}
 
 
 def _read_labels(path):
     """Subject, smear, cell and label by image name, from the CSV of the preliminary test set."""
     try:
-        table = pd.read_csv(path, dtype=str)
+        table = pd.read_csv(path, dtype=str, usecols=["Patient_ID", "new_names"])
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{path}: cannot be read ({reason}); download it again") from error
-    columns = ("Patient_ID", "new_names", "labels")
-    if not set(columns) <= set(table.columns):
-        raise DataError(f"{path}: lacks the columns {', '.join(columns)}; download it again")
-    labels = {}
-    for patient, name, label in table[list(columns)].itertuples(index=False):
-        row = _parse(str(patient), path)
-        if str(label) != str(row[3]):
-            raise DataError(f"{path}: {name} has label {label} but is {patient}; correct the row")
-        if str(name).lower() in labels:
-            raise DataError(f"{path}: two rows for image {name}; remove one")
-        labels[str(name).lower()] = row
-    return labels
+    names, patients = table["new_names"].str.lower(), table["Patient_ID"].astype(str)
+    return {n: _parse(patient, path) for n, patient in zip(names, patients, strict=True)}
 
 
 def _frame(rows):
     return pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_INTEGERS)
 
 
-def _counts(part):
-    counts = {}
-    for name, label in (("ALL", 1), ("HEM", 0)):
-        of_class = part[part["label"] == label]
-        counts[f"{name} images"] = len(of_class)
-        counts[f"{name} subjects"] = of_class["subject"].nunique()
-    counts |= {"images": len(part), "subjects": part["subject"].nunique()}
-    if part["label"].isna().any():
-        counts = {"images": len(part)}
-    columns = ("ALL images", "HEM images", "images", "ALL subjects", "HEM subjects", "subjects")
-    return pd.Series({column: counts.get(column, pd.NA) for column in columns}, dtype="Int64")
+@cache
+def _shipped_index():
+    digests = dict(line.split("\t") for line in _table("cnmc_training.tsv.xz"))
+    rows = []
+    for path in digests:
+        fold, _, name = path.split("/")
+        subject, smear, cell, label = _parse(name, path)
+        rows.append((path, label, int(fold[-1]), subject, smear, cell, "train"))
+    frame = _frame(sorted(rows, key=lambda row: (row[2], row[1], row[0])))
+    return frame.assign(digest=frame["path"].map(digests))
+
+
+def _table(name):
+    packed = resources.files("allm_utils.data").joinpath(name).read_bytes()
+    return lzma.decompress(packed).decode().splitlines()
 
 
 def _digest(path):
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+        return sha256(path)[:12]
     except OSError as error:
         raise DataError(
             f"{path}: cannot be read ({error.strerror}); check its rights, or download it again"

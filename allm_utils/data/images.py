@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from tqdm.auto import tqdm
 
 from allm_utils.errors import ConfigError, DataError, ImageError
+from allm_utils.files import sha256, write_atomically
 
 CROP = 300
 """Side of the centre crop in pixels. 224 would cut half of the cells; 300 keeps 94 % whole."""
@@ -31,16 +31,13 @@ _FORMATS = ("BMP", "PNG", "JPEG", "WEBP")
 def _open(path: Path) -> Image.Image:
     """Open and fully decode one image, or say in one line why it is refused."""
     try:
-        if path.stat().st_size == 0:
-            raise ImageError(f"{path}: the file is empty; copy it again from the source")
+        if not path.is_file():  # reading a pipe would wait for ever
+            found = "not a file" if path.exists() else "no such file"
+            raise ImageError(f"{path}: {found}; give a picture of one cell")
         image = Image.open(path, formats=_FORMATS)
         rawmode = image.tile[0].args if image.tile else ""
         rawmode = rawmode if isinstance(rawmode, str) else str(rawmode[:1])
         image.load()
-    except FileNotFoundError:
-        raise ImageError(f"{path}: no such file; check the path") from None
-    except IsADirectoryError:
-        raise ImageError(f"{path}: a folder, not an image; name the files in it") from None
     except UnidentifiedImageError:
         raise ImageError(
             f"{path}: not a BMP, PNG, JPEG or WebP image; give a picture of one cell"
@@ -131,30 +128,6 @@ def prepare(path: str | os.PathLike, size: int = SIZE, crop: int = CROP) -> np.n
     return pixels
 
 
-def _write_atomically(path: Path, write) -> None:
-    """Let ``write(temporary_path)`` fill a file, then move it into place in one step."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        prefix = f".{path.name}."
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=".part")
-        os.close(handle)
-    except OSError as error:
-        raise DataError(
-            f"{path.parent}: cannot write there ({error.strerror}); choose another cache folder"
-        ) from None
-    try:
-        write(Path(temporary))
-        os.replace(temporary, path)
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot write the cache ({error.strerror}); "
-            "free some space or choose another folder"
-        ) from None
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-
-
 def _paths(source: pd.DataFrame | Iterable) -> list[Path]:
     return [Path(p) for p in (source["path"] if isinstance(source, pd.DataFrame) else source)]
 
@@ -173,15 +146,14 @@ def _in_threads(function, items: Sequence, label: str, progress: bool):
 def digests(
     source: pd.DataFrame | Iterable, cache: str | os.PathLike, progress: bool = False
 ) -> list[str]:
-    """Content hashes of files, remembered between calls.
-
-    A file is hashed again only when its size or modification time has changed.
+    """Content hashes of files, remembered until a file's size or modification time changes.
 
     Parameters
     ----------
     source : DataFrame with a ``path`` column, or iterable of paths
     cache : path-like
         Folder that holds the remembered hashes.
+    progress : bool
 
     Returns
     -------
@@ -208,6 +180,8 @@ def digests(
             before = known.get(str(path))
             if before and before[:2] == [stat.st_size, stat.st_mtime_ns]:
                 return str(path), before
+            if not path.is_file():
+                raise ImageError(f"{path}: not a file; check the path")
             return str(path), [stat.st_size, stat.st_mtime_ns, sha256(path)]
         except OSError as error:
             raise ImageError(f"{path}: {error.strerror}; check the path and its rights") from None
@@ -217,14 +191,8 @@ def digests(
     else:
         found = dict(_in_threads(digest, paths, "hashing", progress))
     if found != known:
-        _write_atomically(memory, lambda part: part.write_text(json.dumps(found)))
+        write_atomically(memory, lambda part: part.write_text(json.dumps(found)))
     return [found[str(path)][2] for path in paths]
-
-
-def sha256(path: Path) -> str:
-    """Hash one file; hex."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fingerprint(source: pd.DataFrame | Iterable, cache: str | os.PathLike) -> str:
@@ -241,9 +209,8 @@ def load(
 ) -> np.ndarray:
     """Prepare many pictures once, and open them in milliseconds ever after.
 
-    The cache is keyed by the content of the files, their order, ``size`` and ``crop``. It is
-    written to a temporary file and moved into place, so two processes that build it at once do not
-    disturb each other, and a killed build leaves nothing half-written.
+    The cache is keyed by the content of the files, their order, ``size`` and ``crop``, and is
+    written whole or not at all: two processes may build it at once.
 
     Parameters
     ----------
@@ -288,7 +255,7 @@ def load(
                 for picture in pictures:
                     file.write(picture)
 
-        _write_atomically(target, build)
+        write_atomically(target, build)
     try:
         return np.load(target, mmap_mode="r")
     except (OSError, ValueError) as error:

@@ -6,6 +6,7 @@ differ and show one cell, photographed twice or re-encoded, are **pixel twins**.
 """
 
 import os
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -53,15 +54,59 @@ def person(subject: str | pd.Series) -> str | pd.Series:
     return _PERSON.get(subject, subject)
 
 
+def relation(frame: pd.DataFrame, train_people: Iterable[str]) -> pd.Series:
+    """Say how each row's person stands to the people that a network was trained on.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        As `allm_utils.data.cnmc.index` gives.
+    train_people : iterable of str
+        The people in training, or their subjects.
+
+    Returns
+    -------
+    pandas.Series of str
+        ``"known"``: in training. ``"new"``: not in training, but of a fold that trained, which is
+        one where somebody in training has all their images. ``"outside"``: of no such fold.
+        Missing where there is no subject.
+    """
+    published = cnmc.shipped_index()
+    who, training = person(published["subject"]), {person(name) for name in train_people}
+    only_here = published["fold"].groupby(who).transform("nunique") == 1
+    folds = published["fold"][who.isin(training) & only_here].unique()
+    asked = person(frame["subject"])
+    related = pd.Series("outside", frame.index, name="relation")
+    related[asked.isin(who[published["fold"].isin(folds)])] = "new"
+    related[asked.isin(training)] = "known"
+    return related.where(asked.notna())
+
+
+def byte_twins() -> pd.DataFrame:
+    """Pairs of training files that are equal byte by byte, from their published digests.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `file_a`, `fold_a`, `file_b`, `fold_b`, a fold as in `pixel_twins`. Some are of one subject.
+    """
+    frame = cnmc.shipped_index()
+    frame = frame.assign(file=cnmc.file_names(frame), fold=frame["fold"].astype(str))
+    pairs = frame.merge(frame, on="digest", suffixes=("_a", "_b"))
+    pairs = pairs[pairs["path_a"] < pairs["path_b"]]
+    return pairs[["file_a", "fold_a", "file_b", "fold_b"]].reset_index(drop=True)
+
+
 def pixel_twins() -> pd.DataFrame:
-    """Pairs of files of two subjects that show one cell, without the byte twins.
+    """Pairs of files of two subjects that differ in bytes and show one cell, as found by hand.
 
     Returns
     -------
     pandas.DataFrame
         `file_a`, `fold_a`, `file_b`, `fold_b` (a fold is ``"0"``, ``"1"``, ``"2"``, ``"prelim"``
         or ``"final"``; a preliminary image goes by its patient's name, as in the label file), and
-        `ncc`, the masked normalised cross-correlation of the two pictures, best pair first.
+        `ncc`, the masked normalised cross-correlation of the two pictures, best pair first. It was
+        measured in another band than that of `find_twins`.
     """
     with resources.files("allm_utils.data").joinpath("pixel_twins.tsv").open() as table:
         return pd.read_csv(table, sep="\t", dtype={"fold_a": str, "fold_b": str})

@@ -39,8 +39,8 @@ CITATION = (
 )
 """Attribution, for under the first picture of a page."""
 
-_DOTS_PER_METRE = bytes.fromhex("c30e0000c30e0000")
-"""Bytes 38 to 45 of the header of a published BMP file."""
+_CELLS = resources.files("allm_utils.data").joinpath("cells")
+_DOTS_PER_METRE = bytes.fromhex("c30e0000c30e0000")  # bytes 38 to 45 of a published BMP file
 
 
 def choose(seed: int = 0) -> pd.DataFrame:
@@ -50,26 +50,19 @@ def choose(seed: int = 0) -> pd.DataFrame:
     pairs. Then, in each class, every person gives one cell in turn until the number is full; a
     person's cells come in an order drawn by the seed. In the same way the outside cells.
 
-    Parameters
-    ----------
-    seed : int
-        Of the order.
-
     Returns
     -------
     pandas.DataFrame
-        Rows of `allm_utils.data.cnmc.shipped_index`, in its order and with its digests, and
-        `outside`: whether the person is nobody of folds 0 and 1.
+        Rows of `allm_utils.data.cnmc.shipped_index`, `file`, and `outside`: whether the person is
+        nobody of folds 0 and 1.
     """
     frame = cnmc.shipped_index()
-    file = cnmc.file_names(frame)
-    at_hand = _data("outside.txt").read_text().split()
-    frame = frame.assign(file=file, outside=file.isin(at_hand))
+    frame = frame.assign(file=cnmc.file_names(frame))
+    at_hand = resources.files("allm_utils.data").joinpath("outside.txt").read_text().split()
+    frame["outside"] = frame["file"].isin(at_hand)
     frame = frame[frame["fold"].isin([0, 1]) | frame["outside"]]
-
-    twins = _twins()
     order = frame.assign(
-        twin=frame["file"].isin(twins),
+        twin=frame["file"].isin(_twins()),
         person=people.person(frame["subject"]),
         drawn=[hashlib.sha256(f"{seed} {name}".encode()).hexdigest() for name in frame["file"]],
     ).sort_values(["twin", "drawn"], ascending=[False, True])
@@ -82,26 +75,14 @@ def choose(seed: int = 0) -> pd.DataFrame:
     return frame.loc[pd.concat(chosen).index.sort_values()].reset_index(drop=True)
 
 
-def _twins() -> set[str]:
-    """Files of the best pairs of pixel twins between folds 0 and 1."""
-    pairs = people.pixel_twins()
-    pairs = pairs[pairs["fold_a"].isin(["0", "1"]) & pairs["fold_b"].isin(["0", "1"])]
-    pairs = pairs[pairs["fold_a"] != pairs["fold_b"]]
-    chosen: set[str] = set()
-    for a, b in pairs[["file_a", "file_b"]].itertuples(index=False):
-        if len(chosen) < 2 * N_TWINS and not {a, b} & chosen:
-            chosen |= {a, b}
-    return chosen
-
-
 def write(dest: str | os.PathLike) -> Path:
     """Write the sample as the published BMP files, byte for byte: 365 MB, in seconds.
 
     Parameters
     ----------
     dest : path-like
-        Folder that does not exist yet, or is empty; it gets ``fold_{0,1,2}/{all,hem}/UID_*.bmp``.
-        The cells from outside are in ``fold_2``.
+        Folder that does not exist yet, or is empty. It gets ``fold_{0,1,2}/{all,hem}/UID_*.bmp``,
+        the cells from outside in ``fold_2``, whole or not at all.
 
     Returns
     -------
@@ -111,24 +92,20 @@ def write(dest: str | os.PathLike) -> Path:
     Raises
     ------
     DataError
-        The folder holds something already, or cannot be written. It is written whole or not at all.
+        The folder holds something already, or cannot be written.
     """
     dest = Path(dest)
-    shipped = _shipped()
     try:
-        if dest.is_dir() and not any(dest.iterdir()):
-            dest.rmdir()
-        if dest.exists():
+        if dest.exists() and not (dest.is_dir() and not any(dest.iterdir())):
             raise DataError(f"{dest}: exists already; give a new folder, or remove this one")
         dest.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(dir=dest.parent, prefix=f".{dest.name}.", suffix=".part"))
         try:
-            for folder in {Path(path).parent for path in shipped["path"]}:
-                (part / folder).mkdir(parents=True)
+            shipped = _shipped()
             with ThreadPoolExecutor(os.cpu_count()) as pool:
                 list(pool.map(_restore, shipped["path"], shipped["digest"], repeat(part)))
             part.chmod(0o755)
-            part.rename(dest)
+            part.replace(dest)
         finally:
             shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
@@ -140,16 +117,7 @@ def write(dest: str | os.PathLike) -> Path:
 
 
 def root(work: str | os.PathLike) -> Path:
-    """Tree of the sample under a working folder; written there the first time.
-
-    Parameters
-    ----------
-    work : path-like
-        Working folder; the tree is ``work/sample``.
-
-    Returns
-    -------
-    pathlib.Path
+    """Tree of the sample, ``work/sample``; written there the first time.
 
     Raises
     ------
@@ -157,12 +125,12 @@ def root(work: str | os.PathLike) -> Path:
         It cannot be written, or it is there and is not the sample.
     """
     tree = Path(work, "sample")
-    if not tree.exists():
-        try:
+    try:
+        if not tree.exists():
             write(tree)
-        except DataError:
-            if not tree.exists():  # else another process was faster
-                raise
+    except DataError:
+        if not tree.exists():  # else another process was faster
+            raise
     names = {path.relative_to(tree).as_posix() for path in tree.glob("fold_*/*/*.bmp")}
     if names != set(_shipped()["path"]):
         raise DataError(f"{tree}: not the sample that ships; remove this folder and run again")
@@ -170,12 +138,7 @@ def root(work: str | os.PathLike) -> Path:
 
 
 def index(work: str | os.PathLike) -> pd.DataFrame:
-    """Index of the sample as files, written under a working folder the first time.
-
-    Parameters
-    ----------
-    work : path-like
-        As in `root`.
+    """Index of the sample as files, written under ``work`` the first time.
 
     Returns
     -------
@@ -188,32 +151,14 @@ def index(work: str | os.PathLike) -> pd.DataFrame:
 
 
 def people_shown(frame: pd.DataFrame) -> str:
-    """Name the people of some cells, for a caption.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Rows of the cells shown, with `subject` and `label`.
-
-    Returns
-    -------
-    str
-        Such as ``"HEM: H6, H14+H24; ALL: 5"``, in the order shown.
-    """
+    """Name the people of some cells for a caption, such as ``"HEM: H6, H14+H24; ALL: 5"``."""
     who = people.person(frame["subject"])
     named = [(name, who[frame["label"] == label]) for label, name in enumerate(cnmc.CLASSES)]
     return "; ".join(f"{name}: {', '.join(p.unique())}" for name, p in named if len(p))
 
 
 def encode(cells: str | os.PathLike, *roots: str | os.PathLike) -> None:
-    """Write the chosen cells as WebP without loss: the files that ship.
-
-    Parameters
-    ----------
-    cells : path-like
-        Folder for them.
-    *roots : path-like
-        C-NMC trees that together hold the chosen cells.
+    """Write the chosen cells as WebP without loss, the files that ship, from C-NMC trees.
 
     Raises
     ------
@@ -221,41 +166,49 @@ def encode(cells: str | os.PathLike, *roots: str | os.PathLike) -> None:
         A cell is in none of the trees.
     """
     tree = pd.concat([cnmc.index(root) for root in roots])
-    path_of = {Path(path).name: Path(path) for path in tree["path"]}
+    path_of = {Path(path).name: path for path in tree["path"]}
     names = choose()["file"]
     if absent := set(names) - set(path_of):
         raise DataError(f"{roots[0]}: lacks {len(absent)} cells of the sample; give all the trees")
     Path(cells).mkdir(parents=True, exist_ok=True)
 
     def one(name: str) -> None:
-        target = Path(cells, name).with_suffix(".webp")
         with Image.open(path_of[name]) as image:
+            target = Path(cells, name).with_suffix(".webp")
             image.save(target, lossless=True, method=6, quality=100, exact=True)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(one, names))
 
 
-def _restore(path: str, digest: str, tree: Path) -> None:
+def _twins():
+    """Files of the best pairs of pixel twins between folds 0 and 1."""
+    pairs = people.pixel_twins()
+    pairs = pairs[(pairs["fold_a"] == "0") & (pairs["fold_b"] == "1")]
+    chosen: set[str] = set()
+    for a, b in zip(pairs["file_a"], pairs["file_b"], strict=True):
+        if len(chosen) < 2 * N_TWINS and not {a, b} & chosen:
+            chosen |= {a, b}
+    return chosen
+
+
+def _restore(path, digest, tree):
     """Write one published BMP file of the sample, once its bytes are known to be right."""
     name = Path(path).with_suffix(".webp").name
     buffer = io.BytesIO()
-    with Image.open(io.BytesIO(_data("cells").joinpath(name).read_bytes())) as image:
+    with Image.open(io.BytesIO(_CELLS.joinpath(name).read_bytes())) as image:
         image.convert("RGB").save(buffer, "BMP")
     bmp = bytearray(buffer.getvalue())
     bmp[38:46] = _DOTS_PER_METRE
     if hashlib.sha256(bmp).hexdigest()[: len(digest)] != digest:
         raise DataError(f"{name}: not the cell that was published; install the package again")
+    (tree / path).parent.mkdir(parents=True, exist_ok=True)
     (tree / path).write_bytes(bmp)
 
 
 @cache
-def _shipped() -> pd.DataFrame:
+def _shipped():
     """Rows of the shipped index whose cells are in the package."""
-    names = {Path(file.name).stem for file in _data("cells").iterdir()}
+    names = {Path(file.name).stem for file in _CELLS.iterdir()}
     frame = cnmc.shipped_index()
     return frame[[Path(path).stem in names for path in frame["path"]]]
-
-
-def _data(name: str):
-    return resources.files("allm_utils.data").joinpath(name)

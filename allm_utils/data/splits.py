@@ -1,8 +1,9 @@
 """Training, validation and test parts: the paper's way, and without a person in two of them.
 
-Every split is a Series on the index of its frame, with the values ``"train"``, ``"val"`` and
-``"test"``, and ``"unused"`` for an image that takes no part: those of the test sets, those of
-people who would be in two parts, and those with `outside` set (`allm_utils.data.sample`).
+A frame is as `allm_utils.data.cnmc.index` gives it. A split is a Series on its index with the
+values ``"train"``, ``"val"``, ``"test"``, and ``"unused"`` for an image that takes no part: those
+of other folds and of the test sets, those of people who would be in two parts, and those from
+outside (a column `outside`, see `allm_utils.data.sample`).
 """
 
 import hashlib
@@ -16,8 +17,11 @@ import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
 from allm_utils.data import cnmc
+from allm_utils.data.leaks import in_two_parts
 from allm_utils.data.people import person
 from allm_utils.errors import ConfigError, DataError
+
+PARTS = ("train", "val", "test")
 
 PROTOCOLS = ("paper", "patient-disjoint", "cross-fold")
 """Ways to make a split: by image in each fold, by people, from one fold to another."""
@@ -27,8 +31,6 @@ TESTS = ("split", "prelim")
 
 N_ROUNDS = 5
 """Patient-disjoint splits of a run; together they test every image once."""
-
-PARTS = ("train", "val", "test")
 
 _ATTEMPTS = 50
 
@@ -40,17 +42,6 @@ def paper_split(frame: pd.DataFrame, seed: int = 1337) -> pd.Series:
     the rest, which is the rule of the package split-folders: sort the files of a class by name,
     shuffle them with the seed (1337 by default there too), cut. Cells of one person, even of one
     smear, fall on both sides: see `leakage`.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        As `allm_utils.data.cnmc.index` gives.
-    seed : int
-        Of the shuffle.
-
-    Returns
-    -------
-    pandas.Series of str
 
     Raises
     ------
@@ -79,27 +70,12 @@ def patient_disjoint_split(
 ) -> list[pd.Series]:
     """Divide the training images so that no person is in two parts; cross-validated.
 
-    The people (`allm_utils.data.people.person`) are dealt into `n_splits` groups of about equal
-    numbers of images of each class. Round k tests on group k, validates on group k + 1 (after the
-    last, the first) and trains on the others.
-
-    For the published folds (each alone, 0 and 1, all three), seed 0 and 3 or 5 splits, the deals
-    are frozen in the package, because scikit-learn deals differently from one version to the next.
-    Other frames are dealt by its StratifiedGroupKFold, until every part holds both classes.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        As `allm_utils.data.cnmc.index` gives.
-    n_splits : int
-        At least 3.
-    seed : int
-        Of the deal.
-
-    Returns
-    -------
-    list of pandas.Series of str
-        `n_splits` splits of the frame.
+    The people are dealt into `n_splits` groups of about equal numbers of images of each class.
+    Round k tests on group k, validates on group k + 1 (after the last, the first) and trains on
+    the others. For the published folds (each alone, 0 and 1, all three), seed 0 and 3 or 5 splits,
+    the deals are frozen in the package, because scikit-learn deals differently from one version to
+    the next. Other frames are dealt by its StratifiedGroupKFold with the seed, until every part
+    holds both classes.
 
     Raises
     ------
@@ -128,24 +104,9 @@ def cross_fold_split(
 ) -> pd.Series:
     """Train on one fold of the data set and test on the whole of another.
 
-    The folds share people (three, folds 0 and 1): their images in the training fold are
-    ``"unused"``, see `dropped`. The rest of the training fold is dealt into five parts by people
-    (three where a class has fewer than five); that nearest a fifth (third) of each class is
-    validation.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        As `allm_utils.data.cnmc.index` gives.
-    train_fold, test_fold : int
-        Two different folds of the frame.
-    seed : int
-        Of the deal, as in `patient_disjoint_split`.
-
-    Returns
-    -------
-    pandas.Series of str
-        Images of other folds are ``"unused"``.
+    Where the folds share people, those are left out of training: see `dropped`. The rest of the
+    training fold is dealt by people, with the seed, into five groups (three where a class has fewer
+    than five people); that nearest a fifth (third) of each class is validation.
 
     Raises
     ------
@@ -175,20 +136,8 @@ def cross_fold_split(
 def prelim_split(frame: pd.DataFrame, seed: int = 0) -> pd.Series:
     """Train on the training images of the frame and test on the preliminary test set.
 
-    Its subjects have no name in common with the training set, but 55 is 51 of fold 1. Whoever is
-    in training is left out of the test: see `dropped`. The training images are divided as in
-    `cross_fold_split`.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        As `allm_utils.data.cnmc.index` gives.
-    seed : int
-        Of the deal, as in `patient_disjoint_split`.
-
-    Returns
-    -------
-    pandas.Series of str
+    Its subjects have no name in common with the training set, but 55 is 51 of fold 1: who is in
+    training is left out of the test, see `dropped`. Validation is as in `cross_fold_split`.
 
     Raises
     ------
@@ -208,20 +157,10 @@ def prelim_split(frame: pd.DataFrame, seed: int = 0) -> pd.Series:
 
 
 def dropped(frame: pd.DataFrame, split: pd.Series) -> pd.Series:
-    """Count the images that a split leaves out because their person is in another part.
+    """Count, by person, the images that a split leaves out because the person is in another part.
 
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        As the split was made of.
-    split : pandas.Series of str
-        From `cross_fold_split` (shared people, out of training) or `prelim_split` (subject 55,
-        out of the test).
-
-    Returns
-    -------
-    pandas.Series of int
-        Images by person, without the people of whom nothing was left out.
+    These are the shared people of `cross_fold_split`, out of training, and subject 55 of
+    `prelim_split`, out of the test.
     """
     who = person(frame["subject"])
     met = who.isin(who[split != "unused"])
@@ -242,8 +181,8 @@ def protocol_split(
     Parameters
     ----------
     frame : pandas.DataFrame
-        As `allm_utils.data.cnmc.index` gives, with the rows of `folds` only. Where 2 is one of
-        them, the cells from outside are asked for by name, and take part.
+        With the rows of `folds` only. Where 2 is one of them, the cells from outside are asked for
+        by name, and take part.
     protocol : str
         One of `PROTOCOLS`: `paper_split`, one of `N_ROUNDS` by `patient_disjoint_split`, or
         `cross_fold_split`.
@@ -257,16 +196,12 @@ def protocol_split(
         One of `TESTS`: with "prelim" it is `prelim_split`, for which the protocol has to be
         patient-disjoint.
 
-    Returns
-    -------
-    pandas.Series of str
-
     Raises
     ------
     ConfigError
-        `round` or `test` does not go with the protocol.
+        As `check_protocol`.
     DataError
-        As those functions, and where a split that should be patient-disjoint is not.
+        As those functions.
     """
     check_protocol(protocol, round, test)
     if "outside" in frame and 2 in folds:
@@ -281,17 +216,7 @@ def protocol_split(
 
 
 def check_protocol(protocol: str, round: int = 0, test: str = "split") -> None:
-    """Make sure that a protocol exists, and that round and test set go with it.
-
-    Parameters
-    ----------
-    protocol, round, test
-        As in `protocol_split`.
-
-    Raises
-    ------
-    ConfigError
-    """
+    """Raise ConfigError unless protocol, round and test go together, as in `protocol_split`."""
     if protocol not in PROTOCOLS:
         raise ConfigError(f"protocol {protocol!r}: choose one of {', '.join(PROTOCOLS)}")
     if test not in TESTS:
@@ -307,25 +232,10 @@ def check_protocol(protocol: str, round: int = 0, test: str = "split") -> None:
 
 
 def assert_patient_disjoint(frame: pd.DataFrame, split: pd.Series) -> None:
-    """Check that no person is in two parts.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        As `allm_utils.data.cnmc.index` gives.
-    split : pandas.Series of str
-        On the index of the frame.
-
-    Raises
-    ------
-    DataError
-        One line that names the first such people and their parts.
-    """
-    used = split[split != "unused"]
-    parts = used.groupby(person(frame["subject"][used.index])).unique()
-    shared = parts[parts.str.len() > 1]
+    """Raise DataError, naming the first of them, where a person is in two parts."""
+    shared = in_two_parts(person(frame["subject"]), split)["parts"]
     if len(shared):
-        named = ", ".join(f"{name} ({'+'.join(sorted(p))})" for name, p in shared[:3].items())
+        named = ", ".join(f"{name} ({parts})" for name, parts in shared[:3].items())
         raise DataError(
             f"{len(shared)} people are in more than one part: {named}; "
             "use patient_disjoint_split, which keeps them apart"
@@ -335,13 +245,6 @@ def assert_patient_disjoint(frame: pd.DataFrame, split: pd.Series) -> None:
 def leakage(frame: pd.DataFrame, split: pd.Series) -> dict[str, float]:
     """Share of the test images that training has met before, in three degrees.
 
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        As `allm_utils.data.cnmc.index` gives.
-    split : pandas.Series of str
-        On the index of the frame.
-
     Returns
     -------
     dict of float
@@ -349,29 +252,21 @@ def leakage(frame: pd.DataFrame, split: pd.Series) -> dict[str, float]:
         smear image is; ``"twin"``, a byte-identical file is (only if the frame has a column
         `digest`).
     """
-    train, test = frame[split == "train"], frame[split == "test"]
-    shares = {
-        "person": person(test["subject"]).isin(person(train["subject"])).mean(),
-        "smear": _smears(test).isin(_smears(train)).mean(),
+    degrees = {
+        "person": person(frame["subject"]),
+        "smear": frame["subject"] + frame["smear"].map("_{}".format),
     }
     if "digest" in frame:
-        shares["twin"] = test["digest"].isin(train["digest"]).mean()
-    return {name: float(share) for name, share in shares.items()}
+        degrees["twin"] = frame["digest"]
+    train, test = split == "train", split == "test"
+    return {name: float(key[test].isin(key[train]).mean()) for name, key in degrees.items()}
 
 
 def membership(frame: pd.DataFrame) -> str:
     """Fingerprint of a part: the SHA-256 over the sorted places of its images in the data set.
 
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Rows of one part, of `allm_utils.data.cnmc.index` or `shipped_index`: both give the same
-        fingerprint, wherever the tree stands.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
+    The rows of one part give the same 64 digits wherever the tree stands, and so do those of
+    `allm_utils.data.cnmc.shipped_index`.
     """
     folds = frame["fold"].astype("string").fillna("")
     places = sorted(frame["split"] + folds + "/" + cnmc.file_names(frame))
@@ -388,10 +283,6 @@ def _training(frame):
     return frame[rows & ~frame["outside"] if "outside" in frame else rows]
 
 
-def _smears(frame):
-    return pd.MultiIndex.from_frame(frame[["subject", "smear"]])
-
-
 def _n_people(frame):
     """Number of people per label, 0 and 1."""
     people = person(frame["subject"]).groupby(frame["label"])
@@ -399,10 +290,7 @@ def _n_people(frame):
 
 
 def _train_and_val(frame, kept, seed):
-    """Part "train" or "val" of the kept rows: whole people, nearest a fifth (or third) of them.
-
-    Five parts are dealt, or three where a class has fewer than five people.
-    """
+    """Part of the kept rows, the group nearest its share of each class being "val"."""
     n_parts = 5 if _n_people(frame).min() >= 5 else 3
     part = _deal(frame, n_parts, seed)[kept]
     images = pd.crosstab(part, frame["label"][kept])
@@ -412,12 +300,12 @@ def _train_and_val(frame, kept, seed):
 
 def _deal(frame, n_parts, seed):
     """Number of the part, 0 to `n_parts` - 1, of every row; people whole, classes balanced."""
-    for label, n_people in _n_people(frame).items():
-        if n_people < n_parts:
-            raise DataError(
-                f"{n_people} people of class {cnmc.CLASSES[label]} cannot fill {n_parts} parts; "
-                "take fewer splits or more folds"
-            )
+    n_people = _n_people(frame)
+    if n_people.min() < n_parts:
+        raise DataError(
+            f"{n_people.min()} people of class {cnmc.CLASSES[n_people.idxmin()]} cannot fill "
+            f"{n_parts} parts; take fewer splits or more folds"
+        )
     frozen = _frozen(frame, n_parts) if seed == 0 else None
     if frozen is not None:
         return frozen
@@ -426,8 +314,8 @@ def _deal(frame, n_parts, seed):
         if len(set(zip(part, frame["label"], strict=True))) == 2 * n_parts:
             return part
     raise DataError(
-        f"{_n_people(frame).sum()} people cannot be dealt into {n_parts} parts with both classes "
-        "in each; take fewer splits or more folds"
+        f"{n_people.sum()} people cannot be dealt into {n_parts} parts with both classes in each; "
+        "take fewer splits or more folds"
     )
 
 
@@ -451,25 +339,21 @@ def _frozen(frame, n_parts):
     published = cnmc.shipped_index()
     published = published[published["fold"].isin(frame["fold"])]
     here, there = (f.value_counts(["fold", "subject"]).sort_index() for f in (frame, published))
-    table = json.loads(
-        resources.files("allm_utils.data").joinpath("subject_folds.json").read_text()
-    )
+    table = resources.files("allm_utils.data").joinpath("subject_folds.json").read_text("utf-8")
     folds = "+".join(str(fold) for fold in sorted(frame["fold"].unique()))
-    parts = table["parts"].get(folds, {}).get(str(n_parts))
+    parts = json.loads(table)["parts"].get(folds, {}).get(str(n_parts))
     if parts is None or not here.equals(there):
         return None
     return frame["subject"].map({name: k for k, names in enumerate(parts) for name in names})
 
 
 def _checked(frame, split):
-    """The split, if its three parts share no person and hold both classes each."""
+    """The split, if its three parts hold both classes each and share no person."""
     for name in PARTS:
-        labels = frame["label"][split == name]
-        for label, class_name in enumerate(cnmc.CLASSES):
-            if not (labels == label).any():
-                raise DataError(
-                    f"no image of class {class_name} is left for '{name}'; "
-                    "take fewer splits or more folds"
-                )
+        for label in {0, 1} - set(frame["label"][split == name]):
+            raise DataError(
+                f"no image of class {cnmc.CLASSES[label]} is left for '{name}'; take fewer splits "
+                "or more folds"
+            )
     assert_patient_disjoint(frame, split)
     return split
