@@ -157,15 +157,6 @@ def parse(name):
     _, subject, smear, cell, kind = name.removesuffix(".bmp").split("_")
     return subject.upper(), int(smear), int(cell), int(kind == "all")
 
-@_exercise([(part["total"],) for fold in paper.TABLE_1.values() for part in fold.values()], {
-    lambda n: (round(.7 * n), round(.1 * n), n - round(.7 * n) - round(.1 * n)):
-        "that is not in Table 1: cut off with int(), do not round",
-    lambda n: (.7 * n, .1 * n, n - .7 * n - .1 * n): "the parts are whole numbers: cut with int()",
-    lambda n: (*sizes(n)[:2], int(.2 * n)): "the three parts have to hold all: test gets the rest",
-})
-def sizes(n):
-    return int(.7 * n), int(.1 * n), n - int(.7 * n) - int(.1 * n)
-
 def _met(train, test, columns):
     known = pd.MultiIndex.from_frame(train[columns])
     return pd.MultiIndex.from_frame(test[columns]).isin(known).mean()
