@@ -34,7 +34,7 @@ def saved(tmp_path_factory, cells):
     model.compile(keras.optimizers.SGD(0.0), "categorical_crossentropy")
     model.fit(cells, np.eye(2)[np.arange(24) % 2], epochs=30, verbose=0)
     path = tmp_path_factory.mktemp("model") / "small.safetensors"
-    return saving.save(model, path, {"image_size": SIZE, "crop": CROP, "record": "e/r"})
+    return saving.save(model, path, {"crop": CROP, "record": "e/r"})
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ def saved(tmp_path_factory):
     """A small MobileNet_M that takes 32 pixels from a crop of 40."""
     model = models.mobilenet_m(weights=None, image_size=32, alpha=0.25, seed=1)
     path = tmp_path_factory.mktemp("model") / "small.safetensors"
-    return saving.save(model, path, {"image_size": 32, "crop": 40})
+    return saving.save(model, path, {"crop": 40})
 
 
 @pytest.fixture
@@ -146,5 +146,5 @@ def test_an_exported_network_of_other_pixels_is_refused(saved, tmp_path):
     versions = {"ir_version": 10, "opset_imports": [helper.make_opsetid("", 17)]}
     save(helper.make_model(graph, **versions), path)
     saving.card_path(path).write_text(saving.card_path(saved).read_text())
-    with pytest.raises(ModelError, match="takes float, not raw pixels"):
+    with pytest.raises(ModelError, match="takes .*float.*raw"):
         inference.load(path)

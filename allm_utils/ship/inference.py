@@ -50,20 +50,8 @@ def load(path: str | os.PathLike, threads: int | None = None) -> tuple[Any, dict
         The package that runs the format is not installed.
     """
     path = Path(path)
-    if path.suffix in RUNTIMES:
-        model, card = _open(path, threads or os.cpu_count())
-    else:
-        model, card = saving.load(path)
-    size, takes = card["image_size"], tuple(model.input_shape[1:])
-    if takes != (size, size, 3):
-        raise ModelError(
-            f"{path}: takes pictures of {takes}, but its card says {size} pixels; take the card "
-            "that was saved with it"
-        )
-    return model, card
-
-
-def _open(path, threads):
+    if path.suffix not in RUNTIMES:
+        return saving.load(path)
     if not path.is_file():
         raise ModelError(f"{path}: no such model; check the path")
     card = saving.read_card(path)
@@ -71,12 +59,16 @@ def _open(path, threads):
     need("deploy", module)
     try:
         with quiet():
-            model = runtime(path, threads)
+            model = runtime(path, threads or os.cpu_count())
     except Exception as error:  # the kinds of both libraries are not public
         what = f"cannot be opened ({reason(error)})"
         raise ModelError(f"{path}: {what}; export or copy it again") from None
-    if model.takes != "uint8":
-        raise ModelError(f"{path}: takes {model.takes}, not raw pixels (uint8); export it again")
+    size, takes = card["image_size"], (*model.input_shape[1:], model.takes)
+    if takes != (size, size, 3, "uint8"):
+        raise ModelError(
+            f"{path}: takes {takes}, but its card says {size} pixels, and those are raw (uint8); "
+            "export it again"
+        )
     return model, card
 
 
