@@ -1,6 +1,7 @@
 """Reading, cropping and the cache, on pictures made here, and on the real cells that ship."""
 
 import errno
+import hashlib
 import json
 import os
 import subprocess
@@ -98,24 +99,19 @@ def sixteen_bit_rgb(path):
 
 BAD = {
     "truncated.bmp": (truncated, "cannot be decoded"),
-    "truncated.png": (truncated, "cannot be decoded"),
     "empty.bmp": (lambda path: path.touch(), "not a BMP"),
     "pipe.bmp": (os.mkfifo, "not a file"),
     "text.bmp": (lambda path: path.write_text("not a picture"), "not a BMP"),
-    "header.bmp": (lambda path: path.write_bytes(b"BM" + bytes(20)), "BMP"),
     "other.gif": (lambda path: pillow("RGB").save(path), "not a BMP"),
     "grey.bmp": (lambda path: pillow("L").save(path), "L image"),
-    "grey.png": (lambda path: pillow("L").save(path), "L image"),
     "grey-rgb.png": (lambda path: grey_as_rgb().save(path), "grey image"),
     "cmyk.jpg": (lambda path: pillow("CMYK").save(path), "CMYK image"),
     "rgba.png": (lambda path: pillow("RGBA").save(path), "RGBA image"),
-    "palette.png": (lambda path: pillow("P").save(path), "P image"),
     "grey16.png": (
         lambda path: Image.fromarray(draw()[..., 0].astype(np.uint16) * 256).save(path),
         "16-bit",
     ),
     "rgb16.png": (sixteen_bit_rgb, "16-bit"),
-    "one.png": (lambda path: Image.new("RGB", (1, 1), (1, 2, 3)).save(path), "smaller than"),
     "small.png": (lambda path: Image.fromarray(draw(side=79)).save(path), "79x79"),
     "folder.bmp": (lambda path: path.mkdir(), "not a file"),
     "absent.bmp": (lambda path: None, "no such file"),
@@ -130,7 +126,7 @@ def test_bad_pictures_are_refused_in_one_line(tmp_path, name):
     with pytest.raises(ImageError, match=reason) as caught:
         images.prepare(path, 24, 80)
     one_line(caught, path)
-    if "small" not in reason and "79" not in reason:
+    if "79" not in reason:
         with pytest.raises(ImageError, match=reason):
             images.read(path)
 
@@ -145,18 +141,14 @@ def test_one_bad_picture_stops_the_load_and_leaves_nothing(folder, paths, cache)
 # -- crop and resize --------------------------------------------------------------------------
 
 
-def test_crop_is_central():
+def test_crop_is_central_and_a_view():
     image = np.zeros((9, 7, 3), np.uint8)
     image[4, 3] = 1
     cut = images.centre_crop(image, 3)
-    assert cut.shape == (3, 3, 3)
-    assert cut[1, 1].tolist() == [1, 1, 1]
+    assert cut.shape == (3, 3, 3) and cut[1, 1].tolist() == [1, 1, 1]
     assert np.shares_memory(cut, image)
-
-
-def test_crop_larger_than_the_image():
     with pytest.raises(ImageError, match="7x9 is smaller than the crop of 8"):
-        images.centre_crop(np.zeros((9, 7, 3), np.uint8), 8)
+        images.centre_crop(image, 8)
 
 
 def test_prepare_crops_and_resizes(paths):
@@ -166,9 +158,6 @@ def test_prepare_crops_and_resizes(paths):
     # the outermost row of pixels is averaged with what lies just outside the crop
     assert np.array_equal(found[1:-1, 1:-1], expected[1:-1, 1:-1])
     assert np.abs(found - expected).max() < 40
-
-
-def test_crop_without_resize_keeps_the_pixels(paths):
     cut = images.centre_crop(images.read(paths[0]), 80)
     assert np.array_equal(images.prepare(paths[0], 80, 80), cut)
 
@@ -195,17 +184,12 @@ def test_sizes_out_of_range(paths, cache, settings):
 
 def test_load_gives_prepared_pictures_in_order(paths, cache):
     loaded = load(paths[::-1], cache)
-    assert isinstance(loaded, np.memmap)
-    assert not loaded.flags.writeable
+    assert isinstance(loaded, np.memmap) and not loaded.flags.writeable
     assert loaded.dtype == np.uint8
     for row, path in zip(loaded, paths[::-1], strict=True):
         assert np.array_equal(row, images.prepare(path, 24, 80))
-
-
-def test_load_takes_a_frame(paths, cache):
-    frame = pd.DataFrame({"path": [str(p) for p in paths], "label": 0})
-    assert np.array_equal(load(frame, cache), load(paths, cache))
-    assert len(arrays(cache)) == 1
+    frame = pd.DataFrame({"path": [str(path) for path in paths[::-1]], "label": 0})
+    assert np.array_equal(load(frame, cache), loaded) and len(arrays(cache)) == 1
 
 
 def test_load_of_nothing(cache):
@@ -226,20 +210,13 @@ def built(monkeypatch):
     return decoded
 
 
-def test_nothing_is_decoded_twice(paths, cache, built):
+def test_nothing_is_decoded_twice_and_a_touched_file_is_no_change(paths, cache, built):
     load(paths, cache)
     assert len(built) == len(paths)
-    load(paths, cache)
     load([str(p) for p in paths], cache)
-    assert len(built) == len(paths)
-
-
-def test_a_touched_file_is_no_change(paths, cache, built):
-    load(paths, cache)
     os.utime(paths[2], (1, 1))
     load(paths, cache)
-    assert len(built) == len(paths)
-    assert len(arrays(cache)) == 1
+    assert len(built) == len(paths) and len(arrays(cache)) == 1
 
 
 @pytest.mark.parametrize("change", ["content", "order", "fewer", "size", "crop"])
@@ -284,13 +261,6 @@ def test_a_damaged_memory_of_hashes_is_made_anew(paths, cache, built):
     load(paths, cache)
     assert len(built) == len(paths)
     assert len(json.loads(memory.read_text())) == len(paths)
-
-
-def test_a_cache_folder_that_is_a_file(paths, cache):
-    cache.write_text("here")
-    with pytest.raises(DataError) as caught:
-        load(paths, cache)
-    one_line(caught, cache)
 
 
 def test_a_full_disk_leaves_nothing(paths, cache, monkeypatch):
@@ -360,8 +330,6 @@ def test_a_killed_build_is_never_taken_for_a_cache(folder, paths, cache, tmp_pat
 
 
 def test_digests_are_sha256_in_order(paths, cache):
-    import hashlib
-
     expected = [hashlib.sha256(p.read_bytes()).hexdigest() for p in paths]
     assert images.digests(paths, cache) == expected
     assert images.digests(paths[::-1], cache) == expected[::-1]

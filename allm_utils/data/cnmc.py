@@ -16,7 +16,6 @@ Archive. https://doi.org/10.7937/tcia.2019.dc64i46r
 import lzma
 import os
 import re
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -24,7 +23,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-from tqdm.auto import tqdm
 
 from allm_utils.data import images
 from allm_utils.errors import DataError
@@ -118,13 +116,7 @@ def shipped_index() -> pd.DataFrame:
 
 
 def shipped_prelim() -> pd.DataFrame:
-    """Index of the 1,867 images of the preliminary test set, from their published labels.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The columns of `index`, `path` being the name (``1.bmp``), in the order of `index`.
-    """
+    """Index of the 1,867 images of the preliminary test set; `path` is the name (``1.bmp``)."""
     rows = []
     for number, patient in enumerate(_table("cnmc_prelim.txt.xz"), start=1):
         subject, smear, cell, label = _parse(patient, "cnmc_prelim.txt.xz")
@@ -138,14 +130,7 @@ def file_names(frame: pd.DataFrame, column: str = "path") -> pd.Series:
 
 
 def kind(frame: pd.DataFrame, cache: str | os.PathLike) -> str:
-    """Name the kind of some images, by their content.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        As `index` gives.
-    cache : path-like
-        As in `allm_utils.data.images.digests`.
+    """Name the kind of some images by their content, hashed as in `images.digests`.
 
     Returns
     -------
@@ -161,12 +146,7 @@ def kind(frame: pd.DataFrame, cache: str | os.PathLike) -> str:
 
 
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
-    """Count images and subjects per fold and class, with totals.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        As `index` or `shipped_index` gives.
+    """Count images and subjects of an index per fold and class, with totals.
 
     Returns
     -------
@@ -238,16 +218,7 @@ class Verification:
 def verify(root: str | os.PathLike, *, progress: bool = True) -> Verification:
     """Compare the training files of a tree with the published ones, byte for byte.
 
-    Parameters
-    ----------
-    root : path-like
-        As for `index`; a tree of one fold can be verified.
-    progress : bool
-        Whether to show a progress bar.
-
-    Returns
-    -------
-    Verification
+    The tree is as for `index`; one of a single fold can be verified.
 
     Raises
     ------
@@ -262,9 +233,7 @@ def verify(root: str | os.PathLike, *, progress: bool = True) -> Verification:
     published = shipped_index()
     published["key"] = published["path"].str.lower()
     paths = [folder.path / name for folder in train for name in folder.names]
-    with ThreadPoolExecutor() as pool:
-        hashed = pool.map(_digest, paths)
-        digests = list(tqdm(hashed, "Hashing", len(paths), unit="file", disable=not progress))
+    digests = list(images.in_threads(_digest, paths, "hashing", progress))
     places = [f"fold_{f.fold}/{CLASSES[f.label]}/{name}" for f in train for name in f.names]
     shown = [path.relative_to(root).as_posix() for path in paths]
     files = pd.DataFrame({"path": shown, "key": places, "digest": digests})
@@ -310,17 +279,9 @@ def _notes(folders, absent):
 
 
 def download(dest: str | os.PathLike) -> Path:
-    """Download C-NMC 2019 (10.4 GB, with both test sets) from Kaggle; no login is needed.
+    """Download C-NMC 2019 (10.4 GB, with both test sets) from Kaggle, and return its root.
 
-    Parameters
-    ----------
-    dest : path-like
-        Folder to put it in; made if absent.
-
-    Returns
-    -------
-    pathlib.Path
-        Root to give to `index`.
+    No login is needed. The folder is made if absent.
 
     Raises
     ------
@@ -330,16 +291,12 @@ def download(dest: str | os.PathLike) -> Path:
     try:
         import kagglehub
     except ImportError:
-        raise DataError(
-            "kagglehub is not installed: run 'pip install kagglehub' to download C-NMC 2019"
-        ) from None
+        raise DataError("kagglehub is not installed: run 'pip install kagglehub'") from None
     try:
         Path(dest).mkdir(parents=True, exist_ok=True)
         return Path(kagglehub.dataset_download(KAGGLE_HANDLE, output_dir=str(dest)))
     except FileExistsError:
-        raise DataError(
-            f"{dest}: holds files but no finished download; empty it, or give another folder"
-        ) from None
+        raise DataError(f"{dest}: holds no finished download; empty it, or give another") from None
     except Exception as error:  # kagglehub lets through its own errors, requests' and the system's
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(

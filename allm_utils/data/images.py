@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -29,7 +29,7 @@ _FORMATS = ("BMP", "PNG", "JPEG", "WEBP")
 
 
 def _open(path: Path) -> Image.Image:
-    """Open and fully decode one image, or say in one line why it is refused."""
+    """Open and fully decode one image."""
     try:
         if not path.is_file():  # reading a pipe would wait for ever
             found = "not a file" if path.exists() else "no such file"
@@ -39,13 +39,9 @@ def _open(path: Path) -> Image.Image:
         rawmode = rawmode if isinstance(rawmode, str) else str(rawmode[:1])
         image.load()
     except UnidentifiedImageError:
-        raise ImageError(
-            f"{path}: not a BMP, PNG, JPEG or WebP image; give a picture of one cell"
-        ) from None
+        raise ImageError(f"{path}: not a BMP, PNG, JPEG or WebP image; give a picture") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ImageError(
-            f"{path}: cannot be decoded ({error}); copy it again from the source"
-        ) from None
+        raise ImageError(f"{path}: cannot be decoded ({error}); copy it again") from None
     if image.mode != "RGB" or ";16" in rawmode:
         kind = "16-bit" if "16" in rawmode or "16" in image.mode else image.mode
         raise ImageError(f"{path}: {kind} image; the model knows 8-bit RGB only, give the original")
@@ -58,17 +54,7 @@ def _check_colour(path: Path, pixels: np.ndarray) -> None:
 
 
 def read(path: str | os.PathLike) -> np.ndarray:
-    """Read one picture.
-
-    Parameters
-    ----------
-    path : path-like
-        BMP, PNG, JPEG or WebP file with three 8-bit channels.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``uint8 (H, W, 3)``, RGB.
+    """Read one BMP, PNG, JPEG or WebP picture with three 8-bit channels: ``uint8 (H, W, 3)``, RGB.
 
     Raises
     ------
@@ -83,13 +69,7 @@ def read(path: str | os.PathLike) -> np.ndarray:
 
 
 def centre_crop(image: np.ndarray, crop: int = CROP) -> np.ndarray:
-    """Cut the central ``crop`` x ``crop`` square out of ``image`` ``(H, W, 3)``; a view, no copy.
-
-    Raises
-    ------
-    ImageError
-        If the image is smaller than the crop.
-    """
+    """Cut the central square, `crop` pixels wide, out of ``image (H, W, 3)``; a view, no copy."""
     height, width = image.shape[:2]
     if min(height, width) < crop:
         raise ImageError(f"image of {width}x{height} is smaller than the crop of {crop} pixels")
@@ -132,12 +112,12 @@ def _paths(source: pd.DataFrame | Iterable) -> list[Path]:
     return [Path(p) for p in (source["path"] if isinstance(source, pd.DataFrame) else source)]
 
 
-def _in_threads(function, items: Sequence, label: str, progress: bool):
-    """Yield ``function(item)`` in order, computed by one thread per core; Pillow frees the lock."""
+def in_threads(function: Callable, items: Sequence, label: str, progress: bool) -> Iterator:
+    """Yield ``function(item)`` in order, computed by one thread per core, under a progress bar."""
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         results = pool.map(function, items)
         try:
-            yield from tqdm(results, total=len(items), desc=label, unit="img", disable=not progress)
+            yield from tqdm(results, label, len(items), unit="img", disable=not progress)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -146,19 +126,9 @@ def _in_threads(function, items: Sequence, label: str, progress: bool):
 def digests(
     source: pd.DataFrame | Iterable, cache: str | os.PathLike, progress: bool = False
 ) -> list[str]:
-    """Content hashes of files, remembered until a file's size or modification time changes.
+    """Content hashes (sha256 in hex) of files, in order; `source` and `cache` as in `load`.
 
-    Parameters
-    ----------
-    source : DataFrame with a ``path`` column, or iterable of paths
-    cache : path-like
-        Folder that holds the remembered hashes.
-    progress : bool
-
-    Returns
-    -------
-    list of str
-        sha256 in hex, one per file, in order.
+    They are remembered in the cache folder until a file's size or modification time changes.
 
     Raises
     ------
@@ -189,7 +159,7 @@ def digests(
     if known:  # as a rule nothing has changed, and looking is faster than starting threads
         found = dict(map(digest, paths))
     else:
-        found = dict(_in_threads(digest, paths, "hashing", progress))
+        found = dict(in_threads(digest, paths, "hashing", progress))
     if found != known:
         write_atomically(memory, lambda part: part.write_text(json.dumps(found)))
     return [found[str(path)][2] for path in paths]
@@ -218,9 +188,8 @@ def load(
     size, crop : int
         As in `prepare`, in pixels.
     cache : path-like
-        Folder for the arrays.
+        Folder for the arrays, and for the hashes of files.
     progress : bool
-        Show a progress bar while building.
 
     Returns
     -------
@@ -247,18 +216,13 @@ def load(
 
         def build(part: Path) -> None:
             header = {"descr": "|u1", "fortran_order": False, "shape": (len(paths), size, size, 3)}
-            pictures = _in_threads(
-                lambda path: prepare(path, size, crop), paths, "reading", progress
-            )
             with open(part, "wb") as file:
                 np.lib.format.write_array_header_1_0(file, header)
-                for picture in pictures:
-                    file.write(picture)
+                ready = in_threads(lambda p: prepare(p, size, crop), paths, "reading", progress)
+                file.writelines(ready)
 
         write_atomically(target, build)
     try:
         return np.load(target, mmap_mode="r")
     except (OSError, ValueError) as error:
-        raise DataError(
-            f"{target}: not a readable cache ({error}); delete it and run again"
-        ) from None
+        raise DataError(f"{target}: not a readable cache ({error}); delete it, run again") from None

@@ -5,9 +5,8 @@ are one person. Files of two subjects that are equal byte by byte are **byte twi
 differ and show one cell, photographed twice or re-encoded, are **pixel twins**.
 """
 
-import os
+from collections import defaultdict
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from importlib import resources
@@ -16,7 +15,6 @@ import cv2
 import numpy as np
 import pandas as pd
 from scipy import fft
-from tqdm.auto import tqdm
 
 from allm_utils.data import cnmc, images
 from allm_utils.errors import DataError
@@ -40,14 +38,7 @@ _PERSON = {subject: name for name, subjects in GROUPS.items() for subject in sub
 def person(subject: str | pd.Series) -> str | pd.Series:
     """Name of the person behind a subject: one of `GROUPS`, or the subject itself.
 
-    Parameters
-    ----------
-    subject : str or pandas.Series of str
-
-    Returns
-    -------
-    str or pandas.Series of str
-        Of the same kind; what is missing stays missing.
+    What is missing in a Series stays missing.
     """
     if isinstance(subject, pd.Series):
         return subject.replace(_PERSON)
@@ -83,12 +74,9 @@ def relation(frame: pd.DataFrame, train_people: Iterable[str]) -> pd.Series:
 
 
 def byte_twins() -> pd.DataFrame:
-    """Pairs of training files that are equal byte by byte, from their published digests.
+    """Pairs of training files that are equal byte by byte, with the columns of `pixel_twins`.
 
-    Returns
-    -------
-    pandas.DataFrame
-        `file_a`, `fold_a`, `file_b`, `fold_b`, a fold as in `pixel_twins`. Some are of one subject.
+    Some are of one subject. They are found by the published digests, and have no `ncc`.
     """
     frame = cnmc.shipped_index()
     frame = frame.assign(file=cnmc.file_names(frame), fold=frame["fold"].astype(str))
@@ -165,16 +153,7 @@ def find_twins(frame: pd.DataFrame, progress: bool = True) -> Twins:
     pixels each way (Padfield 2012, doi 10.1109/TIP.2011.2181402). A rotated cell is not found,
     and small round cells look alike: look at what is listed.
 
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        As `allm_utils.data.cnmc.index` gives; rows without a subject are left out.
-    progress : bool
-        Whether to show progress bars.
-
-    Returns
-    -------
-    Twins
+    The frame is as `allm_utils.data.cnmc.index` gives it; rows without a subject are left out.
 
     Raises
     ------
@@ -186,32 +165,22 @@ def find_twins(frame: pd.DataFrame, progress: bool = True) -> Twins:
     frame = frame[frame["subject"].notna()].reset_index(drop=True)
     if frame["subject"].nunique() < 2:
         raise DataError("fewer than two subjects to compare; give a tree of more")
-    bar = partial(tqdm, unit="cell", disable=not progress)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        read = pool.map(_texture, frame["path"])
-        textures = np.stack(list(bar(read, "Reading", len(frame))))
-        frame = frame[large := textures.any(axis=(1, 2))].reset_index(drop=True)
-        textures = textures[large]
-        moduli = np.stack(list(pool.map(_moduli, textures)))
-        near = _neighbours(moduli - moduli.mean(0), frame)
-        compared = pool.map(partial(_correlate, textures), range(len(near)), near)
-        found = list(bar(compared, "Comparing", len(near)))
-    a = np.repeat(np.arange(len(near)), [len(others) for others in near])
-    b, ncc = np.concatenate(near), np.concatenate(found)
-    label = frame["label"].to_numpy(int)
-    file = cnmc.file_names(frame)
-    pairs = pd.DataFrame(
-        {
-            "file_a": file.to_numpy()[a],
-            "subject_a": frame["subject"].to_numpy()[a],
-            "file_b": file.to_numpy()[b],
-            "subject_b": frame["subject"].to_numpy()[b],
-            "ncc": ncc,
-        }
-    )
-    one_class = label[a] == label[b]
+    textures = np.stack(list(images.in_threads(_texture, frame["path"], "reading", progress)))
+    large = textures.any(axis=(1, 2))
+    frame, textures = frame[large].reset_index(drop=True), textures[large]
+    moduli = np.stack([_moduli(texture) for texture in textures])
+    near = _neighbours(moduli - moduli.mean(0), frame)
+    correlate = partial(_correlate, textures)
+    found = list(images.in_threads(correlate, list(near.items()), "comparing", progress))
+    a = np.repeat(list(near), [len(others) for others in near.values()])
+    b, ncc = np.concatenate(list(near.values())), np.concatenate(found)
+    frame = frame[["subject", "label"]].assign(file=cnmc.file_names(frame))
+    sides = [frame.iloc[rows].reset_index(drop=True) for rows in (a, b)]
+    pairs = sides[0].join(sides[1], lsuffix="_a", rsuffix="_b").assign(ncc=ncc)
+    one_class = pairs.pop("label_a") == pairs.pop("label_b")
     twins = pairs[one_class & (ncc >= TWIN)].sort_values("ncc", ascending=False)
-    return Twins(twins.reset_index(drop=True), pairs.loc[~one_class, "ncc"])
+    columns = ["file_a", "subject_a", "file_b", "subject_b", "ncc"]
+    return Twins(twins[columns].reset_index(drop=True), pairs.loc[~one_class, "ncc"])
 
 
 def _texture(path: str) -> np.ndarray:
@@ -265,8 +234,8 @@ def _moduli(texture: np.ndarray) -> np.ndarray:
     return np.concatenate([moduli[:n], moduli[1 - n :]]).ravel()
 
 
-def _neighbours(features: np.ndarray, frame: pd.DataFrame) -> list[np.ndarray]:
-    """For each cell the later cells among its neighbours, or that it is a neighbour of."""
+def _neighbours(features: np.ndarray, frame: pd.DataFrame) -> dict[int, list[int]]:
+    """Of each cell the later ones that are among its neighbours, or whose neighbour it is."""
     features = features / np.linalg.norm(features, axis=1, keepdims=True)
     subject, label = pd.factorize(frame["subject"])[0], frame["label"].to_numpy(int)
     pairs: set[tuple[int, int]] = set()
@@ -280,16 +249,15 @@ def _neighbours(features: np.ndarray, frame: pd.DataFrame) -> list[np.ndarray]:
             for row, others in zip(rows.tolist(), nearest, strict=True):
                 others = others[np.isfinite(among[row - rows[0], others])].tolist()
                 pairs |= {(min(row, other), max(row, other)) for other in others}
-    near: list[list[int]] = [[] for _ in features]
+    near = defaultdict(list)
     for a, b in sorted(pairs):
         near[a].append(b)
-    return [np.array(others, int) for others in near]
+    return near
 
 
-def _correlate(textures: np.ndarray, row: int, others: np.ndarray) -> np.ndarray:
+def _correlate(textures: np.ndarray, row_and_others: tuple[int, list[int]]) -> np.ndarray:
     """Largest masked normalised cross-correlation of one texture with each of some others."""
-    if not len(others):
-        return np.empty(0)
+    row, others = row_and_others
     side = fft.next_fast_len(textures.shape[1] + _SHIFT, real=True)
 
     def transform(texture):  # of the values, the mask and the squares
