@@ -1,18 +1,33 @@
-"""The command ``allm``: thin wrappers, one line for every error."""
+"""The command ``allm``: thin commands, their options generated from the configuration classes.
 
-import argparse
+A setting's name, type, default and help stand in its class alone. Every error is one line.
+"""
+# pyright: reportInvalidTypeForm=false
+
+import contextlib
 import dataclasses
-import functools
-import json
+import io
 import os
 import sys
+import tempfile
+import textwrap
+import traceback
+import typing
+from json import dumps
 from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import docstring_parser
+from cyclopts import App, CycloptsError, Parameter
 
 from allm_utils import __version__
-from allm_utils.errors import AllmError, ConfigError
+from allm_utils.errors import AllmError, ConfigError, DataError, ModelError, reason
+
+COLUMNS = ("n", "accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f1_macro")
+COLUMNS += ("sensitivity", "specificity", "roc_auc")
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> int:
     """Run the command line.
 
     Parameters
@@ -26,383 +41,476 @@ def main(argv=None):
         0; 1 when `data verify` finds a difference; 2 after an error, which is one line on stderr;
         130 when interrupted.
     """
-    args = _parser().parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names that the encoding cannot show
+    words = sys.argv[1:] if argv is None else argv
+    how = {"exit_on_error": False, "print_error": False, "result_action": "return_value"}
     try:
-        code = args.command(args)
-        sys.stdout.flush()
-        return code
+        code = _app(words)(words, **how)
+        if sys.stdout:
+            sys.stdout.flush()
+        return code or 0
+    except CycloptsError as error:
+        return _fail(f"{reason(error).rstrip('.')}; see {' '.join(['allm', *words[:1]])} --help")
     except AllmError as error:
-        print(f"allm: {error}", file=sys.stderr)
-        return 2
+        return _fail(error)
     except BrokenPipeError:  # the reader of our output has left: `allm ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _shut_stdout()
         return 141
     except OSError as error:
+        _shut_stdout()
         where = f"{error.filename}: " if error.filename else ""
-        print(f"allm: {where}{error.strerror}; check rights and free space", file=sys.stderr)
-        return 2
+        return _fail(f"{where}{error.strerror or reason(error)}; check rights and free space")
     except KeyboardInterrupt:
-        print("allm: interrupted", file=sys.stderr)
+        _fail("interrupted")
         return 130
+    except Exception as error:
+        text = f"allm {__version__} {' '.join(words)}\n{traceback.format_exc()}"
+        handle, log = tempfile.mkstemp(prefix="allm-", suffix=".log")
+        with open(handle, "w", encoding="utf-8", errors="replace") as file:
+            file.write(text)
+        what = f"unexpected {type(error).__name__} ({reason(error)})"
+        return _fail(f"{what}; the traceback is in {log}, please report it")
 
 
-def _data_index(args):
+def _fail(line):
+    if sys.stderr:
+        print("allm:", line, file=sys.stderr)
+    return 2
+
+
+def _shut_stdout():
+    """Let what is still to be written go nowhere, or Python complains at its end."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+# -- data -------------------------------------------------------------------------------------
+
+Tree = Annotated[Path, Parameter(help="A folder above the folds.")]
+
+
+def index(dir: Tree, /):
+    """Count images and people per fold and class."""
     from allm_utils.data import cnmc
 
-    print(cnmc.summary(cnmc.index(args.dir)).to_string(na_rep=""))
-    return 0
+    print(cnmc.summary(cnmc.index(dir)).to_string(na_rep=""))
 
 
-def _data_verify(args):
+def verify(dir: Tree, /):
+    """Compare a tree with the published files."""
     from allm_utils.data import cnmc
 
-    found = cnmc.verify(args.dir)
+    found = cnmc.verify(dir)
     print(found)
     return 0 if found.ok else 1
 
 
-def _data_download(args):
+def download(dest: Annotated[Path, Parameter(help="Folder to put it in.")], /):
+    """Fetch C-NMC 2019 from Kaggle (10.4 GB)."""
     from allm_utils.data import cnmc
 
-    print(cnmc.download(args.dest))
-    return 0
+    print(cnmc.download(dest))
 
 
-def _data_make(args):
-    from allm_utils.data import synthetic
+def write_sample(dest: Annotated[Path, Parameter(help="Folder to make.")], /):
+    """Write the 600 cells that the package ships, as the published files."""
+    from allm_utils.data import sample
 
-    print(synthetic.make(args.dest, args.n_images, args.seed, True, args.n_prelim))
-    return 0
+    print(sample.write(dest), sample.CITATION, sep="\n")
 
 
-def _import_keras_quietly():
-    """Import Keras with stderr shut: TensorFlow greets there before any setting can stop it.
+def twins(dir: Tree, /):
+    """Find cells that stand under two names, and what chance gives beside them."""
+    from allm_utils.data import cnmc, people
 
-    Whoever sets TF_CPP_MIN_LOG_LEVEL wants to see it, and does.
-    """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
-        return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    stderr = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
+    print(people.find_twins(cnmc.index(dir)))
+
+
+def leakage(
+    table: Annotated[Path, Parameter(help="CSV file: file or path, part, and subject.")], /
+):
+    """Say which people, smears and twins stand in two parts of your own split."""
+    import pandas as pd
+
+    from allm_utils.data import leaks
+
     try:
-        import keras  # noqa: F401
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
+        frame = pd.read_csv(table, dtype=str)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{table}: cannot be read ({reason(error)}); give a CSV file") from None
+    found = leaks.leaks(frame)
+    print(found.to_string(index=False) if len(found) else "nothing stands in two parts")
 
 
-def _train(args):
-    _import_keras_quietly()
+# -- commands that need time to load, made when they are asked for ----------------------------
+
+
+def _option(kind: Any, text: str, **more: Any) -> Any:
+    return Annotated[kind, Parameter(help=text, **more)]
+
+
+def _flag(text: str) -> Any:
+    return _option(bool, text, negative=())
+
+
+MODEL = _option(Path, "A saved model with its card.")
+NOTE = _option(str, "What a reader of the record must know.")
+CHOICE = ("data", "work", "folds", "protocol", "round", "test", "seed", "split_seed")
+"""Settings that choose the pictures of a run."""
+
+
+def _train():
+    """Train, test and record one run."""
     from allm_utils.runs import experiment, records
+    from allm_utils.runs.config import ExperimentConfig
 
-    path = experiment.run(_config(args), resume=args.resume)
-    record = records.load(path)
-    print(path)
-    print(_table({condition: record.metrics(condition) for condition in record.data["conditions"]}))
-    return 0
+    options = _options(ExperimentConfig)
+
+    def train(
+        *,
+        settings: type(options) = options,
+        resume: _flag("Continue a killed run.") = False,
+    ):
+        path = experiment.run(_built(ExperimentConfig, settings), resume=resume)
+        print(path)
+        _print_record(records.load(path))
+
+    return train
 
 
-def _probe(args):
-    _import_keras_quietly()
+def _probe():
+    """Fit, test and record a classifier that takes seconds."""
     from allm_utils.runs import probe, records
+    from allm_utils.runs.config import ProbeConfig
 
-    options = {"out": Path(args.work) / "records", **_chosen(args, probe.ProbeConfig)}
-    record = records.load(probe.run(probe.ProbeConfig(**options)))
-    print(record.name)
-    print(_table({"clean": record.metrics()}))
-    return 0
+    options = _options(ProbeConfig)
+
+    def fit(*, settings: type(options) = options):
+        path = probe.run(_built(ProbeConfig, settings))
+        print(path)
+        _print_record(records.load(path))
+
+    return fit
 
 
-def _evaluate(args):
-    _import_keras_quietly()
+def _evaluate():
+    """Test a saved model on the test part of a split, or on people whom it knows or does not."""
     from allm_utils.data import images
-    from allm_utils.judge import conditions, metrics
+    from allm_utils.judge import conditions
+    from allm_utils.judge.metrics import metrics
     from allm_utils.judge.predict import predict
-    from allm_utils.network import saving
-    from allm_utils.runs import experiment
-
-    conditions.check(f"noise:{sigma}" for sigma in args.sigma)  # before the work, not after it
-    config = _config(args)
-    frame, split = experiment.select(config)
-    model, card = saving.load(args.saved)
-    test = frame[split == "test"]
-    cache = Path(config.work) / "images"
-    pictures = images.load(test, card["image_size"], card["crop"], cache)
-    found = {}
-    for sigma in args.sigma:
-        how = f"noise:{sigma}", config.training.seed, args.batch_size
-        p_all = predict(model, pictures, *how, progress=True)
-        found[f"sigma {sigma:g}"] = metrics.metrics(test["label"].to_numpy(int), p_all)
-    print(_table(found))
-    return 0
-
-
-def _predict(args):
-    _import_keras_quietly()
+    from allm_utils.runs.config import ExperimentConfig
     from allm_utils.ship import inference
 
-    found, refused = inference.predict_images(args.saved, args.image, args.batch_size)
-    if args.json:
-        rows = found.astype({"p_all": float}).round({"p_all": 6}).to_dict("records")
-        print(json.dumps(rows, indent=1))
-    elif args.csv:
-        print(found.to_csv(index=False, float_format="%.6f", lineterminator="\n"), end="")
-    elif len(found):
-        print(found.to_string(index=False, float_format="{:.4f}".format))
-    for file, note in found.loc[found["note"] != "", ["file", "note"]].itertuples(index=False):
-        print(f"allm: {file}: {note}", file=sys.stderr)
-    for reason in refused["reason"]:
-        print(f"allm: {reason}", file=sys.stderr)
-    return 2 if len(refused) else 0
+    whom = (
+        "Ask about these people only; the card tells who trained the model. known: cells of the "
+        "test part; new: all cells of other people of its folds; outside: of people of no such fold"
+    )
+
+    options = _options(ExperimentConfig, CHOICE)
+
+    def evaluate(
+        model: MODEL,
+        /,
+        *,
+        settings: type(options) = options,
+        condition: _option(tuple[str, ...], conditions.described()) = ("clean",),
+        people: _option(Literal["known", "new", "outside"] | None, whom) = None,
+    ):
+        names, config = conditions.check(condition), _built(ExperimentConfig, settings)
+        network, card = inference.load(model)
+        frame = _asked_about(config, people, card, model)
+        size, crop = card["image_size"], card["crop"]
+        pictures = images.load(frame, size, crop, config.work / "images")
+        labels = frame["label"].to_numpy(int)
+        p_all = {n: predict(network, pictures, n, config.seed, progress=True) for n in names}
+        _print_metrics({name: metrics(labels, p) for name, p in p_all.items()})
+        if people:
+            _print_people(frame, p_all)
+
+    return evaluate
 
 
-def _export(args):
-    _import_keras_quietly()
-    from allm_utils.network import saving
+def _asked_about(config, relation, card, model):
+    """Rows of the pictures that `evaluate` is asked about."""
+    from allm_utils.data import cnmc, people
     from allm_utils.runs import experiment
-    from allm_utils.ship import export, inference
 
-    cells = None
-    if any(name.endswith("int8") for name in args.format):
-        if args.calibration:
-            paths = inference.listed(args.calibration)
-        else:
-            frame, split = experiment.select(_config(args))
-            paths = frame["path"][split == "train"].tolist()
-        cells = export.calibration_cells(paths, saving.read_card(args.saved), progress=True)
-    for path in export.export(args.saved, args.format, args.folder, cells).values():
-        print(path)
-    return 0
+    if relation in ("new", "outside"):
+        frame = cnmc.index(experiment.root(config))
+        frame = frame[frame["label"].notna()]
+    else:
+        frame, split = experiment.select(config)
+        frame = frame[split == "test"]
+    if relation:
+        if "people" not in card:
+            raise ModelError(f"{model}: its card does not name the people of its training")
+        frame = frame[people.relation(frame, card["people"]) == relation]
+        if frame.empty:
+            raise DataError(f"no cell of {relation} people is there; give another tree with --data")
+    return frame
 
 
-def _retest(args):
-    _import_keras_quietly()
+def _print_people(frame, p_all):
+    """Share of the cells of each person that were called rightly, by condition."""
+    import pandas as pd
+
+    from allm_utils.data import cnmc, people
+
+    labels = frame["label"].to_numpy(int)
+    right = {name: (p >= 0.5) == (labels == 1) for name, p in p_all.items()}
+    table = pd.DataFrame({"class": [cnmc.CLASSES[label] for label in labels], "cells": 1, **right})
+    table["person"] = frame["subject"].map(people.person).to_numpy()
+    how = {"cells": "sum", **dict.fromkeys(right, "mean")}
+    print(table.groupby(["class", "person"]).agg(how).to_string(float_format="{:.4f}".format))
+
+
+def _predict():
+    """Classify images of single cells."""
+    from allm_utils.ship import inference
+
+    def predict(
+        model: MODEL,
+        /,
+        *image: _option(Path, "Image files, or folders of them."),
+        batch_size: _option(int, "Images in memory.") = 64,
+        json: _flag("Print JSON.") = False,
+        csv: _flag("Print CSV.") = False,
+    ):
+        if not image:
+            raise ConfigError("no image; give files, or folders of them")
+        if json and csv:
+            raise ConfigError("--json and --csv; choose one")
+        found, refused = inference.predict_images(model, image, batch_size)
+        if json:
+            rows = found.astype({"p_all": float}).round({"p_all": 6}).to_dict("records")
+            print(dumps(rows, indent=1))
+        elif csv:
+            print(found.to_csv(index=False, float_format="%.6f", lineterminator="\n"), end="")
+        elif len(found):
+            print(found.to_string(index=False, float_format="{:.4f}".format))
+        for path, note in found.loc[found["note"] != "", ["file", "note"]].itertuples(index=False):
+            _fail(f"{path}: {note}")
+        for line in refused["reason"]:
+            _fail(line)
+        return 2 if len(refused) else 0
+
+    return predict
+
+
+def _export():
+    """Write a model for a phone, a browser or a server."""
+    from allm_utils.network.saving import read_card
+    from allm_utils.runs import experiment
+    from allm_utils.runs.config import ExperimentConfig
+    from allm_utils.ship import export as to
+    from allm_utils.ship import inference
+
+    cells = "Training cells for int8, or folders of them; by default those of the split"
+
+    options = _options(ExperimentConfig, CHOICE)
+
+    def export(
+        model: MODEL,
+        /,
+        *,
+        format: _option(tuple[str, ...], ", ".join(to.FORMATS)),
+        folder: _option(Path | None, "Where to write; by default beside the model.") = None,
+        calibration: _option(tuple[Path, ...], cells) = (),
+        settings: type(options) = options,
+    ):
+        pictures = None
+        if any(name.endswith("int8") for name in format):
+            paths = inference.listed(calibration) if calibration else None
+            if paths is None:
+                frame, split = experiment.select(_built(ExperimentConfig, settings))
+                paths = frame["path"][split == "train"].tolist()
+            pictures = to.calibration_cells(paths, read_card(model), progress=True)
+        for path in to.export(model, format, folder, pictures).values():
+            print(path)
+
+    return export
+
+
+def _retest():
+    """Test a saved model again, under other conditions or in other formats, and record it."""
     from allm_utils.judge import conditions, explain
     from allm_utils.runs import experiment, records
+    from allm_utils.runs.config import ExperimentConfig
     from allm_utils.ship import export, inference
 
-    data, out = _needs_data(args.data), args.out or Path(args.work) / "records"
-    source = records.load(args.record)
-    where = args.saved, source, data, out, args.work
-    if args.formats:
-        tests, more = export.tests(args.saved, source, data, args.work)
-        path = experiment.retest(*where, "deployment", tests, more=more, note=args.note)
-    else:
-        measures = explain.measures(inference.load(args.saved)[0])
-        how = {"measures": measures, "note": args.note}
-        path = experiment.retest(*where, "trust", conditions.CORRUPTIONS, **how)
-    record = records.load(path)
-    print(path)
-    print(_table({condition: record.metrics(condition) for condition in record.data["conditions"]}))
-    return 0
+    options = _options(ExperimentConfig, ("data", "work", "out", "note"))
+
+    def retest(
+        model: MODEL,
+        record: _option(Path, "The JSON file of the run that trained it."),
+        /,
+        *,
+        settings: type(options) = options,
+        condition: _option(tuple[str, ...], conditions.described()) = conditions.CORRUPTIONS,
+        formats: _flag("Test it in every format of `allm export` instead.") = False,
+    ):
+        source, out = records.load(record), settings.out or settings.work / "records"
+        where = model, source, settings.data, out, settings.work
+        if formats:
+            tests, more = export.tests(model, source, settings.data, settings.work)
+            how = {"experiment": "deployment", "tests": tests, "more": more}
+        else:
+            measures = explain.measures(inference.load(model)[0])
+            how = {"experiment": "trust", "tests": condition, "measures": measures}
+        path = experiment.retest(*where, **how, note=settings.note)
+        print(path)
+        _print_record(records.load(path))
+
+    return retest
 
 
-def _scorecard(args):
+def _scorecard():
+    """Compare the paper's numbers with ours."""
     import pandas as pd
 
     from allm_utils.book import scorecard
     from allm_utils.runs import records
 
-    found = scorecard.scorecard(records.Runs.load(args.results or records.RESULTS))
-    tables = {name: scorecard.lines(name, found) for name in found["table"].unique()}
-    card = pd.concat(tables, names=["table"]).reset_index("table")
-    if args.markdown:
-        rows = [card.columns, ["---"] * card.shape[1], *card.to_numpy()]
-        print("\n".join(f"| {' | '.join(row)} |" for row in rows))
-    else:
-        print(card.to_string(index=False))
-    return 0
+    def show(
+        *,
+        results: _option(Path, "Folder of the records.") = records.RESULTS,
+        markdown: _flag("Print a Markdown table.") = False,
+    ):
+        found = scorecard.scorecard(records.Runs.load(results))
+        tables = {name: scorecard.lines(name, found) for name in found["table"].unique()}
+        card = pd.concat(tables, names=["table"]).reset_index("table")
+        if markdown:
+            rows = [card.columns, ["---"] * card.shape[1], *card.to_numpy()]
+            print("\n".join(f"| {' | '.join(row)} |" for row in rows))
+        else:
+            print(card.to_string(index=False))
+
+    return show
 
 
-def _config(args):
-    """The ExperimentConfig of the options given; its own defaults for the others."""
-    from allm_utils.network.recipe import Recipe
-    from allm_utils.network.training import TrainingConfig
-    from allm_utils.runs.experiment import ExperimentConfig
-
-    options = {"out": Path(args.work) / "records", **_chosen(args, ExperimentConfig)}
-    training = TrainingConfig(
-        **_chosen(args, TrainingConfig), recipe=Recipe(**_chosen(args, Recipe))
-    )
-    return ExperimentConfig(**options, training=training)
+DATA = (index, verify, download, write_sample, twins, leakage)
+WITH_KERAS = (_train, _probe, _evaluate, _predict, _export, _retest)
 
 
-def _chosen(args, kind):
-    """The fields of a configuration that the options give."""
-    given = vars(args)
-    _needs_data(given["data"])
-    if given.get("weights") == "none":
-        given["weights"] = None
-    for name in ("folds", "brightness", "test_sigmas"):
-        if name in given:
-            given[name] = tuple(given[name])
-    return {f.name: given[f.name] for f in dataclasses.fields(kind) if f.name in given}
+def _app(words):
+    """The command line, with that command alone whole that is asked for."""
+    plain = Parameter(negative_iterable=(), consume_multiple=True)
+    how = {"help_format": "plaintext", "help_formatter": _print_help, "default_parameter": plain}
+    app = App(name="allm", help="MobileNet_M on C-NMC 2019.", version=__version__, **how)
+    app.suppress_keyboard_interrupt = False
+    data = App(name="data", help="Find, check, fetch and compare images.")
+    for function in DATA:
+        data.command(function, name=function.__name__.removeprefix("write_"))
+    app.command(data)
+    for make in (*WITH_KERAS, _scorecard):
+        name = make.__name__.removeprefix("_")
+        asked = words[:1] == [name]
+        if asked and make in WITH_KERAS:
+            _import_keras()
+        app.command(make() if asked else lambda: None, name=name, help=make.__doc__)
+    return app
 
 
-def _needs_data(data):
-    if data is None:
-        raise ConfigError("no data: give --data DIR, or set ALLM_DATA to the folder of C-NMC 2019")
-    return data
+def _print_help(console, _, panel):
+    """Options or commands, each with its text, its choices and its default."""
+    if not panel.entries:
+        return
+    print(f"{panel.title}:")
+    for entry in panel.entries:
+        with console.capture() as said:
+            console.print(entry.description or "", end="")
+        names = entry.positive_names + entry.positive_shorts + entry.negative_names
+        text = [", ".join(names), "", *said.get().split()]
+        text += [f"(one of {', '.join(entry.choices)})"] if entry.choices else []
+        text += [f"(${entry.env_var[0]})"] if entry.env_var else []
+        text += [f"({entry.default})"] if entry.default not in (None, "", "None", "False") else []
+        text += ["(needed)"] if entry.required else []
+        print(textwrap.fill(" ".join(text), 100, initial_indent="  ", subsequent_indent="      "))
+    print()
 
 
-def _table(found):
-    """Metrics by name of the test, as text."""
+def _import_keras():
+    """Import Keras with its mouth shut: TensorFlow greets before any setting can stop it.
+
+    Whoever sets TF_CPP_MIN_LOG_LEVEL wants to hear it, and does. What a user's keras.json says
+    changes no network of ours.
+    """
+    from allm_utils.files import quiet
+
+    loud = "TF_CPP_MIN_LOG_LEVEL" in os.environ
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        with contextlib.nullcontext() if loud else quiet():
+            import keras
+    except Exception as error:
+        raise ConfigError(
+            f"Keras does not start ({reason(error)}); check KERAS_BACKEND and ~/.keras/keras.json"
+        ) from None
+    keras.config.set_floatx("float32")
+    keras.config.set_image_data_format("channels_last")
+
+
+# -- from configuration classes to options, and back ------------------------------------------
+
+NAMES = {"folds": "--fold", "conditions": "--condition"}
+VARIABLES = {"data": "ALLM_DATA", "work": "ALLM_WORK", "weights": "ALLM_WEIGHTS"}
+
+
+def _options(kind: type, names: tuple[str, ...] | None = None) -> Any:
+    """Options of a configuration's settings, also of those inside it, at their defaults."""
+    made = []
+    for field, type_, text in _settings(kind):
+        if names is None or field.name in names:
+            where = {"name": NAMES.get(field.name), "env_var": VARIABLES.get(field.name)}
+            option = _option(type_, text, show_default=_shown, **where)
+            made.append((field.name, option, dataclasses.field(default=field.default)))
+    how = {"frozen": True, "kw_only": True, "namespace": {"__module__": __name__}}
+    return Parameter(name="*")(dataclasses.make_dataclass("Settings", made, **how))()
+
+
+def _settings(kind):
+    """Field, type and help of every setting of a configuration class."""
+    types, texts = typing.get_type_hints(kind), {}
+    for owner in reversed(kind.__mro__):
+        found = docstring_parser.parse(owner.__doc__ or "").params
+        texts |= {setting.arg_name: " ".join(str(setting.description).split()) for setting in found}
+    for field in dataclasses.fields(kind):
+        if dataclasses.is_dataclass(types[field.name]):
+            yield from _settings(types[field.name])
+        else:
+            yield field, types[field.name], texts[field.name]
+
+
+def _built(kind: type, settings: Any) -> Any:
+    """The configuration that the options say; its own default for a setting without an option."""
+    values = {}
+    for name, type_ in typing.get_type_hints(kind).items():
+        if dataclasses.is_dataclass(type_):
+            values[name] = _built(type_, settings)
+        elif hasattr(settings, name):
+            values[name] = getattr(settings, name)
+    if values.get("weights") == "none":
+        values["weights"] = None
+    return kind(**values)
+
+
+def _shown(value):
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _print_record(record):
+    _print_metrics({name: record.metrics(name) for name in record.data["conditions"]})
+
+
+def _print_metrics(found):
+    """Metrics by name of the test."""
     import pandas as pd
 
-    columns = ["n", "accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f1_macro"]
-    columns += ["sensitivity", "specificity", "roc_auc"]
-    return pd.DataFrame(found).T[columns].astype({"n": int}).to_string(float_format="{:.4f}".format)
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        self.exit(2, f"allm: {message}; see '{self.prog} --help'\n")
-
-
-def _parser():
-    parser = _Parser(prog="allm", description="MobileNet_M on C-NMC 2019.")
-    parser.add_argument("--version", action="version", version=f"allm {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def command(group, name, function, text):
-        made = group.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-        made.set_defaults(command=function)
-        return made
-
-    text = "find, check, fetch or make images"
-    data = commands.add_parser("data", help=text, description=text.capitalize() + ".")
-    data = data.add_subparsers(required=True, metavar="COMMAND")
-    one = command(data, "index", _data_index, "count images and subjects per fold and class")
-    one.add_argument("dir", metavar="DIR", help="a folder above the folds")
-    one = command(data, "verify", _data_verify, "compare a tree with the published files")
-    one.add_argument("dir", metavar="DIR", help="a folder above the folds")
-    one = command(data, "download", _data_download, "fetch C-NMC 2019 from Kaggle (10.4 GB)")
-    one.add_argument("dest", metavar="DEST", help="folder to put it in")
-    one = command(data, "make", _data_make, "draw a synthetic tree of the same shape")
-    one.add_argument("dest", metavar="DEST", help="folder to make")
-    one.add_argument("--n-images", type=int, default=120, help="number of images (120)")
-    one.add_argument("--n-prelim", type=int, default=0, help="images of a prelim test set (0)")
-    one.add_argument("--seed", type=int, default=0, help="draws other cells (0)")
-
-    _add_train(command(commands, "train", _train, "train, test and record one run"))
-
-    text = "fit, test and record a classifier on frozen or hand-made features"
-    one = command(commands, "probe", _probe, text)
-    _add_split(one)
-    add = functools.partial(one.add_argument, default=argparse.SUPPRESS)
-    add("--model", help="probe_mobilenet or probe_handmade (probe_mobilenet)")
-    add("--out", help="folder of the records (WORK/records)", metavar="DIR")
-    add("--weights", help="of the MobileNet: imagenet, or a .h5 file (imagenet)")
-    add("--note", help="what a reader of the record must know")
-    if os.environ.get("ALLM_WEIGHTS"):
-        one.set_defaults(weights=os.environ["ALLM_WEIGHTS"])
-
-    one = command(commands, "evaluate", _evaluate, "test a model on the test part of a split")
-    one.add_argument("saved", metavar="MODEL", help="a .safetensors or .keras file with its card")
-    _add_split(one)
-    one.add_argument(
-        "--sigma",
-        type=float,
-        nargs="+",
-        default=[0, 2, 5, 8, 10],
-        help="noise, in grey levels (0 2 5 8 10)",
-    )
-    one.add_argument("--batch-size", type=int, default=64, help="images per step (64)")
-
-    one = command(commands, "predict", _predict, "classify images of single cells")
-    one.add_argument(
-        "saved", metavar="MODEL", help="a .safetensors, .keras, .tflite or .onnx file with its card"
-    )
-    one.add_argument("image", metavar="IMAGE", nargs="+", help="image files, or folders of them")
-    one.add_argument("--batch-size", type=int, default=64, help="images in memory (64)")
-    form = one.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="print JSON")
-    form.add_argument("--csv", action="store_true", help="print CSV")
-
-    one = command(commands, "export", _export, "write a model for a phone, a browser or a server")
-    one.add_argument("saved", metavar="MODEL", help="a .safetensors or .keras file with its card")
-    text = "litert, litert-int8, onnx, onnx-int8"
-    one.add_argument("--format", nargs="+", required=True, metavar="FORMAT", help=text)
-    one.add_argument("--folder", metavar="DIR", help="where to write (beside the model)")
-    text = "training cells for int8: images, or folders of them (the training part of --data)"
-    one.add_argument("--calibration", nargs="+", metavar="IMAGE", help=text)
-    _add_split(one)
-
-    text = "test a saved model under blur, light, compression, stain and size, and record it"
-    one = command(commands, "retest", _retest, text)
-    one.add_argument("saved", metavar="MODEL", help="a .safetensors or .keras file with its card")
-    one.add_argument("record", metavar="RECORD", help="the JSON file of the run that trained it")
-    text = "test it instead in every format of `allm export`"
-    one.add_argument("--formats", action="store_true", help=text)
-    _add_data(one)
-    one.add_argument("--out", metavar="DIR", help="folder of the records (WORK/records)")
-    one.add_argument("--note", default="", help="what a reader of the record must know")
-
-    one = command(commands, "scorecard", _scorecard, "compare the paper's numbers with ours")
-    one.add_argument("--results", metavar="DIR", help="folder of the records (the package's own)")
-    one.add_argument("--markdown", action="store_true", help="print a Markdown table")
-    return parser
-
-
-def _add_data(parser):
-    data, work = os.environ.get("ALLM_DATA"), os.environ.get("ALLM_WORK") or "work"
-    parser.add_argument("--data", metavar="DIR", default=data, help="C-NMC tree ($ALLM_DATA)")
-    text = "scratch folder for caches and checkpoints ($ALLM_WORK, else work)"
-    parser.add_argument("--work", metavar="DIR", default=work, help=text)
-
-
-def _add_split(parser):
-    """Options that choose data and split; what is not given is left to ExperimentConfig."""
-
-    def add(name, text, **options):
-        parser.add_argument(name, help=text, default=argparse.SUPPRESS, **options)
-
-    _add_data(parser)
-    add("--fold", "folds to use (1)", dest="folds", metavar="FOLD", type=int, nargs="+")
-    add("--protocol", "paper, patient-disjoint or cross-fold (paper)")
-    add("--part", "which of the five patient-disjoint splits (0)", type=int)
-    add("--test", "split, or prelim: the preliminary test set (split)")
-    add("--seed", "of the split and of training (1337)", type=int)
-
-
-def _add_train(parser):
-    def add(name, text, **options):
-        parser.add_argument(name, help=text, default=argparse.SUPPRESS, **options)
-
-    _add_split(parser)
-    add("--out", "folder of the records (WORK/records)", metavar="DIR")
-    add("--experiment", "name of the experiment (mobilenet_m)")
-    add("--model-file", "where to save the model, NAME.safetensors (nowhere)", metavar="FILE")
-    text = "mobilenet_m, alnett_style, vgg16, resnet50, googlenet or alexnet (mobilenet_m)"
-    add("--model", text)
-    add("--weights", "imagenet, a .h5 file, or none (imagenet)")
-    if os.environ.get("ALLM_WEIGHTS"):
-        parser.set_defaults(weights=os.environ["ALLM_WEIGHTS"])
-    add("--image-size", "side of the model's input, pixels (224)", type=int)
-    add("--crop", "side of the centre crop, pixels (300)", type=int)
-    add("--alpha", "width of the network (1.0)", type=float)
-    add("--scaling", "unit or imagenet: [0, 1] or [-1, 1] (unit)")
-    add("--l1", "penalty on the last layer's kernel (0.015)", type=float)
-    add("--dropout", "share of features dropped (0.5)", type=float)
-    add("--bn-momentum", "of batch normalisation (0.99)", type=float)
-    add("--epochs", "at most (100)", type=int)
-    add("--batch-size", "images per step (16)", type=int)
-    add("--learning-rate", "of Adam, at the start (0.001)", type=float)
-    add("--lr-patience", "epochs without progress before it falls (5)", type=int)
-    add("--early-stop", "epochs without progress before the end (20)", type=int)
-    add("--balance", "grey copies for hem, both or none (hem)")
-    add("--no-augment", "no noise, warp or brightness", dest="augment", action="store_false")
-    add("--brightness", "range of the factor (0.4 0.8)", type=float, nargs=2, metavar="FACTOR")
-    add("--stain", "jitter of each colour channel, a share (0.0)", type=float)
-    add("--size", "jitter of the cell's size, a share (0.0)", type=float)
-    add("--draw", "cell, or person: by 1/sqrt of their cells (cell)")
-    add("--precision", "auto, float32, mixed_float16 or mixed_bfloat16 (auto)")
-    text = "noise of the test, in grey levels; none for no noise (2 5 8 10)"
-    add("--test-sigma", text, dest="test_sigmas", metavar="SIGMA", type=float, nargs="*")
-    add("--note", "what a reader of the record must know")
-    parser.add_argument("--resume", action="store_true", help="continue a killed run")
+    table = pd.DataFrame(found).T[list(COLUMNS)].astype({"n": int})
+    print(table.to_string(float_format="{:.4f}".format))
 
 
 if __name__ == "__main__":

@@ -1,302 +1,314 @@
+"""A run from configuration to record: resumed, refused, locked, tested again."""
+
 import json
 import os
+import shutil
+from dataclasses import fields
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
+from filelock import FileLock
 
-from allm_utils.book import profile
-from allm_utils.data import images, synthetic
-from allm_utils.errors import ConfigError, DataError, RecordError
+from allm_utils.data import images, people, sample, splits
+from allm_utils.errors import AllmError, ConfigError, DataError, RecordError
 from allm_utils.network import models, saving, training
+from allm_utils.network.recipe import Recipe
 from allm_utils.network.training import TrainingConfig
-from allm_utils.runs import experiment, records
-from allm_utils.runs.experiment import ExperimentConfig
+from allm_utils.runs import experiment, records, store
+from allm_utils.runs.config import ExperimentConfig
+from allm_utils.runs.records import Record
+
+TESTED = ("clean", "noise:5", "grey", "tta")
 
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
-    return synthetic.make(tmp_path_factory.mktemp("data") / "tree", profile.SMOKE.synthetic_images)
+    return sample.write(tmp_path_factory.mktemp("data") / "tree")
 
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory):
-    return tmp_path_factory.mktemp("work")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
 
 
-def small(seed=None, image_size=32, **_):
-    """Stand in for MobileNet_M where only the bookkeeping is tested."""
-    keras.utils.set_random_seed(seed)
+def small(weights=None, image_size=32, seed=None):
+    """Stand in for a network where only the bookkeeping is tested."""
+    keras.utils.set_random_seed(seed or 0)
     layers = keras.layers
-    return keras.Sequential(
+    model = keras.Sequential(
         [
-            keras.Input((image_size, image_size, 3)),
+            keras.Input((image_size, image_size, 3), name="pixels"),
             layers.Rescaling(1 / 255),
-            layers.Conv2D(8, 5, strides=4, activation="relu"),
+            layers.Conv2D(8, 5, strides=4, activation="relu", name="convolution"),
             layers.GlobalAveragePooling2D(),
             layers.Dropout(0.5),
-            layers.Dense(2, activation="softmax", dtype="float32"),
+            layers.Dense(2, activation="softmax", name="prediction"),
         ],
-        name="mobilenet_m",
+        name="small",
     )
+    model.built_with = {"builder": "small", "arguments": {"image_size": image_size}}
+    return model
+
+
+@pytest.fixture(scope="module", autouse=True)
+def stand_in():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(models.BUILDERS, "small", small)
+        patch.setitem(records.PARAMETERS, ("small", 1.0), models.parameters(small()))
+        yield
+
+
+def configured(base, tree, cache, **changes):
+    """A configuration whose folders are below `base`, with a cache that all tests share."""
+    train = {"epochs": 3, "seed": 7}
+    recipe = {key: changes.pop(key) for key in list(changes) if key in names(Recipe)}
+    train |= {key: changes.pop(key) for key in list(changes) if key in names(TrainingConfig)}
+    (base / "work").mkdir(exist_ok=True, parents=True)
+    if not (base / "work" / "images").exists():
+        (base / "work" / "images").symlink_to(cache)
+    how = {"data": tree, "work": base / "work", "out": base / "out", "model": "small"}
+    how |= {"weights": None, "image_size": 32, "conditions": TESTED, "experiment": "e"}
+    how["training"] = TrainingConfig(**train, recipe=Recipe(**recipe))
+    return ExperimentConfig(**how | changes)
 
 
 @pytest.fixture
-def config(tree, work, tmp_path, monkeypatch):
-    monkeypatch.setitem(experiment.MODELS, "mobilenet_m", small)
-    images_once = tmp_path / "work" / "images"
-    images_once.parent.mkdir()
-    (work / "images").mkdir(exist_ok=True)
-    images_once.symlink_to(work / "images")
+def config(tree, cache, tmp_path):
+    return lambda **changes: configured(tmp_path, tree, cache, **changes)
 
-    def make(**changes):
-        train = {"epochs": 3, "seed": 7} | {
-            key: changes.pop(key) for key in list(changes) if key in vars(TrainingConfig())
-        }
-        return ExperimentConfig(
-            **{
-                "data": tree,
-                "out": tmp_path / "out",
-                "work": tmp_path / "work",
-                "image_size": 32,
-                "alpha": 0.25,
-                "weights": None,
-                "training": TrainingConfig(**train),
-            }
-            | changes
-        )
 
-    return make
+def names(kind):
+    return {field.name for field in fields(kind)}
 
 
 def run(config, **options):
     return records.load(experiment.run(config, progress=False, **options))
 
 
-# -- one real run of the smoke profile --------------------------------------------------------
+def folder(config):
+    return config.work / "runs" / config.experiment / config.run_id()
 
 
-@pytest.fixture(scope="module")
-def smoke(tree, work):
-    p = profile.SMOKE
-    config = ExperimentConfig(
-        data=tree,
-        out=work / "out",
-        work=work,
-        image_size=p.image_size,
-        crop=p.crop,
-        alpha=p.alpha,
-        weights=p.weights,
-        bn_momentum=p.bn_momentum,
-        model_file=work / "smoke.safetensors",
-        training=TrainingConfig(
-            epochs=p.epochs, learning_rate=p.learning_rate, batch_size=p.batch_size
-        ),
-        note="a test",
-    )
-    return config, run(config)
-
-
-def test_the_smoke_model_beats_the_majority_class(smoke):
-    _, record = smoke
-    found = record.metrics()
-    majority = max(found["tp"] + found["fn"], found["tn"] + found["fp"]) / found["n"]
-    assert found["accuracy"] > majority
-    assert found["balanced_accuracy"] > 0.5
-    assert found["roc_auc"] > 0.6
-
-
-def test_the_record_says_what_ran(smoke, tree, work):
-    config, record = smoke
-    data = record.data
-    frame, split = experiment.select(config)
-    assert data["id"] == config.run_id() == "mobilenet_m-paper-fold1-seed1337"
-    assert data["data"]["kind"] == "synthetic"
-    assert data["data"]["n_images"] == len(frame)
-    assert data["data"]["fingerprint"] == images.fingerprint(frame, work / "images")
-    assert data["parameters"]["total"] == 220_082
-    assert data["weights"] is None
-    assert data["epochs_run"] == len(data["history"]["val_loss"]) == profile.SMOKE.epochs
-    assert data["best_epoch"] == int(np.argmin(data["history"]["val_loss"]))
-    assert data["backend"]["name"] == keras.backend.backend()
-    assert data["note"] == "a test"
-    assert data["started"] <= data["finished"]
-    for part in ("train", "val", "test"):
-        chosen = frame[split == part]
-        assert data["split"][part]["n"] == len(chosen)
-        assert data["split"][part]["subjects"] == sorted(chosen["subject"].unique())
-    settings = data["config"]
-    assert (settings["epochs"], settings["image_size"], settings["alpha"]) == (
-        profile.SMOKE.epochs,
-        64,
-        0.25,
-    )
-    assert settings["balance"] == "hem" and settings["augment"] is True
-    assert records.stale(record) == []
-
-
-def test_the_record_names_no_folder_of_this_machine(smoke, tree, work):
-    text = json.dumps(smoke[1].data)
-    assert str(tree) not in text and str(work) not in text
-    assert os.path.expanduser("~") + os.sep not in text
-
-
-def test_every_test_image_is_predicted_under_every_condition(smoke):
-    config, record = smoke
-    frame, split = experiment.select(config)
-    names = {os.path.basename(path) for path in frame.loc[split == "test", "path"]}
-    conditions = {"clean", "grey", *(f"noise:{s}" for s in (2, 5, 8, 10))}
-    assert conditions <= set(record.data["conditions"])
-    for condition in record.data["conditions"]:
-        assert set(record.rows(condition)["file"]) == names
-
-
-def test_the_saved_model_gives_the_recorded_predictions(smoke):
-    config, record = smoke
-    model, card = saving.load(config.model_file)
-    assert card["image_size"] == 64 and card["crop"] == 300
-    assert card["record"] == record.name
-    rows = record.rows("clean").head(10)
-    frame, _ = experiment.select(config)
-    by_name = {os.path.basename(path): path for path in frame["path"]}
-    pictures = np.stack([images.prepare(by_name[name], 64, 300) for name in rows["file"]])
-    found = model.predict_on_batch(pictures)[:, 1]
-    assert found == pytest.approx(rows["p_all"].to_numpy(), abs=0.02)  # weights are float16
-
-
-# -- bookkeeping ------------------------------------------------------------------------------
-
-
-def interrupted_after(epochs, monkeypatch):
-    """Stop as with Ctrl-C when so many epochs have been saved."""
+def kill_after(epochs, monkeypatch, kind=KeyboardInterrupt):
+    """End as when killed, once so many epochs have been saved."""
     save = training._Checkpoint.on_epoch_end
 
     def then_stop(self, epoch, logs=None):
         save(self, epoch, logs)
         if epoch + 1 == epochs:
-            raise KeyboardInterrupt
+            raise kind
 
     monkeypatch.setattr(training._Checkpoint, "on_epoch_end", then_stop)
 
 
-def test_resume_continues_and_records_the_same(config, tmp_path, monkeypatch):
-    straight = run(config(work=config().work / "a", out=tmp_path / "a"))
-    settings = config()
+def killed(config, epochs, monkeypatch, **options):
     with monkeypatch.context() as patch:
-        interrupted_after(1, patch)
+        kill_after(epochs, patch)
         with pytest.raises(KeyboardInterrupt):
-            run(settings)
+            run(config, **options)
+
+
+# -- what is recorded -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def done(stand_in, tree, cache, tmp_path_factory):
+    base = tmp_path_factory.mktemp("done")
+    settings = configured(base, tree, cache, model_file=base / "m.safetensors", note="a test")
+    return settings, run(settings)
+
+
+def test_the_record_says_what_ran(done, tree):
+    settings, record = done
+    data = record.data
+    frame, split = experiment.select(settings)
+    assert data["id"] == "small-paper-fold1-seed7" and record.name == f"e/{data['id']}"
+    assert data["data"]["kind"] == "cnmc-2019-sample"
+    assert data["data"]["fingerprint"] == images.fingerprint(frame, settings.work / "images")
+    for part in splits.PARTS:
+        chosen = frame[split == part]
+        assert data["split"][part]["n"] == len(chosen)
+        assert data["split"][part]["subjects"] == sorted(chosen["subject"].unique())
+    assert data["epochs_run"] == len(data["history"]["val_loss"]) == 3
+    assert data["best_epoch"] == int(np.argmin(data["history"]["val_loss"]))
+    (process,) = data["processes"]
+    assert process["epochs"] == 3 and 0 < process["seconds"] < 600 and not data["resumed"]
+    assert process["backend"]["name"] == keras.backend.backend()
+    assert process["hardware"]["cores"] == os.cpu_count()
+    assert data["config"]["brightness"] == [0.4, 0.8] and data["config"]["split_seed"] == 7
+    assert record.stale() == []
+    text = json.dumps(data)
+    assert all(str(place) not in text for place in (tree, settings.work, os.path.expanduser("~/")))
+
+
+def test_every_test_image_is_answered_under_every_condition(done):
+    settings, record = done
+    frame, split = experiment.select(settings)
+    tested = sorted(os.path.basename(path) for path in frame["path"][split == "test"])
+    assert record.data["conditions"] == list(TESTED)
+    for condition in TESTED:
+        assert record.rows(condition)["file"].tolist() == tested
+
+
+def test_the_saved_model_gives_the_recorded_answers_and_names_its_people(done):
+    settings, record = done
+    model, card = saving.load(settings.model_file)
+    frame, split = experiment.select(settings)
+    assert card["record"] == record.name
+    assert set(card["people"]) == set(people.person(frame["subject"][split == "train"]))
+    rows = record.rows().head(10)
+    paths = {os.path.basename(path): path for path in frame["path"]}
+    pictures = np.stack([images.prepare(paths[name], 32, 300) for name in rows["file"]])
+    found = np.asarray(model.predict_on_batch(pictures))[:, 1]
+    assert found == pytest.approx(rows["p_all"].to_numpy(), abs=0.01)  # half precision
+
+
+def test_the_seed_decides_the_run_and_the_split_seed_the_paper_s_shuffle(config, done):
+    _, one = done
+    same = run(config())
+    pd.testing.assert_frame_equal(one.answers, same.answers)
+    _, split = experiment.select(config(seed=8))
+    assert not split.equals(experiment.select(config())[1])
+    paired = run(config(seed=8, split_seed=7))
+    assert paired.id == "small-paper-fold1-seed8-split7"
+    assert paired.rows()["file"].equals(one.rows()["file"])
+    assert not paired.rows()["p_all"].equals(one.rows()["p_all"])
+
+
+@pytest.mark.parametrize(
+    ("protocol", "folds"), [("patient-disjoint", (0, 1)), ("cross-fold", (0, 1)), ("paper", (0, 1))]
+)
+def test_other_protocols(config, protocol, folds):
+    record = run(config(epochs=1, protocol=protocol, folds=folds))
+    who = [set(people.person(pd.Series(record.data["split"][p]["subjects"]))) for p in splits.PARTS]
+    assert bool(who[0] & who[2]) == (protocol == "paper")
+    assert all(record.data["split"][part]["n_hem"] for part in splits.PARTS)
+    assert "round" not in record.id or record.id.endswith("fold0-1-round0-seed7")
+
+
+def test_without_data_the_sample_is_read(config, tree):
+    settings = config(data=None)
+    (settings.work / "sample").symlink_to(tree)
+    frame, _ = experiment.select(settings)
+    assert frame["fold"].unique().tolist() == [1] and len(frame) < sample.N_CELLS
+
+
+def test_the_accelerator_has_a_name(monkeypatch):
+    assert experiment._accelerator() is None or training.has_gpu()
+    monkeypatch.setattr(experiment, "has_gpu", lambda: True)
+    monkeypatch.setattr(experiment, "_output", lambda _: "NVIDIA H200\nNVIDIA H200")
+    assert experiment.provenance()["hardware"]["accelerator"] == "NVIDIA H200"
+
+
+# -- killed and resumed -----------------------------------------------------------------------
+
+
+def test_a_resumed_run_ends_as_one_that_was_never_killed(config, done, tmp_path, monkeypatch):
+    straight, settings = done[1], config()
+    killed(settings, 1, monkeypatch)
     assert not (tmp_path / "out").exists()
-    began = json.loads(
-        (settings.work / "runs/mobilenet_m" / settings.run_id() / "run.json").read_text()
-    )
-    resumed = run(settings, resume=True)
-    assert resumed.data["history"] == straight.data["history"]
-    assert resumed.data["epochs_run"] == 3
-    assert resumed.data["started"] == began["started"]
-    pd.testing.assert_frame_equal(resumed.predictions, straight.predictions)
+    note = folder(settings) / "run.json"
+    said = json.loads(note.read_text())
+    said["processes"][0]["started"] = "2026-01-01T00:00:00+00:00"  # days in which nothing ran
+    note.write_text(json.dumps(said))
+    killed(settings, 2, monkeypatch, resume=True)
+    record = run(settings, resume=True)
+    assert record.data["history"] == straight.data["history"]
+    pd.testing.assert_frame_equal(record.answers, straight.answers)
+    assert record.data["resumed"]
+    assert [process["epochs"] for process in record.data["processes"]] == [0, 1, 2]
+    assert record.seconds < 600
+    assert record.data["processes"][0]["started"].startswith("2026-01-01")
 
 
-def test_the_same_seed_gives_the_same_run_and_another_does_not(config, tmp_path):
-    one = run(config(out=tmp_path / "a"))
-    same = run(config(out=tmp_path / "b"))
-    other = run(config(out=tmp_path / "c", seed=8))
-    pd.testing.assert_frame_equal(one.predictions, same.predictions)
-    assert one.data["split"]["test"]["sha256"] != other.data["split"]["test"]["sha256"]
-
-
-def test_resuming_with_other_settings_is_refused(config, monkeypatch):
-    with monkeypatch.context() as patch:
-        interrupted_after(1, patch)
-        with pytest.raises(KeyboardInterrupt):
-            run(config())
-    with pytest.raises(ConfigError, match=r"other settings \(learning_rate\)") as caught:
-        run(config(learning_rate=1e-4), resume=True)
+@pytest.mark.parametrize(
+    ("changes", "named"), [({"learning_rate": 1e-4}, "learning_rate"), ({"stain": 0.1}, "stain")]
+)
+def test_another_configuration_is_not_resumed(config, monkeypatch, changes, named):
+    killed(config(), 1, monkeypatch)
+    with pytest.raises(ConfigError, match=f"another {named}") as caught:
+        run(config(**changes), resume=True)
     assert "\n" not in str(caught.value)
 
 
-def test_a_record_that_is_there_stops_the_run_before_it_starts(config, monkeypatch):
-    run(config(epochs=1))
+def test_other_data_are_not_resumed(config, tree, monkeypatch, tmp_path):
+    killed(config(), 1, monkeypatch)
+    other = sample.write(tmp_path / "other")
+    victim = next((other / "fold_1" / "all").iterdir())
+    victim.write_bytes(
+        next(p for p in (other / "fold_1" / "all").iterdir() if p != victim).read_bytes()
+    )
+    with pytest.raises(ConfigError, match="another data"):
+        run(config(data=other), resume=True)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "null", "[1]", '{"made_with": 1, "processes": 2}'])
+def test_a_broken_note_is_one_line(config, monkeypatch, text):
+    killed(config(), 1, monkeypatch)
+    (folder(config()) / "run.json").write_text(text)
+    with pytest.raises(DataError, match="start without --resume") as caught:
+        run(config(), resume=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_new_run_never_continues_an_older_checkpoint(config, monkeypatch):
+    killed(config(), 1, monkeypatch)
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment, "fit", None)  # killed before the first epoch
+        with pytest.raises(TypeError):
+            run(config(learning_rate=1e-4))
+    assert not (folder(config()) / training.CHECKPOINT).exists()
+
+
+def test_two_processes_do_not_work_on_one_run(config):
+    settings = config()
+    folder(settings).mkdir(parents=True)
+    with FileLock(folder(settings) / "lock"), pytest.raises(ConfigError, match="another process"):
+        run(settings)
+
+
+def test_model_and_record_are_one_unit(config, monkeypatch):
+    settings = config(model_file=config().work / "m.safetensors")
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run(settings)
+    assert settings.model_file.exists() and not settings.records.exists()
+    record = run(settings, resume=True)
+    assert [process["epochs"] for process in record.data["processes"]] == [3, 0]
+    assert saving.read_card(settings.model_file)["record"] == record.name
+
+
+# -- refused before any work ------------------------------------------------------------------
+
+
+@pytest.fixture
+def untrained(monkeypatch):
     monkeypatch.setattr(experiment, "fit", None)  # would fail if it were reached
+
+
+def test_a_record_that_is_there_stops_the_run(done, untrained):
     with pytest.raises(RecordError, match="there already"):
-        run(config(epochs=1))
+        run(done[0])
 
 
-def test_synthetic_records_do_not_enter_results(config, tmp_path, monkeypatch):
-    monkeypatch.setattr(experiment, "fit", None)
-    with pytest.raises(RecordError, match="synthetic"):
+def test_records_of_the_sample_do_not_enter_results(config, tmp_path, untrained):
+    with pytest.raises(RecordError, match="cnmc-2019-sample"):
         run(config(out=tmp_path / "results"))
     assert not (tmp_path / "results").exists()
 
 
-@pytest.mark.parametrize(
-    ("protocol", "folds"), [("patient-disjoint", (0, 1, 2)), ("cross-fold", (0, 1))]
-)
-def test_other_protocols(config, protocol, folds):
-    settings = config(epochs=1, protocol=protocol, folds=folds)
-    record = run(settings)
-    assert record.data["protocol"] == protocol
-    parts = [set(record.data["split"][part]["subjects"]) for part in ("train", "val", "test")]
-    assert not parts[0] & parts[1] and not parts[0] & parts[2] and not parts[1] & parts[2]
-    assert all(record.data["split"][part]["n_hem"] for part in ("train", "val", "test"))
-
-
-def test_the_preliminary_set_tests_what_the_folds_trained(config, tmp_path):
-    root = synthetic.make(tmp_path / "tree", 120, n_prelim=18)
-    settings = config(
-        data=root, epochs=1, protocol="patient-disjoint", folds=(0, 1, 2), test="prelim"
-    )
-    record = run(settings)
-    assert record.id == "mobilenet_m-patient-disjoint-fold0-1-2-prelim-seed7"
-    assert record.data["split"]["test"]["subjects"] == sorted(synthetic.PRELIM)
-    assert record.data["split"]["test"]["n"] == 18
-    assert sum(record.data["split"][p]["n"] for p in ("train", "val")) == 120
-    assert record.data["config"]["test"] == "prelim"
-    assert len(record.rows()) == 18
-
-
-def test_another_part_is_another_run(config):
-    settings = config(epochs=1, protocol="patient-disjoint", folds=(0, 1, 2), part=2)
-    assert settings.run_id() == "mobilenet_m-patient-disjoint-fold0-1-2-part2-seed7"
-    first, other = (
-        experiment.select(config(protocol="patient-disjoint", folds=(0, 1, 2), part=part))
-        for part in (0, 2)
-    )
-    tested = [set(frame["subject"][split == "test"]) for frame, split in (first, other)]
-    assert not tested[0] & tested[1]
-
-
-def test_what_was_changed_between_two_runs(config):
-    baseline = config(seed=1).values()
-    other = config(seed=2, balance="both", epochs=5, folds=(0,)).values()
-    del baseline["average"]  # of a record that is older than this setting
-    assert experiment.changed(other, baseline) == {"balance": ("hem", "both"), "epochs": (3, 5)}
-    assert experiment.changed(baseline, baseline) == {}
-    assert experiment.changed(config(average=0.99).values(), baseline) == {"average": (0.0, 0.99)}
-
-
-def test_frozen_layers_stay_as_they_were(config, monkeypatch):
-    monkeypatch.setitem(experiment.MODELS, "mobilenet_m", models.mobilenet_m)
-    settings = config(epochs=1, freeze="conv_pw_1_relu")
-    before = experiment._build(settings, "float32")
-    frozen = [layer for layer in before.layers if not layer.trainable]
-    assert frozen[-1].name == "conv_pw_1_relu"
-    assert before.get_layer("conv_dw_2").trainable
-    record = run(config(epochs=1, freeze="conv_pw_1_relu", seed=8))
-    expected = sum(int(np.prod(w.shape)) for w in before.trainable_weights)
-    assert record.data["parameters"]["trainable"] == expected
-    with pytest.raises(ConfigError, match="no such layer"):
-        run(config(freeze="conv_99"))
-
-
-def test_a_leaking_split_stops_a_patient_disjoint_run(config, monkeypatch):
-    leaky = experiment.splits.paper_split
-    monkeypatch.setattr(
-        experiment.splits, "patient_disjoint_split", lambda frame, *_: [leaky(frame)]
-    )
-    with pytest.raises(DataError, match="more than one part"):
-        run(config(protocol="patient-disjoint", folds=(0, 1, 2)))
+@pytest.mark.parametrize("place", ["out", "work", "model_file"])
+def test_a_folder_that_cannot_be_written_stops_the_run(config, tmp_path, untrained, place):
+    (tmp_path / "file").write_text("")
+    where = {"out": tmp_path / "file", "model_file": tmp_path / "file" / "m.safetensors"}
+    settings = config(**{place: where[place]} if place in where else {})
+    if place == "work":
+        object.__setattr__(settings, "work", tmp_path / "file")
+    with pytest.raises(DataError, match="cannot be written"):
+        run(settings)
 
 
 @pytest.mark.parametrize(
@@ -304,28 +316,82 @@ def test_a_leaking_split_stops_a_patient_disjoint_run(config, monkeypatch):
     [
         {"protocol": "random"},
         {"model": "resnet"},
-        {"folds": (0, 1)},
+        {"folds": ()},
+        {"folds": (1, 1)},
         {"protocol": "cross-fold", "folds": (0,)},
-        {"protocol": "patient-disjoint", "part": 5},
+        {"protocol": "patient-disjoint", "round": 5},
         {"protocol": "paper", "test": "prelim"},
+        {"experiment": "../e"},
+        {"image_size": 0},
+        {"crop": 5000},
+        {"split_seed": -1},
+        {"conditions": ("noise:-1",)},
+        {"conditions": ()},
+        {"model_file": "m.h5"},
+        {"model": "mobilenet_m", "dropout": 2.0},
+        {"model": "mobilenet_m", "scaling": "none"},
+        {"folds": (7,)},
     ],
 )
-def test_settings_out_of_range_are_refused(config, changes):
-    with pytest.raises(ConfigError) as caught:
-        config(**changes)
+def test_what_is_out_of_range_is_refused(config, untrained, changes):
+    with pytest.raises(AllmError) as caught:
+        run(config(**changes))
     assert "\n" not in str(caught.value)
 
 
-def test_a_fold_that_is_not_there(config):
-    with pytest.raises(DataError, match=r"no fold \[7\]"):
-        run(config(folds=(7,)))
-
-
 def test_values_hold_every_setting_that_decides_a_number(config):
-    values = config().values()
-    expected = set(vars(config())) | set(vars(TrainingConfig()))
-    expected -= {"data", "out", "work", "model_file", "test_sigmas", "note", "experiment"}
-    expected -= {"training"}
-    assert set(values) == expected
+    values = config(weights=None).values()
+    places = {"data", "out", "work", "model_file", "conditions", "note", "experiment"}
+    inside = names(ExperimentConfig) | names(TrainingConfig) | names(Recipe)
+    assert set(values) == inside - places - {"training", "recipe"}
     assert values == json.loads(json.dumps(values))
-    assert config(weights="/some/where/w.h5").values()["weights"] == "w.h5"
+    assert ExperimentConfig(weights="/some/where/w.h5").values()["weights"] == "w.h5"
+
+
+# -- tested again -----------------------------------------------------------------------------
+
+
+def test_a_saved_model_is_tested_again(done, tree, tmp_path):
+    settings, source = done
+    where = tree, tmp_path / "again", settings.work, "trust"
+    path = experiment.retest(
+        settings.model_file, source, *where, ["clean", "size:0.9"],
+        measures={"area": lambda pictures: pictures.any(axis=-1).mean(axis=(1, 2))},
+        progress=False,
+    )  # fmt: skip
+    record = records.load(path)
+    assert record.name == f"trust/{source.id}" and record.data["conditions"] == [
+        "clean",
+        "size:0.9",
+    ]
+    assert record.data["source"]["record"] == source.name and record.data["epochs_run"] == 0
+    assert record.rows()["p_all"].to_numpy() == pytest.approx(source.rows()["p_all"], abs=0.01)
+    assert not record.rows("size:0.9").equals(record.rows())
+    assert len(record.validation) == source.data["split"]["val"]["n"]
+    assert 0 < min(record.data["pictures"]["area"]) < max(record.data["pictures"]["area"]) < 1
+    assert record.stale() == []
+    with pytest.raises(RecordError, match="there already"):
+        experiment.retest(settings.model_file, source, *where, ["clean"])
+
+
+def test_another_answerer_can_be_tested(done, tree, tmp_path):
+    settings, source = done
+    half = {"always": lambda pictures: np.full(len(pictures), 0.5)}
+    where = settings.model_file, source, tree, tmp_path / "b", settings.work, "deployment"
+    record = records.load(
+        experiment.retest(*where, half, more={"formats": {"always": {"bytes": 1}}})
+    )
+    assert set(record.rows("always")["p_all"]) == {0.5}
+    assert record.data["formats"] == {"always": {"bytes": 1}}
+
+
+def test_only_the_model_and_the_data_of_the_record_are_tested(done, tree, tmp_path):
+    settings, source = done
+    other = Record({**source.data, "experiment": "other"}, source.answers)
+    where = tmp_path / "c", settings.work, "trust", ["clean"]
+    with pytest.raises(RecordError, match="not the model"):
+        experiment.retest(settings.model_file, other, tree, *where)
+    smaller = shutil.copytree(tree, tmp_path / "smaller", copy_function=os.link)
+    next((smaller / "fold_1" / "all").iterdir()).unlink()
+    with pytest.raises(RecordError, match="not the images"):
+        experiment.retest(settings.model_file, source, smaller, *where)

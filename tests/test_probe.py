@@ -1,18 +1,18 @@
-"""The two probes: their features, their classifiers, and the record of a run."""
+"""The probes: their features, their classifiers, and the record of a run."""
 
 import numpy as np
 import pytest
 
-from allm_utils import cli
-from allm_utils.data import images, synthetic
-from allm_utils.errors import ConfigError, DataError
+from allm_utils.data import images, people, sample
+from allm_utils.errors import AllmError, DataError
 from allm_utils.network import models
-from allm_utils.runs import probe, records
+from allm_utils.runs import experiment, probe, records
+from allm_utils.runs.config import PROBES, ProbeConfig
 
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
-    return synthetic.make(tmp_path_factory.mktemp("data") / "tree", 150)
+    return sample.write(tmp_path_factory.mktemp("data") / "tree")
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def work(tmp_path_factory):
 def config(tree, work, tmp_path):
     def make(**changes):
         given = {"data": tree, "out": tmp_path, "work": work, "model": "probe_handmade"}
-        return probe.ProbeConfig(**given | {"image_size": 64} | changes)
+        return ProbeConfig(**given | {"image_size": 64} | changes)
 
     return make
 
@@ -38,16 +38,16 @@ def test_hand_made_measures_say_what_they_are_named_after():
     small, large, pale = disc(20), disc(30), disc(20, (200, 150, 170))
     noise = np.random.default_rng(0).integers(-30, 30, small.shape)
     rough = np.where(small > 0, small + noise, 0).astype(np.uint8)
-    found = probe.handmade_features(np.stack([small, large, pale, rough]))
+    pictures = np.stack([small, large, pale, rough])
+    found = probe.handmade_features(pictures)
     assert {name.split(":")[0] for name in found} == set(probe.GROUPS)
     assert np.isfinite(found.to_numpy()).all()
-    area = found["size: area"]
-    assert area[0] == small.any(axis=-1).sum() and area[1] > 2 * area[0]
+    assert probe.area(pictures)[:, 0].tolist() == found["size: area"].tolist()
+    assert found["size: area"][0] == small.any(axis=-1).sum()
     assert found["size: roundness"].between(0.7, 1.1).all()
     assert found["colour: red mean"].tolist()[:3] == [120, 120, 200]
     assert found["colour: saturation mean"][0] == pytest.approx(127.5)
-    detail = found["texture: detail 1 deviation"]
-    assert detail[0] < 0.1 < detail[3]
+    assert found["texture: detail 1 deviation"][0] < 0.1 < found["texture: detail 1 deviation"][3]
     sizes = found.filter(like="size:")
     assert (sizes.loc[0] == sizes.loc[2]).all()  # colour does not enter
 
@@ -66,41 +66,44 @@ def test_deep_features_are_those_of_the_frozen_network():
 
 
 def test_parameters_of_the_linear_probe_are_counted():
-    whole = models.mobilenet_m(None, 64)
+    whole = models.build("mobilenet_m", {"image_size": 64, "weights": None, "seed": 0})
     names = [layer.name for layer in whole.layers]
     end = names.index(models.BACKBONE_END) + 1
     frozen = sum(layer.count_params() for layer in whole.layers[:end])
-    counts = records.PARAMETERS["probe_mobilenet", 1.0]
     width = whole.get_layer(models.BACKBONE_END).output.shape[-1]
-    assert counts == {"total": frozen + width + 1, "trainable": width + 1}
+    expected = {"total": frozen + width + 1, "trainable": width + 1}
+    assert records.PARAMETERS["probe_mobilenet", None] == expected
 
 
 @pytest.mark.parametrize("make", [probe.linear, probe.boosted])
-def test_both_classifiers_learn(make):
+def test_both_classifiers_learn_and_repeat(make):
     rng = np.random.default_rng(0)
     labels = (rng.random(300) < 0.7).astype(int)
     values = rng.normal(0, 1, (300, 5)) + 2 * labels[:, None]
-    p_all = make(seed=1).fit(values[:200], labels[:200]).predict_proba(values[200:])[:, 1]
-    assert np.mean((p_all >= 0.5) == labels[200:]) > 0.9
-    again = make(seed=1).fit(values[:200], labels[:200]).predict_proba(values[200:])[:, 1]
-    np.testing.assert_array_equal(p_all, again)
+    p_all = [
+        make(seed=1).fit(values[:200], labels[:200]).predict_proba(values[200:])[:, 1]
+        for _ in range(2)
+    ]
+    assert np.mean((p_all[0] >= 0.5) == labels[200:]) > 0.9
+    np.testing.assert_array_equal(*p_all)
 
 
-def test_a_run_is_recorded(config):
-    settings = config(protocol="patient-disjoint", folds=(0, 1, 2), part=1)
+@pytest.mark.parametrize("model", ["probe_handmade", "area"])
+def test_a_run_is_recorded_and_beats_chance_on_new_people(config, model):
+    settings = config(model=model, protocol="patient-disjoint", folds=(0, 1), round=1)
     record = records.load(probe.run(settings, progress=False))
-    assert record.name == "probe/probe_handmade-patient-disjoint-fold0-1-2-part1-seed1337"
+    assert record.name == f"probe/{model}-patient-disjoint-fold0-1-round1-seed1337"
     assert record.data["conditions"] == ["clean"] and record.data["weights"] is None
-    assert record.data["config"]["model"] == "probe_handmade"
     assert record.data["epochs_run"] == 0 and record.data["history"] == {}
-    assert records.stale(record) == []
+    assert record.stale() == []
     assert record.metrics()["roc_auc"] > 0.6
-    subjects = [set(record.data["split"][part]["subjects"]) for part in records.PARTS]
-    assert not subjects[0] & subjects[2]
+    split = record.data["split"]
+    trained, tested = (set(map(people.person, split[p]["subjects"])) for p in ("train", "test"))
+    assert not trained & tested
 
 
 def test_features_are_computed_once_and_keep_the_order(config, monkeypatch):
-    frame, _ = probe.experiment.select(config(folds=(0, 1), protocol="cross-fold"))
+    frame, _ = experiment.select(config(folds=(0, 1), protocol="cross-fold"))
     found = probe.features(config(), frame)
     rows = [3, len(frame) - 4]
     pictures = images.load(frame.iloc[rows], 64, 300, config().work / "images", progress=False)
@@ -110,14 +113,13 @@ def test_features_are_computed_once_and_keep_the_order(config, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"model": "mobilenet_m"}, {"protocol": "official"}, {"test": "prelim"}, {"part": 5}]
+    "changes",
+    [{"model": "mobilenet_m"}, {"protocol": "official"}, {"test": "prelim"}, {"round": 5}],
 )
 def test_settings_out_of_range_are_refused(config, changes):
-    with pytest.raises(ConfigError):
+    with pytest.raises(AllmError):
         config(**changes)
 
 
-def test_the_command(tree, work, tmp_path, capsys):
-    given = ["--data", tree, "--work", work, "--out", tmp_path, "--model", "probe_handmade"]
-    assert cli.main([str(word) for word in ["probe", *given, "--fold", 0]]) == 0
-    assert "probe/probe_handmade-paper-fold0-seed1337" in capsys.readouterr().out
+def test_every_probe_has_its_parameters_counted():
+    assert all((model, None) in records.PARAMETERS for model in PROBES)

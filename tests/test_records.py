@@ -12,7 +12,7 @@ import pytest
 from allm_utils.data import cnmc, people, splits
 from allm_utils.errors import AllmError, RecordError
 from allm_utils.judge import metrics
-from allm_utils.runs import records
+from allm_utils.runs import records, store
 from allm_utils.runs.records import Record, Runs, aligned
 
 
@@ -69,10 +69,10 @@ def make(protocol="paper", folds=(1,), seed=1337, number=0, test="split", name="
         },
         "data": {
             "kind": "cnmc-2019",
-            "fingerprint": records.FINGERPRINTS[(*sorted(folds), *prelim)],
+            "fingerprint": cnmc.FINGERPRINTS[(*sorted(folds), *prelim)],
             "n_images": len(frame),
         },
-        "split": {name: part_of(frame[split == name]) for name in records.PARTS},
+        "split": {name: part_of(frame[split == name]) for name in splits.PARTS},
         "weights": {"name": "imagenet", "sha256": "0" * 64},
         "parameters": {"total": 3_235_010, "trainable": 3_211_074},
         "processes": [process],
@@ -97,7 +97,7 @@ def run(made):
 
 @pytest.fixture
 def written(run, tmp_path):
-    return records.write(tmp_path / "e", *run)
+    return store.write(tmp_path / "e", *run)
 
 
 def refused(function, *arguments, **named):
@@ -149,7 +149,7 @@ def test_a_condition_that_was_not_tested_is_refused(written):
 
 def test_a_record_is_never_overwritten(run, written):
     before = written.read_bytes()
-    assert "not overwritten" in refused(records.write, written.parent, run[0], run[1])
+    assert "not overwritten" in refused(store.write, written.parent, run[0], run[1])
     assert written.read_bytes() == before
 
 
@@ -158,7 +158,7 @@ def test_of_two_writers_one_wins_whole(run, tmp_path):
 
     def attempt(p_all):
         try:
-            outcomes.append(records.write(tmp_path / "e", run[0], run[1].assign(p_all=p_all)))
+            outcomes.append(store.write(tmp_path / "e", run[0], run[1].assign(p_all=p_all)))
         except RecordError as error:
             outcomes.append(error)
 
@@ -173,33 +173,33 @@ def test_of_two_writers_one_wins_whole(run, tmp_path):
 
 @pytest.mark.parametrize("failing", ["csv", "json"])
 def test_a_full_disk_leaves_nothing(run, tmp_path, monkeypatch, failing):
-    write = records.write_atomically
+    write = store.write_atomically
 
     def full(path, fill):
         if path.suffix == f".{failing}":
             raise AllmError("No space left on device")
         write(path, fill)
 
-    monkeypatch.setattr(records, "write_atomically", full)
+    monkeypatch.setattr(store, "write_atomically", full)
     with pytest.raises(AllmError, match="No space left"):
-        records.write(tmp_path / "e", *run)
+        store.write(tmp_path / "e", *run)
     assert list((tmp_path / "e").iterdir()) == []
 
 
 def test_the_half_of_a_killed_writer_is_named_and_replaced_by_resume(written):
     written.unlink()
     free = written.parent, written.stem, "cnmc-2019"
-    assert "--resume" in refused(records.check_free, *free)
-    records.check_free(*free, resume=True)
+    assert "--resume" in refused(store.check_free, *free)
+    store.check_free(*free, resume=True)
     assert not written.with_suffix(".csv").exists()
 
 
 @pytest.mark.parametrize("kind", ["cnmc-2019-sample", "other"])
 def test_other_data_do_not_enter_the_results(run, tmp_path, kind):
     run[0]["data"]["kind"] = kind
-    assert kind in refused(records.write, tmp_path / "results" / "e", *run)
+    assert kind in refused(store.write, tmp_path / "results" / "e", *run)
     assert not (tmp_path / "results").exists()
-    records.load(records.write(tmp_path / "mine" / "e", *run))
+    records.load(store.write(tmp_path / "mine" / "e", *run))
     assert kind in refused(Runs.load, tmp_path / "mine")
 
 
@@ -252,9 +252,9 @@ def test_any_field_of_any_type_ends_in_one_line_or_a_record(written):
                 inner = inner[key]
             inner[place[-1]] = value
             try:
-                records._check(changed, "x")
-                rows = records._read_table(answers)
-                records.stale(Record(changed, rows))
+                store._check(changed, "x")
+                rows = store.read_table(answers)
+                Record(changed, rows).stale()
             except RecordError as error:
                 assert "\n" not in str(error), place
 
@@ -308,7 +308,7 @@ def test_missing_and_broken_files_are_refused(written):
     ],
 )
 def test_a_fresh_record_stands(how):
-    assert records.stale(Record(*make(**how))) == []
+    assert Record(*make(**how)).stale() == []
 
 
 @pytest.mark.parametrize(
@@ -325,13 +325,13 @@ def test_a_fresh_record_stands(how):
 )
 def test_a_record_that_disagrees_with_the_code_is_stale(run, change, named):
     change(run[0])
-    assert any(named in reason for reason in records.stale(Record(*run)))
+    assert any(named in reason for reason in Record(*run).stale())
 
 
 def test_stale_records_are_refused_by_name(run, tmp_path):
     first = run[1]["file"] == run[1]["file"].iloc[0]
     run[1].loc[first, "subject"] = "H14" if run[1]["subject"].iloc[0] == "H10" else "H10"
-    path = records.write(tmp_path / "e", *run)
+    path = store.write(tmp_path / "e", *run)
     assert str(path) in (said := refused(Runs.load, tmp_path)) and "stale" in said
 
 

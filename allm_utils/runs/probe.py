@@ -1,16 +1,15 @@
-"""Two classifiers that are fitted in seconds, to ask what a split alone is worth.
+"""Classifiers that are fitted in seconds, to ask what a split alone is worth.
 
-One is a linear probe: a logistic regression on the 1,024 features of MobileNet as ImageNet left it.
-The other reads some eighty hand-made measures of colour, texture and size with boosted trees. No
-network is trained, so neither can learn a patient by heart as a fine-tuned network can, and all
-five parts of a split are done in a minute. Their runs are recorded like those of the networks.
+`probe_mobilenet` is a logistic regression on the 1,024 features of MobileNet as ImageNet left it.
+`probe_handmade` reads some hundred measures of colour, texture and size with boosted trees. `area`
+is a logistic regression on the area of the cell alone: the ruler that every network must beat. No
+network is trained, so none can learn a person by heart as a fine-tuned network can.
 """
 
 import hashlib
 import json
-import os
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import keras
@@ -18,16 +17,16 @@ import numpy as np
 import pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tqdm.auto import tqdm
 
-from allm_utils.data import images, splits
-from allm_utils.errors import ConfigError, DataError
+from allm_utils.data import images
+from allm_utils.errors import DataError
+from allm_utils.files import check_writable, sha256, write_atomically
 from allm_utils.network.models import mobilenet_m, resolve_weights
-from allm_utils.runs import experiment, records
-
-MODELS = ("probe_mobilenet", "probe_handmade")
+from allm_utils.runs import experiment, store
+from allm_utils.runs.config import ProbeConfig
 
 GROUPS = ("colour", "texture", "size")
 """Kinds of hand-made measures; the name of each measure begins with its kind."""
@@ -150,100 +149,42 @@ def _spread(name, values):
     return found | {f"{name} quantile {q}": value for q, value in quantiles}
 
 
-def linear(seed=0):
-    """Make the linear probe: standardised features, logistic regression, classes weighted alike.
+def area(pictures: np.ndarray) -> np.ndarray:
+    """Count the pixels of each cell: those that are not exactly black.
 
     Parameters
     ----------
-    seed : int
-        Not used: the solution is unique.
+    pictures : array of uint8, shape (N, S, S, 3)
 
     Returns
     -------
-    sklearn.pipeline.Pipeline
+    ndarray of float, shape (N, 1)
+    """
+    return np.array([[float(picture.any(axis=-1).sum())] for picture in pictures])
+
+
+def linear(seed: int = 0) -> Pipeline:
+    """Make the linear probe: standardised features, logistic regression, classes weighted alike.
+
+    The solution is unique, so the seed is not used.
     """
     logistic = LogisticRegression(C=0.01, max_iter=2000, class_weight="balanced")
     return make_pipeline(StandardScaler(), logistic)
 
 
-def boosted(seed=0):
-    """Make the boosted trees: scikit-learn's defaults, classes weighted alike.
-
-    Returns
-    -------
-    sklearn.ensemble.HistGradientBoostingClassifier
-    """
+def boosted(seed: int = 0) -> HistGradientBoostingClassifier:
+    """Make the boosted trees: scikit-learn's defaults, classes weighted alike."""
     return HistGradientBoostingClassifier(class_weight="balanced", random_state=seed)
 
 
-@dataclass(frozen=True)
-class ProbeConfig:
-    """Everything that decides a run of a probe.
-
-    Attributes
-    ----------
-    data, out, work, experiment, folds, protocol, part, test, note
-        As in `allm_utils.experiment.ExperimentConfig`.
-    model : str
-        One of `MODELS`.
-    weights : "imagenet", path-like or None
-        Of the linear probe's MobileNet. The hand-made measures need none.
-    image_size, crop : int
-        In pixels.
-    seed : int
-        Of the paper's split, and of the trees.
-    """
-
-    data: str | os.PathLike
-    out: str | os.PathLike
-    work: str | os.PathLike
-    experiment: str = "probe"
-    model: str = "probe_mobilenet"
-    folds: tuple[int, ...] = (1,)
-    protocol: str = "paper"
-    part: int = 0
-    test: str = "split"
-    weights: str | os.PathLike | None = "imagenet"
-    image_size: int = images.SIZE
-    crop: int = images.CROP
-    seed: int = 1337
-    note: str = ""
-
-    def __post_init__(self):
-        splits.check_protocol(self.protocol, self.part, self.test)
-        if self.model not in MODELS:
-            raise ConfigError(f"model {self.model!r}: choose one of {', '.join(MODELS)}")
-        if self.model == "probe_handmade":
-            object.__setattr__(self, "weights", None)
-
-    @property
-    def alpha(self) -> float | None:
-        """Width of the MobileNet, if there is one."""
-        return 1.0 if self.model == "probe_mobilenet" else None
-
-    def values(self) -> dict:
-        """Return what decides the numbers, as plain JSON values; no paths of this machine."""
-        values = asdict(self) | {"alpha": self.alpha, "folds": list(self.folds)}
-        values["round"], values["split_seed"] = values.pop("part"), self.seed
-        for name in ("data", "out", "work", "note", "experiment"):
-            values.pop(name)
-        if self.weights is not None:
-            values["weights"] = Path(self.weights).name
-        return values
-
-    def run_id(self) -> str:
-        """Name the run: model, protocol, folds, part, seed."""
-        return experiment.name_run(self)
-
-
-def features(config, frame, progress=False):
+def features(config: ProbeConfig, frame: pd.DataFrame, progress: bool = False) -> np.ndarray:
     """Features of each picture of a frame, computed once per fold and kept in the work folder.
 
     Parameters
     ----------
     config : ProbeConfig
     frame : pandas.DataFrame
-        As `allm_utils.cnmc.index` gives.
+        As `cnmc.index` gives.
     progress : bool
 
     Returns
@@ -251,62 +192,87 @@ def features(config, frame, progress=False):
     ndarray of float, shape (N, K)
         In the order of the frame.
     """
-    cache = Path(config.work) / "images"
+    cache = config.work / "images"
     weights = resolve_weights(config.weights)
-    settings = [config.model, config.image_size, config.crop, weights and images.sha256(weights)]
+    settings = [config.model, config.image_size, config.crop, weights and sha256(weights)]
     found = []
     for _, part in frame.groupby("fold", dropna=False):
-        key = json.dumps(["features-1", *settings, images.digests(part, cache, progress)])
+        key = json.dumps(["features-2", *settings, images.digests(part, cache, progress)])
         name = f"features-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npy"
-        path = Path(config.work) / "probe" / name
+        path = config.work / "probe" / name
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
             pictures = images.load(part, config.image_size, config.crop, cache, progress)
-            if config.model == "probe_mobilenet":
-                values = deep_features(pictures, config.weights, progress=progress)
-            else:
-                values = handmade_features(pictures, progress).to_numpy()
-            np.save(path, values)
+            write_atomically(path, _saving(_measured(config, pictures, progress)))
         found.append(pd.DataFrame(np.load(path), index=part.index))
     return pd.concat(found).loc[frame.index].to_numpy()
 
 
-def run(config, progress=True):
-    """Fit a probe on the training part, test it and record the run.
+def _measured(config, pictures, progress):
+    if config.model == "probe_mobilenet":
+        return deep_features(pictures, config.weights, progress=progress)
+    if config.model == "area":
+        return area(pictures)
+    return handmade_features(pictures, progress).to_numpy()
 
-    Nothing is tuned, so the validation part is not used.
+
+def _saving(values):
+    def save(part):
+        with open(part, "wb") as file:  # given a path, NumPy would add a suffix
+            np.save(file, values)
+
+    return save
+
+
+def fit(config: ProbeConfig, values: np.ndarray, labels: np.ndarray) -> Any:
+    """Fit the classifier of a probe.
 
     Parameters
     ----------
     config : ProbeConfig
-    progress : bool
+    values : array of float, shape (N, K)
+        As `features` gives.
+    labels : array of int, shape (N,)
+
+    Returns
+    -------
+    A fitted scikit-learn classifier.
+    """
+    make = boosted if config.model == "probe_handmade" else linear
+    return make(config.seed).fit(values, labels)
+
+
+def run(config: ProbeConfig, progress: bool = True) -> Path:
+    """Fit a probe on the training part, test it and record the run.
+
+    Nothing is tuned, so the validation part is not used.
 
     Returns
     -------
     Path
-        The record's JSON file. It holds one condition, ``clean``; of the hand-made probe no
-        parameters are counted, because trees grow with the data.
+        The record's JSON file. It holds one condition, ``clean``.
 
     Raises
     ------
     AllmError
         As the steps raise them; the record is written last, whole or not at all.
     """
-    folder = Path(config.out) / config.experiment
-    records.check_free(folder, config.run_id(), experiment.kind_of(config.data))
-    start = experiment.began()
+    clock = experiment.Clock()
+    check_writable(config.records)
     frame, split = experiment.select(config)
+    about = experiment.describe(config, frame, split)
+    store.check_free(config.records, config.run_id(), about["data"]["kind"])
     values, labels = features(config, frame, progress), frame["label"].to_numpy(int)
     train, test = (split == "train").to_numpy(), (split == "test").to_numpy()
-    make = linear if config.model == "probe_mobilenet" else boosted
-    classifier = make(config.seed).fit(values[train], labels[train])
+    classifier = fit(config, values[train], labels[train])
     p_all = classifier.predict_proba(values[test])[:, 1]
     record = {
-        **experiment.describe(config, frame, split, start),
+        **about,
         "weights": experiment.weights_file(resolve_weights(config.weights)),
-        "parameters": records.PARAMETERS[config.model, config.alpha],
+        "parameters": store.PARAMETERS[config.model, None],
+        "processes": [clock.process(epochs=0)],
+        "resumed": False,
         "epochs_run": 0,
         "history": {},
         "conditions": ["clean"],
     }
-    return records.write(folder, record, experiment.answers(frame[test], {"clean": p_all}))
+    return store.write(config.records, record, experiment.answers(frame[test], {"clean": p_all}))

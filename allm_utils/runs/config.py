@@ -1,0 +1,238 @@
+"""Everything that decides a run, each setting once: its default, its range and its help."""
+
+import os
+import re
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from allm_utils.data import images, splits
+from allm_utils.errors import ConfigError
+from allm_utils.judge import conditions
+from allm_utils.network.models import BUILDERS, LARGEST
+from allm_utils.network.training import TrainingConfig
+
+TEST = (
+    "clean",
+    *(f"noise:{sigma}" for sigma in (2, 5, 8, 10)),
+    *(f"cell-noise:{sigma}" for sigma in (2, 5, 8, 10)),
+    "grey",
+    "tta",
+)
+"""What a run is tested under: the noise of Tables 6-8, in the whole picture and in the cell only,
+pictures without saturation, and the mean over eight views."""
+
+PROBES = ("probe_mobilenet", "probe_handmade", "area")
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_PLACES = ("data", "out", "work", "experiment", "note", "model_file", "conditions")
+"""Settings that decide no number of a run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """What a run of a network and one of a probe have in common.
+
+    Attributes
+    ----------
+    data : Path or None
+        Root of a C-NMC tree; without one, the sample that the package ships.
+    work : Path
+        Scratch folder for caches and checkpoints.
+    out : Path or None
+        Folder of the records; without one, WORK/records.
+    experiment : str
+        Name of the experiment: the folder of its records.
+    model : str
+        Network or probe.
+    folds : tuple of int
+        Folds to use. For cross-fold two: train on the first, test on the second.
+    protocol : str
+        "paper" splits each fold by image, "patient-disjoint" by people, and "cross-fold" trains on
+        one fold and tests on another.
+    round : int
+        Which of the five rounds of patient-disjoint, from 0.
+    test : str
+        "split": a part of the folds. "prelim": the preliminary test set, with patient-disjoint.
+    image_size : int
+        Side of the model's input, pixels.
+    crop : int
+        Side of the centre crop, pixels.
+    note : str
+        What a reader of the record must know.
+    """
+
+    data: Path | None = None
+    work: Path = Path("work")
+    out: Path | None = None
+    experiment: str
+    model: str
+    folds: tuple[int, ...] = (1,)
+    protocol: str = "paper"
+    round: int = 0
+    test: str = "split"
+    image_size: int = images.SIZE
+    crop: int = images.CROP
+    note: str = ""
+
+    def __post_init__(self):
+        for name in ("data", "work", "out"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, Path(getattr(self, name)))
+        object.__setattr__(self, "folds", tuple(self.folds))
+        if not _NAME.fullmatch(self.experiment):
+            raise ConfigError(
+                f"experiment {self.experiment!r}: cannot name a folder; give letters, digits, "
+                "dots, underscores and hyphens"
+            )
+        splits.check_protocol(self.protocol, self.round, self.test)
+        if not self.folds or len(set(self.folds)) < len(self.folds) or min(self.folds) < 0:
+            raise ConfigError(f"folds {list(self.folds)}: give each fold once, from 0")
+        if self.protocol == "cross-fold" and len(self.folds) != 2:
+            raise ConfigError(f"folds {list(self.folds)}: protocol cross-fold needs two")
+        for name in ("image_size", "crop"):
+            self._in(name, 1, LARGEST)
+
+    def _in(self, name: str, low: float, high: float) -> None:
+        value = getattr(self, name)
+        if not low <= value <= high:
+            raise ConfigError(f"{name} {value}: give a number from {low} to {high}")
+
+    def _one_of(self, name: str, choices) -> None:
+        if getattr(self, name) not in choices:
+            raise ConfigError(f"{name} {getattr(self, name)!r}: choose one of {', '.join(choices)}")
+
+    @property
+    def seed(self) -> int:
+        """Of everything random but the paper's split."""
+        raise NotImplementedError
+
+    @property
+    def paper_seed(self) -> int:
+        """Of the paper's split."""
+        return self.seed
+
+    @property
+    def records(self) -> Path:
+        """Folder of the experiment's records."""
+        return (self.out or self.work / "records") / self.experiment
+
+    def values(self) -> dict[str, Any]:
+        """Return what decides the numbers, flat, as plain JSON values; no paths of this machine."""
+        values = _flat(asdict(self)) | {"seed": self.seed, "split_seed": self.paper_seed}
+        if values.get("weights") is not None:
+            values["weights"] = Path(values["weights"]).name
+        return {name: _plain(value) for name, value in values.items() if name not in _PLACES}
+
+    def run_id(self) -> str:
+        """Name the run: model, protocol, folds, round, seed."""
+        where = ""
+        if self.test == "prelim":
+            where = "-prelim"
+        elif self.protocol == "patient-disjoint":
+            where = f"-round{self.round}"
+        split = "" if self.paper_seed == self.seed else f"-split{self.paper_seed}"
+        folds = "-".join(map(str, self.folds))
+        return f"{self.model}-{self.protocol}-fold{folds}{where}-seed{self.seed}{split}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentConfig(RunConfig):
+    """Everything that decides the training of a network, and its test.
+
+    Attributes
+    ----------
+    alpha : float
+        Width of the network.
+    dropout : float
+        Share of features dropped.
+    l1 : float
+        Penalty on the last layer's kernel.
+    bn_momentum : float
+        Of batch normalisation.
+    scaling : str
+        "unit" or "imagenet": pixels become [0, 1] or [-1, 1].
+    weights : str or None
+        "imagenet", a .h5 file, or none.
+    model_file : Path or None
+        Where to save the model, NAME.safetensors; without one, nowhere.
+    conditions : tuple of str
+        What the test pictures go through.
+    training : TrainingConfig
+        How the network is trained.
+    split_seed : int or None
+        Of the paper's split; without one, the seed.
+    """
+
+    experiment: str = "mobilenet_m"
+    model: str = "mobilenet_m"
+    alpha: float = 1.0
+    dropout: float = 0.5
+    l1: float = 0.015
+    bn_momentum: float = 0.99
+    scaling: str = "unit"
+    weights: str | os.PathLike | None = "imagenet"
+    model_file: Path | None = None
+    conditions: tuple[str, ...] = TEST
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    split_seed: int | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        self._one_of("model", BUILDERS)
+        if self.split_seed is not None:
+            self._in("split_seed", 0, 2**32 - 1)
+        object.__setattr__(self, "conditions", conditions.check(self.conditions))
+        if not self.conditions:
+            raise ConfigError("conditions: give at least one, as clean")
+        if self.model_file is not None:
+            object.__setattr__(self, "model_file", Path(self.model_file))
+            if self.model_file.suffix != ".safetensors":
+                raise ConfigError(f"model_file {self.model_file}: name it NAME.safetensors")
+
+    @property
+    def seed(self) -> int:
+        """Of everything random but the paper's split."""
+        return self.training.seed
+
+    @property
+    def paper_seed(self) -> int:
+        """Of the paper's split."""
+        return self.seed if self.split_seed is None else self.split_seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeConfig(RunConfig):
+    """Everything that decides a run of a probe.
+
+    Attributes
+    ----------
+    weights : str or None
+        Of the MobileNet of probe_mobilenet: "imagenet" or a .h5 file.
+    seed : int
+        Of the paper's split, and of the trees.
+    """
+
+    experiment: str = "probe"
+    model: str = "probe_mobilenet"
+    weights: str | os.PathLike | None = "imagenet"
+    seed: int = 1337  # type: ignore[reportIncompatibleMethodOverride]
+
+    def __post_init__(self):
+        super().__post_init__()
+        self._one_of("model", PROBES)
+        self._in("seed", 0, 2**32 - 1)
+        if self.model != "probe_mobilenet":
+            object.__setattr__(self, "weights", None)
+
+
+def _flat(values: dict) -> dict:
+    """Lift what is nested: TrainingConfig, and in it Recipe."""
+    flat = {}
+    for name, value in values.items():
+        flat |= _flat(value) if isinstance(value, dict) else {name: value}
+    return flat
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,312 @@
+"""A record on disk: written whole, read with every check, compared with today's code."""
+
+import functools
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fastjsonschema
+import numpy as np
+import pandas as pd
+
+from allm_utils.data import cnmc, splits
+from allm_utils.errors import AllmError, RecordError
+from allm_utils.files import write_atomically
+
+SCHEMA_VERSION = 2
+
+COLUMNS = ("file", "subject", "label", "condition", "p_all")
+
+PARAMETERS = {
+    ("mobilenet_m", 1.0): {"total": 3_235_010, "trainable": 3_211_074},
+    ("mobilenet_m", 0.75): {"total": 1_837_586, "trainable": 1_819_634},
+    ("mobilenet_m", 0.5): {"total": 832_610, "trainable": 820_642},
+    ("mobilenet_m", 0.25): {"total": 220_082, "trainable": 214_098},
+    ("alnett_style", 1.0): {"total": 543_004, "trainable": 541_020},
+    ("vgg16", 1.0): {"total": 14_715_714, "trainable": 14_715_714},
+    ("resnet50", 1.0): {"total": 23_591_810, "trainable": 23_538_690},
+    ("googlenet", 1.0): {"total": 5_997_442, "trainable": 5_982_882},
+    ("alexnet", 1.0): {"total": 3_749_122, "trainable": 3_748_418},
+    ("probe_mobilenet", None): {"total": 3_229_889, "trainable": 1_025},
+    ("probe_handmade", None): {"total": 0, "trainable": 0},  # trees, as large as they grow
+    ("area", None): {"total": 2, "trainable": 2},
+}
+"""Parameters by model and width: a record with other counts is of another network."""
+
+
+def check_free(
+    directory: str | os.PathLike, record_id: str, kind: str, resume: bool = False
+) -> None:
+    """Make sure, before hours of training, that a record can be written.
+
+    Parameters
+    ----------
+    directory : path-like
+        Folder of the experiment, below the results folder.
+    record_id : str
+    kind : str
+        Of the data, as `images.kind` names it.
+    resume : bool
+        Remove the half that a killed process left, a table without its JSON file.
+
+    Raises
+    ------
+    RecordError
+        One is there already, or other data than C-NMC 2019 would enter a folder named results.
+    """
+    directory = Path(directory)
+    if kind != "cnmc-2019" and "results" in Path(os.path.abspath(directory)).parts[-2:]:
+        raise RecordError(
+            f"{directory}: only records of C-NMC 2019 enter a folder named results, and this is "
+            f"{kind}; give another folder with --out"
+        )
+    path, table = directory / f"{record_id}.json", directory / f"{record_id}.csv"
+    if path.exists():
+        raise RecordError(
+            f"{path}: there already, and records are not overwritten; "
+            "remove it, or change the seed or the experiment's name"
+        )
+    if table.exists() and not resume:
+        raise RecordError(f"{table}: left by a run that was killed; add --resume, or remove it")
+    table.unlink(missing_ok=True)
+
+
+def write(directory: str | os.PathLike, record: dict, answers: pd.DataFrame) -> Path:
+    """Write a record: both files whole, or none; never over another.
+
+    Parameters
+    ----------
+    directory : path-like
+        Folder of the experiment, below the results folder; made if absent.
+    record : dict
+        What `record.schema.json` asks for, without ``schema`` and ``answers``, computed here.
+    answers : pandas.DataFrame
+        Columns ``file, subject, label, condition, p_all``. Six decimals of `p_all` are kept.
+
+    Returns
+    -------
+    Path
+        The JSON file, written last.
+
+    Raises
+    ------
+    RecordError
+        A record of this id is there, the two parts do not agree, other data would enter
+        ``results``, or the disk refuses.
+    """
+    directory = Path(directory)
+    answers = answers[list(COLUMNS)].astype({"p_all": float}).round({"p_all": 6})
+    text = answers.to_csv(index=False, float_format="%.6f", lineterminator="\n")
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    record = _plain({"schema": SCHEMA_VERSION, **record, "answers": sha256})
+    where = f"record {record.get('id')}"
+    _check(record, where)
+    _check_answers(record, answers, where)
+    check_free(directory, record["id"], record["data"]["kind"])
+    path, table = directory / f"{record['id']}.json", directory / f"{record['id']}.csv"
+    whole = json.dumps(record, indent=1, allow_nan=False) + "\n"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        table.open("x").close()  # reserves the id: of two writers one fails here
+        try:
+            write_atomically(table, lambda part: part.write_bytes(text.encode()))
+            write_atomically(path, lambda part: part.write_bytes(whole.encode()))
+        except BaseException:
+            table.unlink(missing_ok=True)
+            raise
+    except FileExistsError:
+        raise RecordError(f"{path}: another process is writing it; run one at a time") from None
+    except OSError as error:
+        raise RecordError(
+            f"{path}: cannot be written ({error.strerror}); "
+            "free some space, or choose another folder with --out"
+        ) from None
+    return path
+
+
+def read(path: str | os.PathLike) -> tuple[dict, pd.DataFrame]:
+    """Read and check a record, ``<id>.json`` and the CSV beside it; `records.load` wraps it.
+
+    Raises
+    ------
+    RecordError
+        A file is missing or malformed, or the two disagree.
+    """
+    path = Path(path)
+    data, table = read_json(path), path.with_suffix(".csv")
+    _check(data, path)
+    if (data["experiment"], data["id"]) != (Path(os.path.abspath(path)).parent.name, path.stem):
+        raise RecordError(
+            f"{path}: holds record {data['experiment']}/{data['id']}; name folder and file after it"
+        )
+    answers = read_table(table)
+    if tuple(answers.columns) != COLUMNS:
+        raise RecordError(f"{table}: its columns are not {', '.join(COLUMNS)}; restore it from git")
+    _check_answers(data, answers, str(table))
+    if data["answers"] != sha256_of(table):
+        raise RecordError(f"{table}: was changed after the run; restore both files from git")
+    return data, answers
+
+
+def stale(data: dict, answers: pd.DataFrame) -> list[str]:
+    """Say where a record, as `read` gives it, disagrees with today's code.
+
+    Returns
+    -------
+    list of str
+        Reasons, empty for a record that stands: the data's fingerprint, the membership of the
+        three parts, the test images with their labels, the parameter count. Records of other data
+        than C-NMC 2019 are compared with the parameter count only.
+    """
+    config = data["config"]
+    reasons = []
+    expected = PARAMETERS.get((data["model"], config.get("alpha")), {})
+    for name in ("total", "trainable"):
+        if data["parameters"][name] != expected.get(name):
+            reasons.append(
+                f"{data['parameters'][name]} parameters ({name}), where {data['model']} of width "
+                f"{config.get('alpha')} has {expected.get(name)}"
+            )
+    if data["data"]["kind"] != "cnmc-2019":
+        return reasons
+    folds, test = tuple(data["folds"]), config["test"]
+    prelim = ("prelim",) if test == "prelim" else ()
+    if data["data"]["fingerprint"] != cnmc.FINGERPRINTS.get((*sorted(folds), *prelim)):
+        reasons.append(f"data fingerprint is not that of the published folds {list(folds)}")
+    try:
+        members, tested = _published_split(
+            data["protocol"], folds, config["split_seed"], config["round"], test
+        )
+    except AllmError as error:
+        return [*reasons, f"its split can no longer be made ({error})"]
+    for part in splits.PARTS:
+        if data["split"][part]["sha256"] != members[part]:
+            reasons.append(f"the {part} part of the split has other images")
+    columns = ["file", "subject", "label"]
+    if tested != set(answers[columns].itertuples(index=False, name=None)):
+        reasons.append("the answers are of other test images, subjects or labels")
+    return reasons
+
+
+@functools.cache
+def _published_split(protocol, folds, seed, number, test):
+    """Membership of each part of a split of the published folds, and its test images."""
+    frame = cnmc.shipped_index()
+    frame = frame[frame["fold"].isin(folds)].drop(columns="digest")
+    if test == "prelim":
+        frame = pd.concat([frame, cnmc.shipped_prelim()])
+    frame = frame.reset_index(drop=True)
+    split = splits.protocol_split(frame, protocol, folds, seed, number, test)
+    tested = frame[split == "test"]
+    tested = tested.assign(file=tested["path"].str.rsplit("/", n=1).str[-1])
+    rows = tested[["file", "subject", "label"]].itertuples(index=False, name=None)
+    return {part: splits.membership(frame[split == part]) for part in splits.PARTS}, set(rows)
+
+
+@functools.cache
+def _schema() -> Callable[[Any], Any]:
+    path = Path(__file__).with_name("record.schema.json")
+    return fastjsonschema.compile(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _check(data: Any, where: object) -> None:
+    """Refuse what is not a record of this schema, or contradicts itself."""
+    if not isinstance(data, dict) or "schema" not in data:
+        raise RecordError(f"{where}: not a run record; give a JSON file made by `allm train`")
+    if data["schema"] != SCHEMA_VERSION:
+        raise RecordError(
+            f"{where}: has schema {str(data['schema'])[:20]}, this package reads "
+            f"{SCHEMA_VERSION}; run the experiment again, or use the version that wrote it"
+        )
+    try:
+        _schema()(data)
+    except fastjsonschema.JsonSchemaValueException as error:
+        fault = error.message.replace("data.", "", 1)[:200]
+        raise RecordError(f"{where}: {fault}; write the record again") from None
+    config, processes = data["config"], data["processes"]
+    faults = {
+        "epochs_run against history": any(
+            len(values) != data["epochs_run"] for values in data["history"].values()
+        ),
+        "epochs_run against processes": data["epochs_run"] != sum(p["epochs"] for p in processes),
+        "resumed against processes": data["resumed"] != (len(processes) > 1),
+        "split counts": any(p["n"] != p["n_all"] + p["n_hem"] for p in data["split"].values()),
+        "seed against config": config["seed"] != data["seed"],
+    }
+    for what, wrong in faults.items():
+        if wrong:
+            raise RecordError(f"{where}: {what} is not what a record may hold; write it again")
+
+
+def _check_answers(data: dict, answers: pd.DataFrame, where: str) -> None:
+    """Every condition has each test image once, with one label and one subject each."""
+    test = data["split"]["test"]
+    images = answers.drop_duplicates(["file", "subject", "label"])
+    n_rows = test["n"] * len(data["conditions"])
+    p_all = answers["p_all"]
+    faults = {
+        f"{len(answers)} rows, not {n_rows} ({test['n']} test images, "
+        f"{len(data['conditions'])} conditions)": len(answers) != n_rows,
+        "conditions other than the record's": set(answers["condition"]) != set(data["conditions"]),
+        "an image twice under one condition": answers.duplicated(["file", "condition"]).any(),
+        "an image with two labels or subjects, or not under every condition": len(images)
+        != test["n"],
+        f"classes other than {test['n_all']} ALL and {test['n_hem']} HEM": (
+            images["label"].value_counts().reindex([1, 0], fill_value=0).tolist()
+            != [test["n_all"], test["n_hem"]]
+        ),
+        "subjects other than the record's": set(images["subject"]) != set(test["subjects"]),
+        "a p_all outside [0, 1]": not (
+            pd.api.types.is_numeric_dtype(p_all) and p_all.between(0, 1).all()
+        ),
+    }
+    for what, wrong in faults.items():
+        if wrong:
+            raise RecordError(f"{where}: {what}; record and answers must be of one run")
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+    except FileNotFoundError:
+        raise RecordError(f"{path}: no such record; check the path") from None
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    except (ValueError, RecursionError):
+        raise RecordError(f"{path}: not JSON; give a record made by `allm train`") from None
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, dtype={"file": str, "subject": str, "condition": str})
+    except FileNotFoundError:
+        raise RecordError(f"{path}: missing; keep it beside its record") from None
+    except (OSError, ValueError) as error:
+        fault = (str(error).splitlines() or ["empty"])[0]
+        raise RecordError(f"{path}: cannot be read ({fault}); restore it from git") from None
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON knows it; what is not finite becomes null."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def sha256_of(table: Path) -> str:
+    """Of a CSV file as it was written, whatever line ends a checkout gave it."""
+    return hashlib.sha256(table.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
