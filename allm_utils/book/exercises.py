@@ -289,17 +289,13 @@ def _average_f1(tp, fn, fp, tn, weights=None):
 def macro_f1(tp, fn, fp, tn):
     return _average_f1(tp, fn, fp, tn)
 
-@_exercise([(np.repeat([0, 1], [4, 5]), np.array([.1, .35, .4, .9, .05, .45, .6, .7, .95]), share)
-            for share in (1.0, 0.8, 0.5, 0.2)], {
-    lambda labels, p_all, share: p_all.min(): "all of ALL found, but a higher one finds enough",
-    lambda labels, p_all, share: 0.5: "0.5 need not find enough: it follows from the probabilities",
-    lambda y, p, share: np.sort(p[y == 0])[::-1][int(share * 4) - 1]:
-        "count the images of ALL, not HEM",
-    lambda y, p, share: np.sort(p)[::-1][int(share * 9) - 1]: "count the ALL images only",
+@_exercise([(np.array([*"1122344"]), np.array(drawn)) for drawn in ([*"1234"], [*"4412"])], {
+    lambda who, drawn: np.flatnonzero(np.isin(who, drawn)): "a person drawn twice brings each cell twice",
+    lambda who, drawn: np.isin(who, drawn): "give the row numbers: np.flatnonzero",
+    lambda who, drawn: np.array([np.argmax(who == one) for one in drawn]): "a person comes with all cells",
 })
-def threshold_for(labels, p_all, sensitivity):
-    found = np.sort(p_all[labels == 1])[::-1]
-    return found[int(np.ceil(sensitivity * len(found))) - 1]
+def cells_of(people, drawn):
+    return np.concatenate([np.flatnonzero(people == name) for name in drawn])
 
 # Chapter 7: noise
 
