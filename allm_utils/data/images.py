@@ -35,15 +35,14 @@ def _open(path: Path) -> Image.Image:
             found = "not a file" if path.exists() else "no such file"
             raise ImageError(f"{path}: {found}; give a picture of one cell")
         image = Image.open(path, formats=_FORMATS)
-        rawmode = image.tile[0].args if image.tile else ""
-        rawmode = rawmode if isinstance(rawmode, str) else str(rawmode[:1])
+        rawmode = str(image.tile[0].args) if image.tile else ""
         image.load()
     except UnidentifiedImageError:
         raise ImageError(f"{path}: not a BMP, PNG, JPEG or WebP image; give a picture") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ImageError(f"{path}: cannot be decoded ({error}); copy it again") from None
     if image.mode != "RGB" or ";16" in rawmode:
-        kind = "16-bit" if "16" in rawmode or "16" in image.mode else image.mode
+        kind = "16-bit" if ";16" in rawmode or ";16" in image.mode else image.mode
         raise ImageError(f"{path}: {kind} image; the model knows 8-bit RGB only, give the original")
     return image
 
