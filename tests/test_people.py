@@ -44,6 +44,7 @@ def test_person_of_one_and_of_many():
     assert people.person("H43") == "H43"
     assert list(people.person(pd.Series(["H24", "7"]))) == ["H14+H24", "7"]
     assert people.person(pd.Series([None, "7"])).isna().tolist() == [True, False]
+    assert pd.Series([None, "7"]).map(people.person).isna().tolist() == [True, False]
 
 
 def test_groups_are_those_who_share_a_cell_and_no_others():

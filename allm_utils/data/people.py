@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from importlib import resources
-from typing import TypeVar
+from typing import overload
 
 import cv2
 import numpy as np
@@ -33,19 +33,21 @@ GROUPS = {"+".join(subjects): subjects for subjects in _SUBJECTS}
 """People who stand in C-NMC 2019 under several names: person to subjects. 73 training subjects are
 58 people. A lower bound: fold 2 and the test sets could be compared in part only."""
 
-Names = TypeVar("Names", str, pd.Series)
-
 _PERSON = {subject: name for name, subjects in GROUPS.items() for subject in subjects}
 
 
-def person(subject: Names) -> Names:
+@overload
+def person(subject: pd.Series) -> pd.Series: ...
+@overload
+def person(subject: str) -> str: ...
+def person(subject):
     """Name of the person behind a subject: one of `GROUPS`, or the subject itself.
 
-    What is missing in a Series stays missing.
+    What is missing stays missing.
     """
-    if isinstance(subject, str):
-        return _PERSON.get(subject, subject)
-    return subject.replace(_PERSON)
+    if isinstance(subject, pd.Series):
+        return subject.replace(_PERSON)
+    return _PERSON.get(subject, subject)
 
 
 def relation(frame: pd.DataFrame, train_people: Iterable[str]) -> pd.Series:
