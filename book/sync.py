@@ -24,15 +24,21 @@ import sys
 if "google.colab" in sys.modules:  # installs the package, and nothing that Colab has
     from IPython import get_ipython
 
-    packages = "imaug=={imaug} git+{url}@{branch}"
+    packages = "{base} git+{url}@{branch}"
 {more}    get_ipython().run_line_magic("pip", "install -q --no-deps " + packages)
 
 """
+COLAB_BASE = ("cyclopts", "imaug", "rich-rst")
 COLAB_MORE = {
     r"\b(?:conditions|explain)\b": ("Deprecated", "imagecorruptions-imaug", "tf-keras-vis"),
     r"\bexport\b": ("ai-edge-litert", "backports.strenum", "onnx", "onnxruntime", "tf2onnx"),
 }
-"""What a chapter that imports such a module needs, and Colab has not."""
+"""What all chapters need, or those that import such a module, and Colab has not."""
+GLUE = """\
+    from types import SimpleNamespace
+
+    sys.modules["myst_nb"] = SimpleNamespace(glue=lambda *_, **__: None)  # the book's pages use it
+"""
 
 
 def colab_cell(text: str, root: Path = ROOT) -> str:
@@ -41,12 +47,14 @@ def colab_cell(text: str, root: Path = ROOT) -> str:
     constraints = (root / "constraints.txt").read_text()
     version = dict(re.findall(r"^(\S+)==(\S+)$", constraints, re.MULTILINE))
     imports = "\n".join(re.findall(r"^from allm_utils.*import (?:\([^)]*\)|.*)$", text, re.M))
-    more = ""
-    for module, names in COLAB_MORE.items():
-        if re.search(module, imports):
-            pinned = " ".join(f"{name}=={version[name]}" for name in names)
-            more += f'    packages += " {pinned}"\n'
-    return COLAB_CELL.format(imaug=version["imaug"], more=more, **repository)
+
+    def pinned(names):
+        return " ".join(f"{name}=={version[name]}" for name in names)
+
+    chosen = [names for module, names in COLAB_MORE.items() if re.search(module, imports)]
+    more = "".join(f'    packages += " {pinned(names)}"\n' for names in chosen)
+    cell = COLAB_CELL.format(base=pinned(COLAB_BASE), more=more, **repository)
+    return cell.rstrip("\n") + "\n" + GLUE * ("from myst_nb" in text) + "\n"
 
 
 def with_colab_cell(text: str, root: Path = ROOT) -> str:

@@ -11,7 +11,6 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 ROOT = Path(__file__).resolve().parents[1]
-SHARED = ROOT.parent / "shared"
 HTML = ROOT / "work" / "executed" / "_build" / "html"
 
 THERE = {
@@ -28,20 +27,12 @@ def pytest_runtest_setup(item):
         (name,) = marker.args
         if not THERE[name]():
             (pytest.fail if name in required else pytest.skip)(f"{name} is not here")
-    if item.get_closest_marker("real") and not SHARED.exists():
-        pytest.skip("no real data: ../shared is not here")
 
 
 @pytest.fixture(scope="session")
 def root():
     """Folder of the repository."""
     return ROOT
-
-
-@pytest.fixture(scope="session")
-def shared():
-    """Folder of the real data and weights; only tests marked ``real`` may ask for it."""
-    return SHARED
 
 
 @pytest.fixture(scope="session")

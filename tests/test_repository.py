@@ -164,7 +164,7 @@ def run_colab_cell(text):
 
 
 def test_colab_cell_is_added_once_and_follows_the_configuration(tmp_path):
-    (tmp_path / "constraints.txt").write_text("imageio==1\nimaug==9.8.7\n")
+    (tmp_path / "constraints.txt").write_text("cyclopts==1\nimaug==9.8.7\nrich-rst==2\n")
     config = {"repository": {"url": "https://github.com/some/where", "branch": "v3"}}
     (tmp_path / "_config.yml").write_text(yaml.safe_dump(config))
     once = sync.with_colab_cell(TEXT, tmp_path)
@@ -178,7 +178,8 @@ def test_colab_cell_installs_what_the_chapters_modules_need():
     assert "tf-keras-vis==" in cell and "onnx" not in cell
     extras = PYPROJECT["project"]["optional-dependencies"]
     needed = {Requirement(r).name for extra in ("explain", "deploy") for r in extras[extra]}
-    assert needed <= {name for more in sync.COLAB_MORE.values() for name in more}
+    installed = {name for more in sync.COLAB_MORE.values() for name in more}
+    assert needed <= installed | set(sync.COLAB_BASE) | {r.name for r in colab_brings()}
 
 
 def test_colab_cell_installs_on_colab_and_does_nothing_elsewhere(monkeypatch):
@@ -196,8 +197,13 @@ def test_colab_cell_installs_on_colab_and_does_nothing_elsewhere(monkeypatch):
     monkeypatch.setitem(sys.modules, "google.colab", object())
     run_colab_cell(sync.with_colab_cell(TEXT))
     ((magic, line),) = calls
-    assert magic == "pip" and line.startswith("install -q --no-deps imaug==")
+    assert magic == "pip" and line.startswith("install -q --no-deps cyclopts==")
     assert line.endswith(f" git+{CONFIG['repository']['url']}@{CONFIG['repository']['branch']}")
+
+
+def test_glued_numbers_do_no_harm_on_colab():
+    assert "myst_nb" not in sync.with_colab_cell(TEXT)
+    assert "myst_nb" in sync.with_colab_cell(TEXT + "from myst_nb import glue\n").split("x = 1")[0]
 
 
 def test_repository_address_stands_in_one_place():
@@ -315,11 +321,15 @@ def test_constraints_pin_every_requirement_inside_its_range():
             assert requirement.specifier.contains(pinned[name]), line
 
 
-def test_colab_versions_suit_the_package():
+def colab_brings():
     lines = (ROOT / "constraints-colab.txt").read_text().splitlines()
-    colab = {r.name.lower(): r for r in map(Requirement, (x for x in lines if x and x[0] != "#"))}
+    return [Requirement(line) for line in lines if line and line[0] != "#"]
+
+
+def test_colab_versions_suit_the_package():
+    colab = {requirement.name.lower(): requirement for requirement in colab_brings()}
     for line in PYPROJECT["project"]["dependencies"]:
         requirement = Requirement(line)
-        if requirement.name != "imaug":  # what the install cell adds
+        if requirement.name not in sync.COLAB_BASE:  # which the install cell adds
             version = next(iter(colab[requirement.name.lower()].specifier)).version
             assert requirement.specifier.contains(version.replace(".*", ".0")), line

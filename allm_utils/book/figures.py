@@ -14,7 +14,7 @@ import matplotlib.figure
 import matplotlib.style
 import numpy as np
 import pandas as pd
-from IPython.display import display
+from IPython import get_ipython
 from matplotlib.patches import Patch
 from sklearn.calibration import CalibrationDisplay
 from sklearn.metrics import PrecisionRecallDisplay, RocCurveDisplay
@@ -32,7 +32,7 @@ WIDTH = 6.4
 
 _CSS = """<style>
 svg.allm { --ink: #222832; --paper: #ffffff }
-@media (prefers-color-scheme: dark) { svg.allm { --ink: #ced6dd; --paper: #14181e } }
+@media (prefers-color-scheme: dark) { svg.allm { --ink: #ced6dd; --paper: #121212 } }
 svg.allm { color: var(--ink); fill: var(--ink); background: var(--paper) }
 </style>"""
 
@@ -49,8 +49,12 @@ class Figure(matplotlib.figure.Figure):
         end = text.index(">", start)
         return f'{text[start:end]} class="allm">\n{_CSS}{text[end + 1 :]}'
 
-    def _ipython_display_(self):
-        display({"image/svg+xml": self.svg()}, raw=True)
+    def _repr_svg_(self):
+        return self.svg()
+
+
+if (shell := get_ipython()) is not None:  # else pyplot's backend would add a second picture
+    shell.display_formatter.formatters["image/png"].for_type(Figure, lambda figure: None)
 
 
 def new(rows: int = 1, columns: int = 1, height: float = 3.2, **subplots) -> tuple["Figure", Any]:

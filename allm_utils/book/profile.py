@@ -87,7 +87,7 @@ SMOKE = Profile(
     weights="imagenet",  # they ship with the package at this width
     epochs=12,
     batch_size=16,
-    learning_rate=1e-3,
+    learning_rate=2e-3,
     bn_momentum=0.9,
 )
 FULL = Profile(

@@ -200,7 +200,7 @@ def _architecture():
         text = ", ".join(row[key] for key in keys)
         ours = ", ".join(row.get(f"{key}_read", row[key]) for key in keys)
         note = "" if text == ours else "a misprint"
-        yield _line("Table 3", f"row {number}", ", ".join(keys), text, ours=ours, note=note)
+        yield _line("Table 3", f"row {number}", "layer", text, ours=ours, note=note)
     whole = records.PARAMETERS["mobilenet_m", 1.0]
     head = {"Batch normalization": 4 * 1024, "Dense": (1024 + 1) * 2}
     backbone = {"MobileNet": whole["total"] - sum(head.values())}

@@ -50,7 +50,15 @@ def repair(page):
         page.write_text(text, encoding="utf-8")
 
 
+def leave_out_colab(app, pagename, templatename, context, doctree):
+    """Colab opens notebooks; our executed Markdown pages are none."""
+    if pagename in app.env.found_docs and app.env.doc2path(pagename).endswith(".md"):
+        buttons = context.get("header_buttons", [])
+        buttons[:] = [one for one in buttons if one.get("label") != "launch-buttons"]
+
+
 def setup(app):
     app.config.mathjax_path = MATHJAX
+    app.connect("html-page-context", leave_out_colab, priority=900)  # after the theme's own
     app.connect("build-finished", finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,11 +1,13 @@
 """Every page of the built book, as a reader sees it: light, dark and on a phone."""
 
+import io
 from pathlib import Path
 from urllib.parse import urldefrag, urljoin
 
 import pytest
 import yaml
 from axe_playwright_python.base import AXE_FILE_PATH
+from PIL import Image
 
 pytestmark = [pytest.mark.needs("book"), pytest.mark.needs("chromium")]
 
@@ -111,6 +113,31 @@ def test_page_fits_a_phone(visit, name):
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
+def test_tables_are_not_clipped(visit, name):
+    page = visit(name)
+    right = page.locator("article").first.bounding_box()
+    for table in page.locator("article table").all():
+        box = table.bounding_box()
+        assert box is None or box["x"] + box["width"] <= right["x"] + right["width"] + 1
+
+
+def test_drawings_and_plots_are_dark_on_a_dark_page(visit, name):
+    page = visit(name)
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+    for image in page.locator("article img[src$='.svg']").all()[:3]:
+        image.scroll_into_view_if_needed()
+        shot = Image.open(io.BytesIO(image.screenshot())).convert("RGB")
+        assert max(shot.getpixel((2, 2))) < 40, image.get_attribute("src")
+
+
+def test_page_tells_search_engines_what_it_is(visit, name):
+    head = visit(name).locator("head")
+    for selector in ("meta[name=description]", "meta[property='og:description']"):
+        assert len(head.locator(selector).first.get_attribute("content")) > 30
+    assert head.locator("meta[property='og:image']").first.get_attribute("content").endswith("jpg")
+
+
 def test_every_image_says_what_it_shows(visit, name):
     for image in visit(name).locator("article img").all():
         assert len(image.get_attribute("alt") or "") >= 10, image.get_attribute("src")
@@ -149,7 +176,8 @@ def test_figures_are_numbered_and_the_install_cell_is_hidden(visit, chapter):
         assert figure.locator(".caption-number").inner_text().startswith("Fig. ")
         assert len(figure.locator(".caption-text").inner_text()) > 10
     plots = page.locator("article .cell_output img[src*='_images/']")
-    assert plots.count() == figures.locator("img").count()
+    named = page.locator("article .cell_output figure[id^=fig-] img[src*='_images/']")
+    assert plots.count() == named.count()
     assert "google.colab" not in page.locator("article").inner_text()
 
 
@@ -169,6 +197,16 @@ def test_solutions_wait_behind_a_click(visit, chapter):
         solution.locator("summary").first.click()
         assert code.is_visible()
     assert violations(page, RULES["light"]) == []
+
+
+def test_only_notebooks_offer_colab(visit, name):
+    launch = visit(name).locator("a[href*='colab.research.google.com']")
+    assert (launch.count() > 0) == name.startswith("notebooks/")
+
+
+def test_lost_readers_find_the_way_back(html):
+    page = (html / "404.html").read_text(encoding="utf-8")
+    assert "/allm/book/index.html" in page
 
 
 def test_front_door_leads_to_the_landing_page(browser, site):

@@ -1,11 +1,12 @@
-"""What the pages print of paper and records is what the records hold today."""
+"""What the executed pages print of paper and records is what the records hold today."""
 
 from pathlib import Path
 
 import pytest
 import yaml
 
-from allm_utils.runs import records
+from allm_utils.book import paper, scorecard
+from allm_utils.runs.records import Runs
 
 pytestmark = [pytest.mark.needs("book"), pytest.mark.needs("chromium")]
 
@@ -15,18 +16,14 @@ READ_TABLES = """tables => tables.map(
 )"""
 
 
-def words(table):
-    return [cell for row in table for cell in row]
+@pytest.fixture(scope="module")
+def runs():
+    return Runs.load()
 
 
 @pytest.fixture(scope="module")
-def recorded():
-    return records.load_all()
-
-
-@pytest.fixture(scope="module")
-def card(recorded):
-    return records.as_printed(records.scorecard(recorded))
+def card(runs):
+    return scorecard.scorecard(runs)
 
 
 @pytest.fixture
@@ -35,7 +32,7 @@ def visit(browser, site):
 
     def open_page(name):
         page = context.new_page()
-        page.goto(f"{site}notebooks/{name}.html", wait_until="networkidle")
+        page.goto(f"{site}{name}.html", wait_until="networkidle")
         return page
 
     yield open_page
@@ -43,72 +40,41 @@ def visit(browser, site):
 
 
 def test_every_line_of_the_scorecard_is_recomputed(visit, card):
-    shown = visit("scorecard").eval_on_selector_all(".scorecard table", READ_TABLES)
-    expected = [part for _, part in card.groupby("Table", sort=False)]
-    assert len(shown) == len(expected) == 12
-    for (head, *lines), part in zip(shown, expected, strict=True):
-        filled = part.loc[:, (part != "").any()].drop(columns="Table")
+    page = visit("notebooks/scorecard")
+    shown = page.eval_on_selector_all(".scorecard table", READ_TABLES)
+    names = list(card["table"].unique())
+    assert len(shown) == len(names) == 12
+    for (head, *lines), name in zip(shown, names, strict=True):
+        expected = scorecard.lines(name, card).drop(columns="record")
+        filled = expected.loc[:, (expected != "").any()]
         assert head == list(filled.columns)
-        verdict = head.index("Verdict")
-        for line in lines:
-            sign, line[verdict] = line[verdict].split(" ", 1)
-            assert sign in "✓≈≠–…"
         assert lines == filled.to_numpy().tolist()
 
 
-def test_verdicts_are_counted_rightly(visit, recorded):
-    found = records.scorecard(recorded).groupby(["table", "verdict"]).size()
-    shown = visit("scorecard").eval_on_selector_all("table.dataframe", READ_TABLES)
-    (_, *verdicts), *rows = next(t for t in shown if "reproduced" in t[0])
-    assert len(rows) == 12
-    for table, *counts in rows:
-        for verdict, count in zip(verdicts, counts, strict=True):
-            assert int(count) == found.get((table, verdict), 0), (table, verdict)
-
-
-def test_records_are_linked_in_the_repository(visit, recorded):
+def test_records_are_linked_in_the_repository(visit, card):
     place = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]
     base = f"{place['url']}/blob/{place['branch']}/"
-    page = visit("scorecard")
-    links = page.eval_on_selector_all(
-        "article table a[href$='.json']", "links => links.map(a => [a.innerText, a.href])"
+    links = visit("notebooks/scorecard").eval_on_selector_all(
+        ".scorecard a[href$='.json']", "links => links.map(a => [a.innerText, a.href])"
     )
-    assert {name for name, _ in links} == {record.name for record in recorded}
+    assert {name for name, _ in links} == set(card["record"]) - {""}
     for name, address in links:
         path = ROOT / address.removeprefix(base)
         assert path.is_file() and f"{path.parent.name}/{path.stem}" == name, address
 
 
-def test_every_erratum_is_on_the_scorecard(visit):
-    text = visit("scorecard").locator("article").inner_text()
-    for table in dict.fromkeys(records.scorecard([])["table"]):
-        for erratum in records.errata(table):
-            assert erratum["finding"] in text and erratum["reading"] in text
+def test_every_erratum_is_on_the_scorecard_and_on_its_own_page(visit):
+    for page in ("notebooks/scorecard", "book/errata"):
+        text = visit(page).locator("article").inner_text()
+        for erratum in paper.ERRATA:
+            assert erratum["finding"] in text and erratum["reading"] in text, page
 
 
-def test_chapter_6_prints_the_clean_rows(visit, card):
-    shown = visit("06_evaluation").eval_on_selector_all("table.dataframe", READ_TABLES)
-    table = next(t for t in shown if "Paper" in words(t) and len(t[-1]) == 7)
-    cells = {row[0]: row[1:] for row in table}
-    for metric in ("macro precision", "macro recall", "macro F1", "accuracy", "balanced accuracy"):
-        expected = []
-        for fold in range(3):
-            clean = card["Item"].str.startswith(f"fold {fold}, sigma 0, {metric}")
-            (row,) = card[clean].to_dict("records")
-            expected += [row["Paper"], row["Ours"] or "not run yet"]
-        assert cells[metric] == expected
-
-
-def test_chapter_7_prints_tables_6_to_8(visit, card):
-    shown = visit("07_noise").eval_on_selector_all("table.dataframe", READ_TABLES)
-    tables = [t for t in shown if any(" / " in cell for cell in words(t))]
-    assert len(tables) == 3
-    for fold, table in enumerate(tables):
-        metrics, rows = table[0][1:], [row for row in table if " / " in row[-1]]
-        assert [row[0] for row in rows] == ["0", "2", "5", "8", "10"]
-        for sigma, *cells in rows:
-            for metric, cell in zip(metrics, cells, strict=True):
-                item = f"fold {fold}, sigma {sigma}, {metric}"
-                line = card["Item"].isin([item, f"{item} (the paper's AUC)"])
-                (row,) = card[line].to_dict("records")
-                assert cell == f"{row['Paper']} / {row['Ours'] or '–'}", item
+def test_landing_page_and_model_card_say_what_the_records_say(visit, runs):
+    found = scorecard.headline(runs)
+    assert scorecard.spread(runs) in visit("book/index").locator("article").inner_text()
+    card = visit("book/model_card").locator("article")
+    text = card.inner_text()
+    for value in found["value"]:
+        assert f"{value:.3f} (" in text
+    assert "diagnosis" in text
