@@ -143,7 +143,7 @@ widgets.guess(game["picture"], game["label"], game["p_all"], run.credit)
 #
 # ## What the network said
 #
-# {numref}`fig-first-known` shows the same cells, sorted. From 0.5 on, the network calls a cell ALL.
+# {numref}`fig-first-known` shows the same cells, sorted by class. From 0.5 on, the network calls a cell ALL.
 
 
 # %% tags=["setup"]
@@ -197,8 +197,8 @@ show(twelve(new))
 #
 # ## From outside
 #
-# These cells come from another part of the data set ({term}`fold` 2). The same makers took and coloured them in the same way. Both networks
-# may be asked, for neither has met these people. Here is the first:
+# These cells come from a third part of the data set ({term}`fold` 2); the same makers took them and coloured them in the
+# same way. Both networks may be asked, for neither has met these people. Here is the first:
 
 # %% tags=["setup"]
 outside = ask("images", cells[cells["outside"]])

@@ -149,6 +149,7 @@ def test_guess_counts_the_reader_and_the_network(show):
     pictures = np.full((3, 8, 8, 3), 40, np.uint8)
     page = show(widgets.guess(pictures, [0, 1, 1], [0.7, 0.9, 0.4], "made"))
     score, button = page.locator(".score"), page.get_by_role("button", name="Show the answers")
+    assert page.locator(".source").inner_text() == "made"
     button.press("Enter")
     assert "The network: 1 of 3 right. You have not guessed yet" in score.inner_text()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
