@@ -23,8 +23,8 @@ from cyclopts import App, CycloptsError, Parameter
 from allm_utils import __version__
 from allm_utils.errors import AllmError, ConfigError, DataError, ModelError, reason
 
-COLUMNS = ("n", "accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f1_macro")
-COLUMNS += ("sensitivity", "specificity", "roc_auc")
+SHOWN = ["n", "accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f1_macro"]
+SHOWN += ["sensitivity", "specificity", "roc_auc"]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -66,17 +66,18 @@ def main(argv: list[str] | None = None) -> int:
         _fail("interrupted")
         return 130
     except Exception as error:
-        text = f"allm {__version__} {' '.join(words)}\n{traceback.format_exc()}"
-        handle, log = tempfile.mkstemp(prefix="allm-", suffix=".log")
-        with open(handle, "w", encoding="utf-8", errors="replace") as file:
-            file.write(text)
+        log = "no file, for none can be written"
+        with contextlib.suppress(OSError):
+            handle, log = tempfile.mkstemp(prefix="allm-", suffix=".log")
+            with open(handle, "w", encoding="utf-8", errors="replace") as file:
+                file.write(f"allm {__version__} {' '.join(words)}\n{traceback.format_exc()}")
         what = f"unexpected {type(error).__name__} ({reason(error)})"
-        return _fail(f"{what}; the traceback is in {log}, please report it")
+        return _fail(f"{what}; the traceback is in {log}; please report it")
 
 
 def _fail(line):
     if sys.stderr:
-        print("allm:", line, file=sys.stderr)
+        print("allm:", "\\n".join(str(line).splitlines()), file=sys.stderr)  # a name may hold \\n
     return 2
 
 
@@ -89,6 +90,7 @@ def _shut_stdout():
 # -- data -------------------------------------------------------------------------------------
 
 Tree = Annotated[Path, Parameter(help="A folder above the folds.")]
+Table = Annotated[Path, Parameter(help="CSV file: file or path, part, and subject.")]
 
 
 def index(dir: Tree, /):
@@ -128,9 +130,7 @@ def twins(dir: Tree, /):
     print(people.find_twins(cnmc.index(dir)))
 
 
-def leakage(
-    table: Annotated[Path, Parameter(help="CSV file: file or path, part, and subject.")], /
-):
+def leakage(table: Table, /):
     """Say which people, smears and twins stand in two parts of your own split."""
     import pandas as pd
 
@@ -156,41 +156,32 @@ def _flag(text: str) -> Any:
 
 
 MODEL = _option(Path, "A saved model with its card.")
-NOTE = _option(str, "What a reader of the record must know.")
 CHOICE = ("data", "work", "folds", "protocol", "round", "test", "seed", "split_seed")
 """Settings that choose the pictures of a run."""
 
 
 def _train():
     """Train, test and record one run."""
-    from allm_utils.runs import experiment, records
+    from allm_utils.runs import experiment
     from allm_utils.runs.config import ExperimentConfig
 
     options = _options(ExperimentConfig)
 
-    def train(
-        *,
-        settings: type(options) = options,
-        resume: _flag("Continue a killed run.") = False,
-    ):
-        path = experiment.run(_built(ExperimentConfig, settings), resume=resume)
-        print(path)
-        _print_record(records.load(path))
+    def train(*, settings: type(options) = options, resume: _flag("Continue a run.") = False):
+        _print_record(experiment.run(_built(ExperimentConfig, settings), resume=resume))
 
     return train
 
 
 def _probe():
     """Fit, test and record a classifier that takes seconds."""
-    from allm_utils.runs import probe, records
+    from allm_utils.runs import probe
     from allm_utils.runs.config import ProbeConfig
 
     options = _options(ProbeConfig)
 
     def fit(*, settings: type(options) = options):
-        path = probe.run(_built(ProbeConfig, settings))
-        print(path)
-        _print_record(records.load(path))
+        _print_record(probe.run(_built(ProbeConfig, settings)))
 
     return fit
 
@@ -208,7 +199,6 @@ def _evaluate():
         "Ask about these people only; the card tells who trained the model. known: cells of the "
         "test part; new: all cells of other people of its folds; outside: of people of no such fold"
     )
-
     options = _options(ExperimentConfig, CHOICE)
 
     def evaluate(
@@ -279,10 +269,8 @@ def _predict():
         json: _flag("Print JSON.") = False,
         csv: _flag("Print CSV.") = False,
     ):
-        if not image:
-            raise ConfigError("no image; give files, or folders of them")
-        if json and csv:
-            raise ConfigError("--json and --csv; choose one")
+        if not image or (json and csv):
+            raise ConfigError("give images, or folders of them, and --json or --csv but not both")
         found, refused = inference.predict_images(model, image, batch_size)
         if json:
             rows = found.astype({"p_all": float}).round({"p_all": 6}).to_dict("records")
@@ -309,7 +297,6 @@ def _export():
     from allm_utils.ship import inference
 
     cells = "Training cells for int8, or folders of them; by default those of the split"
-
     options = _options(ExperimentConfig, CHOICE)
 
     def export(
@@ -360,9 +347,7 @@ def _retest():
         else:
             measures = explain.measures(inference.load(model)[0])
             how = {"experiment": "trust", "tests": condition, "measures": measures}
-        path = experiment.retest(*where, **how, note=settings.note)
-        print(path)
-        _print_record(records.load(path))
+        _print_record(experiment.retest(*where, **how, note=settings.note))
 
     return retest
 
@@ -391,10 +376,6 @@ def _scorecard():
     return show
 
 
-DATA = (index, verify, download, write_sample, twins, leakage)
-WITH_KERAS = (_train, _probe, _evaluate, _predict, _export, _retest)
-
-
 def _app(words):
     """The command line, with that command alone whole that is asked for."""
     plain = Parameter(negative_iterable=(), consume_multiple=True)
@@ -402,13 +383,13 @@ def _app(words):
     app = App(name="allm", help="MobileNet_M on C-NMC 2019.", version=__version__, **how)
     app.suppress_keyboard_interrupt = False
     data = App(name="data", help="Find, check, fetch and compare images.")
-    for function in DATA:
+    for function in (index, verify, download, write_sample, twins, leakage):
         data.command(function, name=function.__name__.removeprefix("write_"))
     app.command(data)
-    for make in (*WITH_KERAS, _scorecard):
+    for make in (_train, _probe, _evaluate, _predict, _export, _retest, _scorecard):
         name = make.__name__.removeprefix("_")
         asked = words[:1] == [name]
-        if asked and make in WITH_KERAS:
+        if asked and make is not _scorecard:
             _import_keras()
         app.command(make() if asked else lambda: None, name=name, help=make.__doc__)
     return app
@@ -461,11 +442,11 @@ VARIABLES = {"data": "ALLM_DATA", "work": "ALLM_WORK", "weights": "ALLM_WEIGHTS"
 
 def _options(kind: type, names: tuple[str, ...] | None = None) -> Any:
     """Options of a configuration's settings, also of those inside it, at their defaults."""
-    made = []
+    made, shown = [], lambda value: " ".join(map(str, value if type(value) is tuple else [value]))
     for field, type_, text in _settings(kind):
         if names is None or field.name in names:
             where = {"name": NAMES.get(field.name), "env_var": VARIABLES.get(field.name)}
-            option = _option(type_, text, show_default=_shown, **where)
+            option = _option(type_, text, show_default=shown, **where)
             made.append((field.name, option, dataclasses.field(default=field.default)))
     how = {"frozen": True, "kw_only": True, "namespace": {"__module__": __name__}}
     return Parameter(name="*")(dataclasses.make_dataclass("Settings", made, **how))()
@@ -497,11 +478,11 @@ def _built(kind: type, settings: Any) -> Any:
     return kind(**values)
 
 
-def _shown(value):
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+def _print_record(path):
+    from allm_utils.runs import records
 
-
-def _print_record(record):
+    record = records.load(path)
+    print(path)
     _print_metrics({name: record.metrics(name) for name in record.data["conditions"]})
 
 
@@ -509,7 +490,7 @@ def _print_metrics(found):
     """Metrics by name of the test."""
     import pandas as pd
 
-    table = pd.DataFrame(found).T[list(COLUMNS)].astype({"n": int})
+    table = pd.DataFrame(found).T[SHOWN].astype({"n": int})
     print(table.to_string(float_format="{:.4f}".format))
 
 

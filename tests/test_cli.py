@@ -184,7 +184,7 @@ def test_variables_stand_for_options_and_options_win(configured, monkeypatch, tm
         ("evaluate gone.safetensors", "gone.safetensors"),
         ("evaluate gone.safetensors --people old", "old"),
         ("predict gone.safetensors", "image"),
-        ("predict gone.safetensors x.png --json --csv", "choose one"),
+        ("predict gone.safetensors x.png --json --csv", "not both"),
         ("export gone.safetensors --format doc", "doc"),
         ("retest gone.safetensors gone.json", "gone.json"),
         ("scorecard --results gone", "gone"),
@@ -334,7 +334,7 @@ def test_an_error_nobody_foresaw_is_one_line_and_a_log(refused, monkeypatch):
 
     monkeypatch.setattr(cnmc, "index", fail)
     line = refused("data", "index", "x")
-    log = line.split("the traceback is in ")[1].split(",")[0]
+    log = line.split("the traceback is in ")[1].split(";")[0]
     with open(log) as file:
         text = file.read()
     os.unlink(log)

@@ -1,10 +1,10 @@
 """One run, from configuration to record: what the command line, a chapter and a cluster call."""
 
-import importlib.metadata
 import json
 import os
 import platform
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -368,7 +368,7 @@ def provenance() -> dict[str, Any]:
         "package": {"version": __version__, "commit": _commit()},
         "backend": {
             "name": backend,
-            "version": importlib.metadata.version(backend),
+            "version": sys.modules[backend].__version__,  # however it was installed
             "keras": keras.__version__,
             "python": platform.python_version(),
         },

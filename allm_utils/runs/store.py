@@ -186,25 +186,32 @@ def stale(data: dict, answers: pd.DataFrame) -> list[str]:
     for part in splits.PARTS:
         if data["split"][part]["sha256"] != members[part]:
             reasons.append(f"the {part} part of the split has other images")
-    columns = ["file", "subject", "label"]
-    if tested != set(answers[columns].itertuples(index=False, name=None)):
+    rows = answers[answers["condition"] == data["conditions"][0]]  # those of all the others, too
+    if tested != _images(rows):
         reasons.append("the answers are of other test images, subjects or labels")
     return reasons
+
+
+_published = functools.cache(cnmc.shipped_index)
 
 
 @functools.cache
 def _published_split(protocol, folds, seed, number, test):
     """Membership of each part of a split of the published folds, and its test images."""
-    frame = cnmc.shipped_index()
+    frame = _published()
     frame = frame[frame["fold"].isin(folds)].drop(columns="digest")
     if test == "prelim":
         frame = pd.concat([frame, cnmc.shipped_prelim()])
     frame = frame.reset_index(drop=True)
     split = splits.protocol_split(frame, protocol, folds, seed, number, test)
-    tested = frame[split == "test"]
-    tested = tested.assign(file=tested["path"].str.rsplit("/", n=1).str[-1])
-    rows = tested[["file", "subject", "label"]].itertuples(index=False, name=None)
-    return {part: splits.membership(frame[split == part]) for part in splits.PARTS}, set(rows)
+    parts = {part: frame[split == part] for part in splits.PARTS}
+    tested = parts["test"].assign(file=cnmc.file_names(parts["test"]))
+    return {part: splits.membership(rows) for part, rows in parts.items()}, _images(tested)
+
+
+def _images(rows: pd.DataFrame) -> set[tuple[str, str, int]]:
+    columns = (rows[name].tolist() for name in ("file", "subject", "label"))
+    return set(zip(*columns, strict=True))
 
 
 @functools.cache
