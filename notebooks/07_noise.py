@@ -30,9 +30,12 @@ import sys
 if "google.colab" in sys.modules:  # installs the package, and nothing that Colab has
     from IPython import get_ipython
 
-    packages = "imaug==0.4.3 git+https://github.com/allm-book/allm@main"
+    packages = "cyclopts==5.5.2 imaug==0.4.3 rich-rst==2.2.0 git+https://github.com/allm-book/allm@main"
     packages += " Deprecated==1.3.1 imagecorruptions-imaug==1.1.5 tf-keras-vis==0.8.7"
     get_ipython().run_line_magic("pip", "install -q --no-deps " + packages)
+    from types import SimpleNamespace
+
+    sys.modules["myst_nb"] = SimpleNamespace(glue=lambda *_, **__: None)  # the book's pages use it
 
 # %% tags=["setup"]
 import os
@@ -258,7 +261,7 @@ table.rename(corners).round(3)
 #
 # How far does the evidence reach? **"Augmentation only" and "neither" have one seed each**, so the direction of a failure
 # says little. And noise, warp and brightness come together in augmentation. Most likely it is the noise that helps, but no
-# corner shows it alone. Seed 2 has all four corners on the same test cells, so there we can pair them:
+# run shows it alone. Seed 2 has all four recipes on the same test cells, so there we can pair them:
 
 # %%
 seed_2 = {one.data["experiment"]: one for one in four.where(fold=1, seed=2)}
