@@ -186,6 +186,15 @@ def _grey(image, channel):
 def desaturate(image):
     return _grey(image, np.max)
 
+@_exercise([(np.array([.1, .4, .4]), np.array([.3, .4, .9, .2])), (np.array([.6, .7]), np.array([.1, .2, .65]))], {
+    lambda hem, leukemic: share_of_pairs(leukemic, hem): "the other way round: the ALL cell is to get more",
+    lambda hem, leukemic: np.mean(leukemic[:, None] > hem): "a tie counts one half",
+    lambda hem, leukemic: np.mean(leukemic[:, None] >= hem): "a tie counts one half, not one",
+    lambda hem, leukemic: np.sum(leukemic[:, None] > hem): "a share: divide by the number of pairs",
+})
+def share_of_pairs(hem, leukemic):
+    return np.mean((leukemic[:, None] > hem) + .5 * (leukemic[:, None] == hem))
+
 # Chapter 3: augmentation
 
 def _noised(image, sigma, rng, finish=np.rint, clip=True):
