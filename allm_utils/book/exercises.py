@@ -215,14 +215,6 @@ def _noised(image, sigma, rng, finish=np.rint, clip=True):
 def add_noise(image, sigma, rng):
     return _noised(image, sigma, rng)
 
-@_exercise([(0, 9), (9, 9), (20, 9)], {
-    lambda level, sigma: level: "only the positive half of the noise is left on black",
-    lambda level, sigma: sigma * (2 / np.pi) ** .5: "the mean of the positive half; the other is 0",
-    lambda level, sigma: level + sigma / (2 * np.pi) ** .5: "right on black; a level shifts the cut",
-})
-def clipped_mean(level, sigma):
-    return level * stats.norm.cdf(level / sigma) + sigma * stats.norm.pdf(level / sigma)
-
 # Chapter 4: MobileNet_M
 
 def _filtered(image, kernel, stride):
