@@ -332,16 +332,6 @@ def noise_in_cell(image, noise):
 
 # Chapter 8: two networks compared
 
-@_exercise([([(3, 1)],), ([(3, 1), (3, 1)],), ([(3, 2), (3, 2), (5, 1)],), ([(3, 1), (2, 2)] * 5,)], {
-    lambda layers: sum(window for window, _ in layers): "windows overlap: the second adds its window less one",
-    lambda layers: 1 + sum(window - 1 for window, _ in layers): "after a stride of 2 a neighbour is two pixels away",
-})
-def reach(layers):
-    seen, apart = 1, 1
-    for window, stride in layers:
-        seen, apart = seen + (window - 1) * apart, apart * stride
-    return seen
-
 def _flips(gains):
     return np.array([np.dot(signs, gains) for signs in product((1, -1), repeat=len(gains))])
 
