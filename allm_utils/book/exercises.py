@@ -397,6 +397,22 @@ def _taken(names, share, order, enough=np.greater_equal):
 def test_people(names, share, order):
     return _taken(names, share, order)
 
+# Chapter 11: what helps
+
+def _weights(names, power=1.0, scaled=True):
+    _, index, counts = np.unique(names, return_inverse=True, return_counts=True)
+    weights = counts[index] ** -power
+    return weights / weights.mean() if scaled else weights
+
+@_exercise([(np.array([*"aaab"]),), (np.array([*"abbcccc"]),)], {
+    lambda names: np.ones(len(names)): "these weigh cells alike: a person of three cells weighs three",
+    lambda names: _weights(names, scaled=False): "now divide by their mean, so that the mean is 1",
+    lambda names: _weights(names, -1): "who has many cells needs a small weight for each",
+    lambda names: _weights(names, 0.5): "that is half of the way: one over the number of cells",
+})
+def person_weights(names):
+    return _weights(names)
+
 # Chapter 12: trust
 
 def _ece(labels, p_all, bins, last=True):
