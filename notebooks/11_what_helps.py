@@ -1,9 +1,5 @@
 # ---
 # jupyter:
-#   jupytext:
-#     text_representation:
-#       extension: .py
-#       format_name: percent
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -26,6 +22,18 @@
 # > **Before you start:** [People never seen](10_unseen_people.ipynb).
 # >
 # > **Run time:** about 60 s on two CPU cores (smoke profile).
+
+# %% tags=["colab", "remove-cell"]
+import sys
+
+if "google.colab" in sys.modules:  # installs the package, and nothing that Colab has
+    from IPython import get_ipython
+
+    packages = "cyclopts==5.5.2 imaug==0.4.3 rich-rst==2.2.0 git+https://github.com/allm-book/allm@main"
+    get_ipython().run_line_magic("pip", "install -q --no-deps " + packages)
+    from types import SimpleNamespace
+
+    sys.modules["myst_nb"] = SimpleNamespace(glue=lambda *_, **__: None)  # the book's pages use it
 
 # %% tags=["setup"]
 import numpy as np
@@ -58,7 +66,9 @@ ruler = {
 }
 judges = records.aligned(network.pooled("tta"), ruler["probe_handmade"].pooled())
 labels, who = judges["label"], judges["person"]
-round_of = {file: r.data["config"]["round"] for r in network for file in r.rows()["file"]}
+round_of = {
+    file: r.data["config"]["round"] for r in network for file in r.rows()["file"]
+}
 judges["round"] = judges["file"].map(round_of)
 
 
@@ -93,7 +103,12 @@ print("share of the trees by round:", chosen)
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-helps-brief", "caption": "ROC-AUC over the five rounds by people, with 95 % intervals by people. Records of real runs on folds 0 and 1; the network sees eight views of each cell."}, "image": {"alt": "Five dots with intervals: the area alone lowest, then the linear probe, the trees and the network, and the network with the trees highest."}}
 lines = [
-    (words, "", chosen_runs.metrics()["roc_auc"], *chosen_runs.intervals(by="person")["roc_auc"])
+    (
+        words,
+        "",
+        chosen_runs.metrics()["roc_auc"],
+        *chosen_runs.intervals(by="person")["roc_auc"],
+    )
     for words, chosen_runs in (
         ("area alone", ruler["area"]),
         ("linear probe", ruler["probe_mobilenet"]),
@@ -170,7 +185,9 @@ def curve_point(n_people, n_cells, seed):
             rows += rng.permutation(cells.index)[:n_cells].tolist()
     test = ~frame["train"].to_numpy()
     fitted = probe.linear().fit(features[rows], truth[rows])
-    return metrics.metrics(truth[test], fitted.predict_proba(features[test])[:, 1])["roc_auc"]
+    return metrics.metrics(truth[test], fitted.predict_proba(features[test])[:, 1])[
+        "roc_auc"
+    ]
 
 
 # %%
@@ -180,7 +197,8 @@ designs = {
     "8 people, 3 cells each": (8, 3),
 }
 points = {
-    name: [curve_point(*design, seed) for seed in range(20)] for name, design in designs.items()
+    name: [curve_point(*design, seed) for seed in range(20)]
+    for name, design in designs.items()
 }
 
 # %% mystnb={"figure": {"name": "fig-helps-people", "caption": "The same number of training cells, from few people or from many: ROC-AUC on people never met, mean and the middle 80 % of twenty draws. Real cells of C-NMC 2019, the sample of this page."}, "image": {"alt": "Three dots with bars. Two people with twelve cells each lie lowest and vary most; eight people with three cells each lie highest."}}
@@ -217,7 +235,10 @@ print(f"the three largest own {healthy.head(3).sum():.0%} of the healthy test ce
 def best_threshold(rows):
     """The threshold with the best balanced accuracy."""
     cuts = np.quantile(rows["p_all"], np.linspace(0.01, 0.99, 99))
-    scores = [metrics.metrics(rows["label"], rows["p_all"], c)["balanced_accuracy"] for c in cuts]
+    scores = [
+        metrics.metrics(rows["label"], rows["p_all"], c)["balanced_accuracy"]
+        for c in cuts
+    ]
     return cuts[int(np.argmax(scores))]
 
 
@@ -225,39 +246,47 @@ def best_threshold(rows):
 tested = {record.data["config"]["round"]: record.rows() for record in network}
 moved = []
 for number, rows in tested.items():
-    others = pd.concat([r for k, r in tested.items() if k != number])
-    cut = best_threshold(others)
-    moved.append(rows.assign(p_all=expit(logit(rows["p_all"].clip(1e-6, 1 - 1e-6)) - logit(cut))))
+    cut = best_threshold(pd.concat([r for k, r in tested.items() if k != number]))
+    moved.append(
+        rows.assign(p_all=expit(logit(rows["p_all"].clip(1e-6, 1 - 1e-6)) - logit(cut)))
+    )
 moved = pd.concat(moved)
 
 # %% tags=["hide-input"]
 far = records.outside()
-odds = logit(far[[f"people-round{k}" for k in tested]].clip(1e-6, 1 - 1e-6)).mean(axis=1)
-far["p_all"] = expit(odds)
-from_rounds = logit(best_threshold(pd.concat(tested.values())))
-cut_for = {
-    name: logit(best_threshold(far[far["person"] != name])) for name in far["person"].unique()
+five = far[[f"people-round{number}" for number in tested]].clip(1e-6, 1 - 1e-6)
+far_odds = logit(five).mean(axis=1)
+far["p_all"] = expit(far_odds)
+cut_rounds = logit(best_threshold(pd.concat(tested.values())))
+cut_others = {
+    name: logit(best_threshold(far[far["person"] != name]))
+    for name in far["person"].unique()
 }
+
+# %% tags=["hide-input"]
 versions = {
     ("new people", "0.5"): pd.concat(tested.values()),
     ("new people", "from the other rounds"): moved,
     ("from outside", "0.5"): far,
-    ("from outside", "from the rounds"): far.assign(p_all=expit(odds - from_rounds)),
+    ("from outside", "from the rounds"): far.assign(p_all=expit(far_odds - cut_rounds)),
     ("from outside", "from others outside"): far.assign(
-        p_all=expit(odds - far["person"].map(cut_for))
+        p_all=expit(far_odds - far["person"].map(cut_others))
     ),
 }
-table = {}
-for name, rows in versions.items():
-    values = metrics.metrics(rows["label"], rows["p_all"])
-    low, high = metrics.intervals(rows["label"], rows["p_all"], rows["person"])["balanced_accuracy"]
-    table[name] = {
-        "balanced accuracy": f"{values['balanced_accuracy']:.3f} ({low:.2f} to {high:.2f})",
-        "sensitivity": f"{values['sensitivity']:.2f}",
-        "specificity": f"{values['specificity']:.2f}",
+thresholds = {}
+for case, answered in versions.items():
+    rates = metrics.metrics(answered["label"], answered["p_all"])
+    limits = metrics.intervals(answered["label"], answered["p_all"], answered["person"])
+    low, high = limits["balanced_accuracy"]
+    thresholds[case] = {
+        "balanced accuracy": f"{rates['balanced_accuracy']:.3f} ({low:.2f}–{high:.2f})",
+        "sensitivity": f"{rates['sensitivity']:.2f}",
+        "specificity": f"{rates['specificity']:.2f}",
     }
-table = pd.DataFrame(table).T.rename_axis(["tested on", "threshold"])
-table
+thresholds = pd.DataFrame(thresholds).T.rename_axis(["tested on", "threshold"])
+
+# %% tags=["hide-input"]
+thresholds
 
 # %% [markdown]
 # A threshold moves the **level**: with one from other people outside, specificity rises and sensitivity falls. It cannot
@@ -265,9 +294,11 @@ table
 # cells from outside are leukemic. A threshold is a cure for a wrong level alone.
 
 # %% tags=["remove-cell"]
-level = table[["sensitivity", "specificity"]].astype(float)
+level = thresholds[["sensitivity", "specificity"]].astype(float)
 assert level.loc[("from outside", "from the rounds"), "specificity"] < 0.5
-moved_to, at_half = (level.loc[("from outside", cut)] for cut in ("from others outside", "0.5"))
+moved_to, at_half = (
+    level.loc[("from outside", cut)] for cut in ("from others outside", "0.5")
+)
 assert moved_to["specificity"] > at_half["specificity"] + 0.1
 assert moved_to["sensitivity"] < at_half["sensitivity"] - 0.1
 assert moved_to.mean() < at_half.mean() + 0.02
@@ -290,7 +321,12 @@ published = cnmc.shipped_index()
 healthy_people = people.person(published["subject"])[published["label"] == 0]
 of_fold = published["fold"][published["label"] == 0]
 at_hand, more = set(healthy_people[of_fold < 2]), set(healthy_people[of_fold == 2])
-print(len(at_hand), "healthy people in folds 0 and 1;", len(more - at_hand), "more in fold 2")
+print(
+    len(at_hand),
+    "healthy people in folds 0 and 1;",
+    len(more - at_hand),
+    "more in fold 2",
+)
 
 # %% [markdown]
 # ## Exercises
@@ -304,12 +340,16 @@ print(len(at_hand), "healthy people in folds 0 and 1;", len(more - at_hand), "mo
 guess = ...  # "rise", "stay" or "fall"
 
 # %% tags=["check"]
-centred = features - pd.DataFrame(features).groupby(frame["person"].to_numpy()).transform("mean")
+centred = features - pd.DataFrame(features).groupby(
+    frame["person"].to_numpy()
+).transform("mean")
 train = frame["train"].to_numpy()
 scores = {}
 for name, values in {"plain": features, "centred": centred.to_numpy()}.items():
     fitted = probe.linear().fit(values[train], truth[train])
-    scores[name] = metrics.metrics(truth[~train], fitted.predict_proba(values[~train])[:, 1])["roc_auc"]
+    scores[name] = metrics.metrics(
+        truth[~train], fitted.predict_proba(values[~train])[:, 1]
+    )["roc_auc"]
 change = scores["centred"] - scores["plain"]
 found = "rise" if change > 0.02 else "fall" if change < -0.02 else "stay"
 exercises.check(exercises.check_guess, guess, found)
