@@ -28,8 +28,11 @@ import sys
 if "google.colab" in sys.modules:  # installs the package, and nothing that Colab has
     from IPython import get_ipython
 
-    packages = "imaug==0.4.3 git+https://github.com/allm-book/allm@main"
+    packages = "cyclopts==5.5.2 imaug==0.4.3 rich-rst==2.2.0 git+https://github.com/allm-book/allm@main"
     get_ipython().run_line_magic("pip", "install -q --no-deps " + packages)
+    from types import SimpleNamespace
+
+    sys.modules["myst_nb"] = SimpleNamespace(glue=lambda *_, **__: None)  # the book's pages use it
 
 # %% tags=["setup", "hide-input"]
 from pathlib import Path
@@ -342,6 +345,9 @@ pd.DataFrame(rows, columns).T
 # {glue:text}`most-hem` of them, and its result hangs on *which*. No number of pictures helps. That is why every result by people in this book carries an
 # interval over people. What the change costs you have seen in [A first look](00_first_look.ipynb): the same recipe
 # falls from {glue:text}`known` to {glue:text}`new`.
+#
+# The check is there for any split of this data set, your own for one: `allm data leakage my_split.csv` takes a table of files and
+# parts, and names every person, smear and twin that stands in two of them.
 
 # %% tags=["remove-cell"]
 headline = scorecard.headline(Runs.load())

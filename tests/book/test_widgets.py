@@ -158,4 +158,4 @@ def test_guess_counts_the_reader_and_the_network(show):
     button.press("Enter")
     assert "The network: 1 of 3 right. You: 2 of 3." in score.inner_text()
     last = page.get_by_role("group", name="Cell 3").locator(".answer")
-    assert last.inner_text().split("\n") == ["It is ALL.", "You: HEM ✗", "Network: HEM ✗", "(0.40)"]
+    assert last.inner_text().split("\n") == ["It is ALL.", "You ✗", "Network ✗", "(0.40)"]
