@@ -135,7 +135,7 @@ print(len(twins.pairs), "pairs of two names;", len(twins.control), "control pair
 weakest, chance = twins.pairs["ncc"].min(), twins.control.max()
 print(f"weakest pair {weakest:.2f}, strongest control {chance:.2f}")
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-unseen-twins", "caption": "Four pixel twins: above and below, one cell under two names. Real cells of C-NMC 2019, of the people named, shown twice as bright."}, "image": {"alt": "Two rows of four cells. Each cell of the upper row and the one below it show the same outline and the same texture."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-unseen-twins", "caption": "Pixel twins: above and below, one cell under two names. Real cells of C-NMC 2019, of the people named, shown twice as bright."}, "image": {"alt": "Two rows of cells. Each cell of the upper row and the one below it show the same outline and the same texture."}}
 where = dict(
     zip(index["path"].str.rsplit("/", n=1).str[-1], index["path"], strict=True)
 )
@@ -143,7 +143,9 @@ pairs = twins.pairs.drop_duplicates("subject_a").head(4)
 paths = [*pairs["file_a"].map(where), *pairs["file_b"].map(where)]
 names = [*pairs["subject_a"], *pairs["subject_b"]]
 cells = [images.prepare(path, 160) for path in paths]
-figures.cells(cells, names, 4, 2.0, rows=("one name", "the other"), source=run.credit)
+figures.cells(
+    cells, names, len(pairs), rows=("one name", "the other"), source=run.credit
+)
 
 # %% [markdown]
 # How do we know where chance ends? By a **control**. A leukemic and a healthy cell cannot be one person's, so the
