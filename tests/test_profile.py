@@ -6,6 +6,7 @@ import allm_utils
 from allm_utils.book import profile
 from allm_utils.data import sample
 from allm_utils.errors import ConfigError
+from allm_utils.network import training
 
 VARIABLES = ("ALLM_PROFILE", "ALLM_DATA", "ALLM_WORK", "ALLM_WEIGHTS")
 
@@ -15,7 +16,8 @@ def gpu(monkeypatch):
     """Pretend that there is a GPU, or that there is none."""
 
     def pretend(there):
-        monkeypatch.setattr(profile, "has_gpu", lambda: there)
+        monkeypatch.setattr(training, "has_gpu", lambda: there)
+        monkeypatch.setattr(profile.shutil, "which", lambda _: "smi" if there else None)
 
     pretend(False)
     return pretend

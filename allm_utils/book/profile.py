@@ -103,19 +103,6 @@ FULL = Profile(
 )
 
 
-def has_gpu() -> bool:
-    """Whether Keras' backend sees a GPU."""
-    if not (shutil.which("nvidia-smi") or shutil.which("rocm-smi")):
-        return False  # no driver, so no need for the seconds that a backend takes to load
-    import keras
-
-    if keras.backend.backend() == "torch":
-        import torch
-
-        return torch.cuda.is_available()
-    return bool(keras.distribution.list_devices("gpu"))
-
-
 def current() -> Profile:
     """Choose the profile for this machine.
 
@@ -130,8 +117,10 @@ def current() -> Profile:
         raise ConfigError(f"ALLM_PROFILE={name}: choose smoke or full")
     if data and not Path(data).is_dir():
         raise ConfigError(f"ALLM_DATA={data}: no such folder; point it at C-NMC 2019 or unset it")
-    if not name:
-        name = "full" if data and has_gpu() else "smoke"
+    if not name and data:
+        from allm_utils.network.training import has_gpu  # loads Keras
+
+        name = "full" if has_gpu() else "smoke"
     chosen = FULL if name == "full" else SMOKE
     weights = os.environ.get("ALLM_WEIGHTS")  # made for the full width
     return replace(
@@ -152,7 +141,7 @@ def banner() -> Profile:
         return profile
     print("Cells: 600 real cells of C-NMC 2019, a sample; numbers on this page are noisier than "
           "the records")  # fmt: skip
-    if has_gpu():
+    if shutil.which("nvidia-smi"):
         print("A GPU is here: `allm data download DEST`, set ALLM_DATA to DEST, and this chapter "
               "runs at full size.")  # fmt: skip
     return profile
