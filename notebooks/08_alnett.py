@@ -29,8 +29,11 @@ import sys
 if "google.colab" in sys.modules:  # installs the package, and nothing that Colab has
     from IPython import get_ipython
 
-    packages = "imaug==0.4.3 git+https://github.com/allm-book/allm@main"
+    packages = "cyclopts==5.5.2 imaug==0.4.3 rich-rst==2.2.0 git+https://github.com/allm-book/allm@main"
     get_ipython().run_line_magic("pip", "install -q --no-deps " + packages)
+    from types import SimpleNamespace
+
+    sys.modules["myst_nb"] = SimpleNamespace(glue=lambda *_, **__: None)  # the book's pages use it
 
 # %% tags=["setup"]
 import os
