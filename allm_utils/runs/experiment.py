@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,23 +49,14 @@ def select(config: RunConfig) -> tuple[pd.DataFrame, pd.Series]:
     DataError
         A fold is not there, or a split by people is not one.
     """
-    how = config.protocol, config.folds, config.paper_seed, config.round, config.test
-    return _select(root(config), *how)
+    return _select(root(config), config.values())
 
 
 def select_again(
     source: Record, data: str | os.PathLike | None, work: str | os.PathLike
 ) -> tuple[pd.DataFrame, pd.Series]:
-    """Index and split the data of a record again; returns what `select` does.
-
-    Raises
-    ------
-    RecordError
-        The images are not those that the run used.
-    """
-    old = source.data["config"]
-    how = old["protocol"], tuple(old["folds"]), old["split_seed"], old["round"], old["test"]
-    frame, split = _select(data or sample.root(work), *how)
+    """Index and split the data of a record again, as `select`; a RecordError for other images."""
+    frame, split = _select(data or sample.root(work), source.data["config"])
     if images.fingerprint(frame, Path(work) / "images") != source.data["data"]["fingerprint"]:
         raise RecordError(f"{data}: not the images of record {source.name}; give the tree it used")
     return frame, split
@@ -75,16 +67,17 @@ def root(config: RunConfig) -> Path:
     return config.data or sample.root(config.work)
 
 
-def _select(data, protocol, folds, seed, number, test):
-    frame = cnmc.index(data)
+def _select(data, values):
+    frame, folds = cnmc.index(data), values["folds"]
     absent = set(folds) - set(frame["fold"].dropna().astype(int))
     if absent:
         raise DataError(f"{data}: no fold {sorted(absent)} there; check `allm data index`")
     chosen = frame["fold"].isin(folds).fillna(False)
-    if test == "prelim":
+    if values["test"] == "prelim":
         chosen |= frame["split"] == "prelim"
     frame = frame[chosen].reset_index(drop=True)
-    return frame, splits.protocol_split(frame, protocol, folds, seed, number, test)
+    how = (values[name] for name in ("protocol", "folds", "split_seed", "round", "test"))
+    return frame, splits.protocol_split(frame, *how)
 
 
 def run(config: ExperimentConfig, resume: bool = False, progress: bool = True) -> Path:
@@ -148,12 +141,8 @@ def run(config: ExperimentConfig, resume: bool = False, progress: bool = True) -
             for condition in tqdm(config.conditions, "test", disable=not progress)
         }
         if config.model_file:
-            card = {
-                "image_size": config.image_size,
-                "crop": config.crop,
-                "record": f"{config.experiment}/{run_id}",
-                "people": sorted(who[split == "train"].unique()),
-            }
+            card = {"crop": config.crop, "record": f"{config.experiment}/{run_id}"}
+            card["people"] = sorted(who[split == "train"].unique())
             saving.save(model, config.model_file, card)
         note.beat(len(history))
         record = {
@@ -195,22 +184,16 @@ def retest(
         A saved model with its card.
     source : Record
         Of the run that trained it.
-    data : path-like or None
-        Root of the tree that the run used; None for the sample.
-    out : path-like
-        Results folder; the record goes to ``out/experiment``.
-    work : path-like
-        Scratch folder for the image cache.
+    data, out, work, note
+        As in `RunConfig`; data as the run used them, None for the sample.
     experiment : str
-        Name of the new experiment.
+        Name of the new experiment; the record goes to ``out/experiment``.
     tests : iterable of str, or mapping of str to callable
         Conditions of `judge.conditions`, or names with what answers for the test pictures.
     measures : mapping of str to callable, optional
         What else to note of each test picture, under ``pictures``.
     more : dict, optional
         Further keys of the record.
-    note : str
-        What a reader of the record must know.
     progress : bool
 
     Returns
@@ -230,8 +213,8 @@ def retest(
     check_writable(place)
     model, card = saving.load(saved)
     if not isinstance(tests, Mapping):
-        seed = source.data["seed"]
-        tests = {name: _under(model, name, seed) for name in conditions.check(tests)}
+        ask = partial(predict, model, seed=source.data["seed"])
+        tests = {name: partial(ask, condition=name) for name in conditions.check(tests)}
     frame, split = select_again(source, data, work)
     cache = Path(work) / "images"
     pictures = images.load(frame, card["image_size"], card["crop"], cache, progress)
@@ -240,7 +223,7 @@ def retest(
     p_all = {name: ask(seen) for name, ask in tqdm(tests.items(), "test", disable=not progress)}
     validation = answers(frame[val], {"clean": predict(model, pictures[val])})
     record = {
-        **{key: value for key, value in source.data.items() if key not in _OF_TRAINING},
+        **{key: value for key, value in source.data.items() if key != "best_epoch"},
         "experiment": experiment,
         "processes": [clock.process(epochs=0)],
         "resumed": False,
@@ -258,21 +241,8 @@ def retest(
     return store.write(place, record, answers(frame[test], p_all))
 
 
-_OF_TRAINING = ("best_epoch", "validation", "pictures", "formats")
-
-
-def _under(model, condition, seed):
-    return lambda pictures: predict(model, pictures, condition, seed)
-
-
 def check_model(source: Record, saved: str | os.PathLike) -> None:
-    """Make sure that a saved model is that of a record.
-
-    Raises
-    ------
-    RecordError
-        Its card names another, or another size or crop.
-    """
+    """Make sure that a saved model is that of a record; else a RecordError."""
     card, config = saving.read_card(saved), source.data["config"]
     fits = all(card.get(key) == config.get(key) for key in ("image_size", "crop"))
     if card.get("record") != source.name or not fits:
@@ -280,19 +250,7 @@ def check_model(source: Record, saved: str | os.PathLike) -> None:
 
 
 def describe(config: RunConfig, frame: pd.DataFrame, split: pd.Series) -> dict[str, Any]:
-    """Say for a record what is run, and on what.
-
-    Parameters
-    ----------
-    config : RunConfig
-    frame, split
-        As `select` gives them.
-
-    Returns
-    -------
-    dict
-        What `records.write` asks for but the results and the processes.
-    """
+    """Say for a record what is run, and on what: all but the results and the processes."""
     cache = config.work / "images"
     return {
         "id": config.run_id(),
@@ -323,29 +281,10 @@ def _part(frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def answers(frame: pd.DataFrame, p_all: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    """Arrange answers as a record holds them.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        The pictures, as `select` gives them.
-    p_all : mapping of str to array of float
-        By condition: the probability of ALL of each picture.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns ``file, subject, label, condition, p_all``.
-    """
-    cells = pd.DataFrame(
-        {
-            "file": [Path(path).name for path in frame["path"]],
-            "subject": frame["subject"].to_numpy(),
-            "label": frame["label"].to_numpy(int),
-        }
-    )
+    """Arrange the probabilities of ALL of some pictures, by condition, as a record holds them."""
+    cells = frame[["subject", "label"]].astype({"label": int}).assign(file=cnmc.file_names(frame))
     parts = [cells.assign(condition=name, p_all=values) for name, values in p_all.items()]
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(parts, ignore_index=True)[list(store.COLUMNS)]
 
 
 def weights_file(path: Path | None) -> dict[str, str] | None:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from allm_utils.data import cnmc, splits
 from allm_utils.errors import AllmError, RecordError
-from allm_utils.files import write_atomically
+from allm_utils.files import check_writable, write_atomically
 
 SCHEMA_VERSION = 2
 
@@ -49,7 +49,7 @@ def check_free(
         Folder of the experiment, below the results folder.
     record_id : str
     kind : str
-        Of the data, as `images.kind` names it.
+        Of the data, as `cnmc.kind` names it.
     resume : bool
         Remove the half that a killed process left, a table without its JSON file.
 
@@ -85,7 +85,7 @@ def write(directory: str | os.PathLike, record: dict, answers: pd.DataFrame) -> 
     record : dict
         What `record.schema.json` asks for, without ``schema`` and ``answers``, computed here.
     answers : pandas.DataFrame
-        Columns ``file, subject, label, condition, p_all``. Six decimals of `p_all` are kept.
+        Of `COLUMNS`. Six decimals of `p_all` are kept.
 
     Returns
     -------
@@ -95,8 +95,9 @@ def write(directory: str | os.PathLike, record: dict, answers: pd.DataFrame) -> 
     Raises
     ------
     RecordError
-        A record of this id is there, the two parts do not agree, other data would enter
-        ``results``, or the disk refuses.
+        As `check_free`, or the two parts do not agree.
+    DataError
+        The disk refuses.
     """
     directory = Path(directory)
     answers = answers[list(COLUMNS)].astype({"p_all": float}).round({"p_all": 6})
@@ -109,22 +110,18 @@ def write(directory: str | os.PathLike, record: dict, answers: pd.DataFrame) -> 
     check_free(directory, record["id"], record["data"]["kind"])
     path, table = directory / f"{record['id']}.json", directory / f"{record['id']}.csv"
     whole = json.dumps(record, indent=1, allow_nan=False) + "\n"
+    check_writable(directory)
+    directory.mkdir(parents=True, exist_ok=True)
     try:
-        directory.mkdir(parents=True, exist_ok=True)
         table.open("x").close()  # reserves the id: of two writers one fails here
-        try:
-            write_atomically(table, lambda part: part.write_bytes(text.encode()))
-            write_atomically(path, lambda part: part.write_bytes(whole.encode()))
-        except BaseException:
-            table.unlink(missing_ok=True)
-            raise
     except FileExistsError:
         raise RecordError(f"{path}: another process is writing it; run one at a time") from None
-    except OSError as error:
-        raise RecordError(
-            f"{path}: cannot be written ({error.strerror}); "
-            "free some space, or choose another folder with --out"
-        ) from None
+    try:
+        write_atomically(table, lambda part: part.write_bytes(text.encode()))
+        write_atomically(path, lambda part: part.write_bytes(whole.encode()))
+    except BaseException:
+        table.unlink(missing_ok=True)
+        raise
     return path
 
 
