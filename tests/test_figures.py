@@ -43,7 +43,6 @@ FIGURES = {
     "intervals": (figures.intervals([("new", "ours", 0.9)], "accuracy", digits=2), "new 0.90"),
     "against": (figures.against({"fold 0": {"accuracy": {0: 0.9, 5: (0.7, 0.8, 0.9)}}}, "σ"), "σ"),
     "roc": (figures.roc({"clean": (LABELS, P_ALL)}), "clean sensitivity"),
-    "precision_recall": (figures.precision_recall({"clean": (LABELS, P_ALL)}), "precision"),
     "reliability": (figures.reliability({"clean": (LABELS, P_ALL)}), "stated"),
     "confusion": (figures.confusion({"fold 0": COUNTS, "fold 1": COUNTS}), "469 97.5%"),
     "by_person": (

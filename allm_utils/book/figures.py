@@ -17,7 +17,7 @@ import pandas as pd
 from IPython import get_ipython
 from matplotlib.patches import Patch
 from sklearn.calibration import CalibrationDisplay
-from sklearn.metrics import PrecisionRecallDisplay, RocCurveDisplay
+from sklearn.metrics import RocCurveDisplay
 
 matplotlib.style.use(str(resources.files("allm_utils.book") / "book.mplstyle"))
 
@@ -286,13 +286,6 @@ def roc(answers, source=None) -> Figure:
     """
     figure = _displays(RocCurveDisplay, answers, source, height=4.2)
     figure.axes[0].set(xlabel="1 − specificity", ylabel="sensitivity", aspect="equal")
-    return figure
-
-
-def precision_recall(answers, source=None) -> Figure:
-    """Draw precision against recall of ALL; as `roc`."""
-    figure = _displays(PrecisionRecallDisplay, answers, source, height=4.2)
-    figure.axes[0].set(xlabel="recall of ALL (sensitivity)", ylabel="precision of ALL")
     return figure
 
 
