@@ -10,6 +10,7 @@ from allm_utils.data import cnmc, splits
 from allm_utils.judge import metrics
 from allm_utils.runs import records
 from allm_utils.runs.records import Record, Runs
+from allm_utils.runs.store import PARAMETERS
 
 RECIPE = {
     "model": "mobilenet_m", "protocol": "paper", "image_size": paper.IMAGE_SIZE, "alpha": 1.0,
@@ -64,8 +65,8 @@ def scorecard(runs: Runs) -> pd.DataFrame:
     trained = {fold: next(iter(paper_runs(runs, fold)), None) for fold in range(3)}
     bare = {"balance": "none", "augment": False}
     neither = {fold: next(iter(paper_runs(runs, fold, **bare)), None) for fold in range(3)}
-    lines = [*_counted(), *_architecture(), *_settings(trained), *_tested(trained, neither)]
-    card = pd.DataFrame([*lines, *_text(trained)])
+    tables = _counted(), _architecture(), _settings(trained), _tested(trained, neither)
+    card = pd.DataFrame([_line(*one) for lines in (*tables, _text(trained)) for one in lines])
     card["verdict"] = [line.verdict or _verdict(line) for line in card.itertuples()]
     for line in card[(card["verdict"] == "differs") & card["low"].notna()].itertuples():
         side = "ours is higher" if line.ours > line.paper else "ours is lower"
@@ -152,45 +153,45 @@ def spread(runs: Runs) -> str:
     return "Trained as Table 5 says, balanced accuracy: " + ", ".join(folds or ["not run yet"])
 
 
-def _line(table, row, column, printed, digits=0, ours=np.nan, **more):
-    empty = {"low": np.nan, "high": np.nan, "verdict": "", "note": "", "record": ""}
-    place = {"table": table, "row": row, "column": column}
-    return {**place, "paper": printed, "ours": ours, "digits": digits, **empty, **more}
+def _line(table, row, column, printed, digits, ours):
+    """A line of the scorecard; `ours` is a number or text, or a dict of columns by name."""
+    place = {"table": table, "row": row, "column": column, "paper": printed, "digits": digits}
+    empty = {"ours": np.nan, "low": np.nan, "high": np.nan, "verdict": "", "note": "", "record": ""}
+    return {**place, **empty, **(ours if isinstance(ours, dict) else {"ours": ours})}
 
 
-def _apart(table, row, column, printed, note, digits=0, **more):
-    """A line that nothing of ours can be set beside fairly."""
-    return _line(table, row, column, printed, digits, verdict="not comparable", note=note, **more)
+def _apart(why, **columns):
+    """What stands beside a number that nothing of ours can be compared with fairly."""
+    return {"verdict": "not comparable", "note": why, **columns}
 
 
 def _counted():
     """Tables 1 and 2, and the data sets of section 3.1: from the shipped lists."""
     frame, prelim = cnmc.shipped_index(), cnmc.shipped_prelim()
-    sizes = frame.groupby(["fold", "label", splits.paper_split(frame)]).size()
+    sizes = frame.groupby(["fold", "label", splits.paper_split(frame)]).size().astype(float)
     for fold, printed in paper.TABLE_1.items():
         for name, counts in printed.items():
             found = sizes[fold, cnmc.CLASSES.index(name)]
             for part, value in counts.items():
                 ours = found.sum() if part == "total" else found[part]
-                yield _line("Table 1", f"fold {fold}, {name}", part, value, ours=float(ours))
-        hem = float(sizes[fold, 0, "train"])
-        for when, ours in (("before", hem), ("after", 2 * hem)):
-            value, row = paper.TABLE_2[fold][when], f"fold {fold}, HEM images in training"
-            yield _line("Table 2", row, f"{when} balancing", value, ours=ours)
+                yield "Table 1", f"fold {fold}, {name}", part, value, 0, ours
+        row, hem = f"fold {fold}, HEM images in training", sizes[fold, 0, "train"]
+        yield "Table 2", row, "before balancing", paper.TABLE_2[fold]["before"], 0, hem
+        yield "Table 2", row, "after balancing", paper.TABLE_2[fold]["after"], 0, 2 * hem
+    value = paper.DATASET["training"]["images"]
+    yield "Text", "section 3.1, training set", "images", value, 0, float(len(frame))
     for kind, found in (("training", frame), ("preliminary", prelim)):
         for label, name in enumerate(cnmc.CLASSES):
             part = found[found["label"] == label]
             ours = {"images": len(part), "subjects": part["subject"].nunique()}
             for what, value in paper.DATASET[kind][name].items():
                 row = f"section 3.1, {kind} set, {name}"
-                yield _line("Text", row, what, value, ours=float(ours[what]))
-    value = paper.DATASET["training"]["images"]
-    yield _line("Text", "section 3.1, training set", "images", value, ours=float(len(frame)))
-    final, note = paper.DATASET["final"], "the package has no list of the final test set"
-    yield _apart("Text", "section 3.1, final test set", "images", final["images"], note)
-    for name in ("ALL", "HEM"):
-        row, value = f"section 3.1, final test set, {name}", final[name]["subjects"]
-        yield _apart("Text", row, "subjects", value, note)
+                yield "Text", row, what, value, 0, float(ours[what])
+    final, unknown = paper.DATASET["final"], _apart("the package has no list of this set")
+    yield "Text", "section 3.1, final test set", "images", final["images"], 0, unknown
+    for name in cnmc.CLASSES:
+        row = f"section 3.1, final test set, {name}"
+        yield "Text", row, "subjects", final[name]["subjects"], 0, unknown
 
 
 def _architecture():
@@ -200,31 +201,30 @@ def _architecture():
         text = ", ".join(row[key] for key in keys)
         ours = ", ".join(row.get(f"{key}_read", row[key]) for key in keys)
         note = "" if text == ours else "a misprint"
-        yield _line("Table 3", f"row {number}", "layer", text, ours=ours, note=note)
-    whole = records.PARAMETERS["mobilenet_m", 1.0]
-    head = {"Batch normalization": 4 * 1024, "Dense": (1024 + 1) * 2}
-    backbone = {"MobileNet": whole["total"] - sum(head.values())}
+        yield "Table 3", f"row {number}", "layer", text, 0, {"ours": ours, "note": note}
+    whole = PARAMETERS["mobilenet_m", 1.0]
+    layers = {"Batch normalization": 4 * 1024, "Dense": (1024 + 1) * 2}
+    layers["MobileNet"] = whole["total"] - sum(layers.values())
     for layer in paper.TABLE_4:
         name, shape = layer["layer"], "×".join(map(str, layer["output_shape"]))
         ours = {"MobileNet": "7×7×1024", "Dense": "2"}.get(name, "1024")
-        yield _line("Table 4", name, "output shape", shape, ours=ours)
-        ours = float({**backbone, **head}.get(name, 0))
-        yield _line("Table 4", name, "parameters", layer["parameters"], ours=ours)
-    own = whole["total"] - whole["trainable"], 2 * 1024  # not trained: the whole, and in its head
-    plain = backbone["MobileNet"] + (1024 + 1) * 1000
+        yield "Table 4", name, "output shape", shape, 0, ours
+        yield "Table 4", name, "parameters", layer["parameters"], 0, float(layers.get(name, 0))
+    still = whole["total"] - whole["trainable"]
+    plain = layers["MobileNet"] + (1024 + 1) * 1000
     half = 2 / 2**20  # MiB of a parameter in half precision
     for where, total, fixed, note, digits in (
-        ("Table 3", plain, own[0] - own[1], paper.TABLE_3_NOTE, 0),
-        ("Table 4", whole["total"], own[0], paper.TABLE_4_NOTE, 4),
+        ("Table 3", plain, still - 2 * 1024, paper.TABLE_3_NOTE, 0),  # less those of our head
+        ("Table 4", whole["total"], still, paper.TABLE_4_NOTE, 4),
     ):
         counts = {"parameters": total, "trainable": total - fixed, "non_trainable": fixed}
         for key, ours in counts.items():
-            row = key.replace("_", "-")
-            yield _line(where, f"all, {row}", "parameters", note[key], ours=float(ours))
-        yield _line(where, "weights, MiB", "size", note["size_mb"], digits, 2 * half * total)
+            row = f"all, {key.replace('_', '-')}"
+            yield where, row, "parameters", note[key], 0, float(ours)
+        yield where, "weights, MiB", "size", note["size_mb"], digits, 2 * half * total
     why = "ours is the size of the weights in half precision"
     value, ours = paper.TABLE_4_NOTE["gpu_memory_mb"], half * whole["total"]
-    yield _apart("Table 4", "GPU memory, MB", "size", value, why, 1, ours=ours)
+    yield "Table 4", "GPU memory, MB", "size", value, 1, _apart(why, ours=ours)
 
 
 def _settings(trained):
@@ -236,55 +236,45 @@ def _settings(trained):
         ("learning rate, first", "learning_rate", 3),
         ("learning rate, last", "min_learning_rate", 6), ("L1 regularization", "l1", 3),
     ):  # fmt: skip
-        more = {"ours": run.data["config"][key], "record": run.name} if run else _needs("any fold")
-        yield _line("Table 5", row, "setting", paper.HYPERPARAMETERS[key], digits, **more)
+        ours = {"ours": run.data["config"][key], "record": run.name} if run else _needs("any fold")
+        yield "Table 5", row, "setting", paper.HYPERPARAMETERS[key], digits, ours
 
 
 def _tested(trained, neither):
     """Tables 6-11, and what the text says of the same tests: from the answers of the runs."""
-    clean = {}
+    clean, quoted = {}, _apart("quoted from its authors, on another split")
     for fold, printed in enumerate((paper.TABLE_6, paper.TABLE_7, paper.TABLE_8)):
         for sigma, values in printed.items():
             found = _measured(trained[fold], f"noise:{sigma}" if sigma else "clean", fold)
             clean.setdefault(fold, found)
             yield from _grid(f"Table {6 + fold}", f"fold {fold}, σ {sigma}", values, found)
         values = paper.TABLE_9[fold]
-        both = f"fold {fold}, balanced and augmented (MAC)"
-        yield from _grid("Table 9", both, values["MAC"], clean[fold])
+        row = f"fold {fold}, balanced and augmented (MAC)"
+        yield from _grid("Table 9", row, values["MAC"], clean[fold])
         found = _measured(neither[fold], "clean", fold)
         yield from _grid("Table 9", f"fold {fold}, neither (MCN)", values["MCN"], found)
-    quoted = "quoted from its authors, on another split"
-    for fold, values in paper.TABLE_10.items():
-        row, known = ("average", fold) if fold == "average" else (f"fold {fold}", fold)
-        found = _mean(clean, "accuracy", 100) if known == "average" else _in_units(
-            clean[fold]("accuracy"), 100
-        )  # fmt: skip
-        digits = 2 if known == "average" else 0
-        yield _line("Table 10", row, "MobileNet_M, %", values["MobileNet_M"], digits, **found)
-        yield _apart("Table 10", row, "ALNett, %", values["ALNett"], quoted, 2)
-    for printed in paper.TABLE_11:
-        place = "Table 11", printed["model"], "F1, %", printed["f1_percent"]
-        if printed["model"] == "MobileNet_M":
-            yield _line(*place, **_mean(clean, "f1_macro", 100))
-        else:
-            yield _apart(*place, "other data and splits")
-    for column, key, factor, value in (
-        ("accuracy, %", "accuracy", 100, paper.HEADLINE["accuracy_percent"]),
-        ("F1", "f1_macro", 1, paper.HEADLINE["f1"]),
-    ):
-        found = _mean(clean, key, factor)
-        yield _line("Text", "abstract, average", column, value, 2, **found)
+        value, ours = paper.TABLE_10[fold], _times(clean[fold]("accuracy"), 100)
+        yield "Table 10", f"fold {fold}", "MobileNet_M, %", value["MobileNet_M"], 0, ours
+        yield "Table 10", f"fold {fold}", "ALNett, %", value["ALNett"], 2, quoted
+    accuracy, f1 = (_times(_mean(clean, key), 100) for key in ("accuracy", "f1_macro"))
+    value = paper.TABLE_10["average"]
+    yield "Table 10", "average", "MobileNet_M, %", value["MobileNet_M"], 2, accuracy
+    yield "Table 10", "average", "ALNett, %", value["ALNett"], 2, quoted
+    for row in paper.TABLE_11:
+        ours = f1 if row["model"] == "MobileNet_M" else _apart("other data and splits")
+        yield "Table 11", row["model"], "F1, %", row["f1_percent"], 0, ours
+    value = paper.HEADLINE
+    yield "Text", "abstract, average", "accuracy, %", value["accuracy_percent"], 2, accuracy
+    yield "Text", "abstract, average", "F1", value["f1"], 2, _times(f1, 0.01)
     n_test = sum(classes["test"] for classes in paper.TABLE_1[0].values())
-    row, column = "section 4.4, fold 0", f"right of {n_test}"
-    found = _in_units(clean[0]("accuracy"), n_test)
-    yield _line("Text", row, column, paper.FOLD_0_CORRECT["MobileNet_M"], **found)
-    yield _apart("Text", f"{row}, ALNett", column, paper.FOLD_0_CORRECT["ALNett"], quoted)
-    cited = paper.ALNETT_TEXT
-    value = cited["fold_0_accuracy_percent"]
-    yield _apart("Text", f"{row}, ALNett", "accuracy, %", value, quoted, 2)
+    row, column, value = "section 4.4, fold 0", f"right of {n_test}", paper.FOLD_0_CORRECT
+    yield "Text", row, column, value["MobileNet_M"], 0, _times(clean[0]("accuracy"), n_test)
+    yield "Text", f"{row}, ALNett", column, value["ALNett"], 0, quoted
+    value = paper.ALNETT_TEXT
+    yield "Text", f"{row}, ALNett", "accuracy, %", value["fold_0_accuracy_percent"], 2, quoted
     row = "section 2.2, ALNett"
-    yield _apart("Text", row, "accuracy, %", cited["accuracy_percent"], quoted, 2)
-    yield _apart("Text", row, "F1", cited["f1"], quoted, 2)
+    yield "Text", row, "accuracy, %", value["accuracy_percent"], 2, quoted
+    yield "Text", row, "F1", value["f1"], 2, quoted
 
 
 def _text(trained):
@@ -292,21 +282,21 @@ def _text(trained):
     for fold, printed in paper.TRAINING.items():
         row, run = f"section 4.2, fold {fold}", trained[fold]
         ours = {"ours": float(run.data["epochs_run"]), "record": run.name} if run else {}
-        value, note = printed["converged_epoch"], "read off a curve"
-        yield _apart("Text", row, "epoch of convergence", value, note)
-        value, note = printed["stopped_epoch"], "depends on seed and schedule"
-        yield _apart("Text", row, "epochs run", value, note, **ours)
-        value, note = printed["accuracy_percent"], "average over what is not said"
-        yield _apart("Text", row, "training accuracy, %", value, note, 2)
+        why = _apart("read off a curve")
+        yield "Text", row, "epoch of convergence", printed["converged_epoch"], 0, why
+        why = _apart("depends on seed and schedule", **ours)
+        yield "Text", row, "epochs run", printed["stopped_epoch"], 0, why
+        why = _apart("average over what is not said")
+        yield "Text", row, "training accuracy, %", printed["accuracy_percent"], 2, why
     for machine, value in paper.TIME_PER_IMAGE_MS.items():
-        note = "no hardware, batch or warm-up is given"
-        yield _apart("Text", f"section 4.3, {machine}", "ms per image", value, note, 2)
+        why = _apart("no hardware, batch or warm-up is given")
+        yield "Text", f"section 4.3, {machine}", "ms per image", value, 2, why
 
 
 def _grid(table, row, printed, found):
     for column, value in printed.items():
         key, name, digits = METRICS[column]
-        yield _line(table, row, name, value, digits, **found(key))
+        yield table, row, name, value, digits, found(key)
 
 
 def _measured(run, condition, fold):
@@ -319,18 +309,17 @@ def _measured(run, condition, fold):
     }  # fmt: skip
 
 
-def _in_units(found, factor):
-    numbers = ("ours", "low", "high")
-    return {key: factor * value if key in numbers else value for key, value in found.items()}
+def _times(found, factor):
+    return {key: v * factor if isinstance(v, float) else v for key, v in found.items()}
 
 
-def _mean(clean, key, factor):
+def _mean(clean, key):
     """Of a metric over the three folds."""
     found = {fold: one(key) for fold, one in clean.items()}
     lacking = [str(fold) for fold, one in found.items() if "ours" not in one]
     if lacking:
         return _needs(f"fold{'s' * (len(lacking) > 1)} {', '.join(lacking)}")
-    return {"ours": factor * float(np.mean([one["ours"] for one in found.values()]))}
+    return {"ours": float(np.mean([one["ours"] for one in found.values()]))}
 
 
 def _needs(what):
