@@ -126,6 +126,33 @@ def test_chapter_is_short(path):
         assert not cell.source.lstrip().startswith(("%", "!"))
 
 
+SAID = {
+    "*": "0.05 0.005 0.50 0.001",  # levels of a test, and a coin
+    "01_dataset": "0.80 0.45",  # where we drew the line between pairs; a question of the quiz
+    "04_mobilenet_m": "0.99",  # momentum
+    "05_training": "0.000001 0.99 0.96 0.14",  # Table 5, momentum, the paper, one picture of 718
+    "06_evaluation": "0.96 0.95 0.85",  # the paper; questions of the quiz
+    "07_noise": "0.85",  # a question of the quiz
+    "08_alnett": "92.20 92.70 91.13 91.31 0.96 0.95",  # the paper's own numbers
+    "09_ablation": "0.02 0.99 0.85",  # the width of a tie, momentum, what a cell asserts
+    "10_unseen_people": "0.77",  # the control of the search for twins, which took an hour
+    "11_what_helps": "0.02 0.00 0.04",  # a question of the quiz
+    "12_trust": "0.95 0.99",  # operating points
+    "13_deployment": "0.01",  # a point
+}
+"""Numbers that look like results and are typed in a chapter all the same, with the reason."""
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=named)
+def test_results_in_the_prose_are_glued_and_not_typed(path):
+    prose = "\n".join(cell.source for cell in cells_of(path) if cell.cell_type == "markdown")
+    elsewhere = r"```.*?```|\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|\]\([^)]*\)|^\|.*$"
+    prose = re.sub(elsewhere, " ", prose, flags=re.DOTALL | re.MULTILINE)
+    result = r"(?<![\w.,])(?:0\.\d{2,}|\d+\.\d{2,}(?= ?%))(?![\d.]?\d)"
+    typed = set(re.findall(result, prose))
+    assert typed <= set(SAID["*"].split()) | set(SAID.get(path.stem, "").split())
+
+
 @pytest.mark.parametrize("path", PAIRS, ids=named)
 def test_figures_have_a_name_a_caption_and_words_for_those_who_cannot_see_them(path):
     for cell in cells_of(path):
