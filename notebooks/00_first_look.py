@@ -431,7 +431,8 @@ for name, hem, by in (
 ):
     (before,), (after,) = (count_right(hem, size) for size in ("clean", f"size:{by}"))
     print(
-        f"healthy, {name}: {before} of {len(hem)} right; {after} at {by:.2f} times the side"
+        f"healthy, {name}: {before} of {len(hem)} right; "
+        f"{after} at {by:.2f} times the side"
     )
 
 # %% [markdown]

@@ -434,7 +434,7 @@ mine = published[published["fold"] < 2]
 
 
 def still_in_training(names):
-    """Per cent of the test pictures whose person is in training, in five rounds by `names`."""
+    """Per cent of the test pictures whose person is in training, in five rounds."""
     who = people.person(mine["subject"]).to_numpy()
     five = GroupKFold(5).split(mine, groups=names)
     return [100 * np.isin(who[test], who[train]).mean() for train, test in five]
