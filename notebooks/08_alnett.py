@@ -370,14 +370,14 @@ def compare(a, b):
 table = {}
 for (fold, name), other in tested.items():
     if name != "mobilenet_m":
-        table[f"fold {fold}", NAMES[name]] = compare(tested[fold, "mobilenet_m"], other)
+        table[fold, NAMES[name]] = compare(tested[fold, "mobilenet_m"], other)
 heads = ["only A right", "only B right", "A ahead, points of accuracy", "p by cell"]
-table = pd.DataFrame(table, [*heads, "p by person"]).T.rename_axis(["", "B"])
+table = pd.DataFrame(table, [*heads, "p by person"]).T.rename_axis(["fold", "B"])
 p_columns = ["p by cell", "p by person"]
 
 
 def printed_p(p):
-    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
+    return f"{p:.3f}" if p >= 0.001 else "<\N{NO-BREAK SPACE}0.001"
 
 
 table.assign(**table[p_columns].map(printed_p))
@@ -388,8 +388,8 @@ gap = metrics.paired_intervals(tie["label"], tie["p_a"], tie["p_b"], tie["person
 for key in ("accuracy", "balanced_accuracy", "roc_auc"):
     assert gap[key][1] < 0 < gap[key][2]
 p_of = table[p_columns].astype(float)
-assert (p_of.loc[("fold 0", NAMES["probe_handmade"])] > 0.3).all()
-near = p_of.loc[("fold 1", NAMES["probe_handmade"])]
+assert (p_of.loc[(0, NAMES["probe_handmade"])] > 0.3).all()
+near = p_of.loc[(1, NAMES["probe_handmade"])]
 assert near["p by cell"] < 0.01 and 0.03 < near["p by person"] < 0.05
 glue("p-near", f"{near['p by person']:.3f}", display=False)
 for fold in (0, 1):
