@@ -106,7 +106,7 @@ figures.against(curves, "σ at test, grey levels", ylim=(0.45, 1))
 # %% [markdown]
 # ## Why change a picture on purpose?
 #
-# A fold has about 2,500 training pictures, of a few dozen people; {term}`MobileNet_M` has 3.2 million
+# A fold has about 2,500 training pictures, of two or three dozen people at most; {term}`MobileNet_M` has 3.2 million
 # weights. It can learn every picture by heart. {term}`Augmentation <augment>` shows it a slightly
 # different picture every time, changed in ways that do not change the answer {cite:p}`shorten2019`. A cell
 # on a slide has no top and no bottom, so turning it is safe. *Do not change the answer* is a claim about
@@ -171,11 +171,11 @@ pd.DataFrame(rows, columns).T.rename_axis("σ").round(3)
 #
 # Why care about the background? It is the larger part of every picture, and a network sees it too. It can
 # tell a noisy picture from a clean one without a look at the cell. No camera does that to a picture whose
-# background was set to black by a program *afterwards*. So our {term}`records <record>` also have noise in the cell only,
-# the right panel of {numref}`fig-augmentation-brief`. Take the network without noise, warp and grey copies:
-# at σ 10 its balanced accuracy falls by {glue:text}`augmentation-fall-noise`, and by
+# background was set to black by a program *afterwards*. So our {term}`records <record>` also have noise in
+# the cell only, the right panel of {numref}`fig-augmentation-brief`. Take the network without noise, warp and
+# grey copies: at σ 10 its balanced accuracy falls by {glue:text}`augmentation-fall-noise`, and by
 # {glue:text}`augmentation-fall-cell-noise` if the background stays black. More than half of the damage comes
-# from where there is no cell.
+# from where there is no cell. (The two networks with grey copies alone break either way.)
 
 # %% tags=["remove-cell"]
 neither = runs.where(experiment="table5-neither").one()
@@ -185,6 +185,8 @@ fall = {
     for kind in KINDS.values()
 }
 assert fall["cell-noise"] < fall["noise"] / 2
+alone = runs.where(experiment="table5-balance")
+assert all(r.metrics("cell-noise:10")["balanced_accuracy"] < 0.62 for r in alone)
 for kind, value in fall.items():
     glue(f"augmentation-fall-{kind}", f"{value:.2f}", display=False)
 copies = runs.where(experiment="table5-balance", seed=2).one().metrics()
@@ -239,7 +241,7 @@ figures.cells(changed, list(steps), 4, source=run.source)
 #
 # ## Three second looks
 #
-# **Zoom and size.** Cells of {term}`ALL` are larger than those of {term}`HEM`, and the ruler of this book,
+# **Zoom and size.** Cells of {term}`ALL` are larger than those of {term}`HEM`, and the {term}`ruler` of this book,
 # the area alone, lives on that. The paper's zoom only enlarges. What does it do to the ruler?
 
 # %%
@@ -303,8 +305,9 @@ assert np.mean(ruler[1:]) < ruler[0] - 0.003
 # The third outline is a trap for whoever repeats the paper. Before version 2.10, Keras stretched each
 # picture to the full range *before* it applied the factor. C-NMC is dark, so the stretch more than doubles
 # it, and training comes out **brighter** than the test. The paper names TensorFlow 2.4.1, which stretches,
-# and Keras 2.10, which does not. We take the plain factor. Either way the network trains on another light
-# than it is tested in, and {term}`batch normalisation` in [the next chapter](04_mobilenet_m.ipynb) uses the
+# and Keras 2.10, which does not; as each TensorFlow of that time brought its own Keras, the stretch is the
+# likelier reading. We take the plain factor, as today's Keras does. Either way the network trains on another
+# light than it is tested in, and {term}`batch normalisation` in [the next chapter](04_mobilenet_m.ipynb) uses the
 # means of training.
 #
 # ## The recipe in imgaug
@@ -386,7 +389,7 @@ for way, make in ways.items():
 #
 # Random pictures cannot be compared one by one; their **distributions** can. Measure each augmented cell,
 # and ask a **Kolmogorov-Smirnov test**: if both ways drew from one distribution, how often would two
-# samples differ at least as much as these? With five tests, one p-value below 0.05 is nothing special; one
+# sets differ at least as much as these? With five tests, one p-value below 0.05 is nothing special; one
 # below 0.005 would be a reason to worry.
 
 
@@ -418,7 +421,8 @@ assert min(p for *_, p in agreement.values()) > 0.005
 # The two agree on real cells. The tests of this book do the same with more draws, and add the spectrum of
 # the noise. **Was it worth it?** The comparison once found two mistakes in the *reference*, the one that
 # everyone would trust. With `shear=(-3, 3)` imgaug draws one angle for both axes, and that is a rotation:
-# nothing was sheared. And a {term}`seed` given to the sequence did not reach its steps. Both read perfectly well.
+# nothing was sheared. And a {term}`seed` given to the sequence did not reach its steps. Both read perfectly
+# well.
 #
 # One thing more. Each {term}`batch` gets a generator of its own, seeded with (seed, epoch, batch): what a batch
 # holds then depends on nothing else, and a run that was killed can go on as if nothing had happened.
@@ -488,8 +492,8 @@ pd.DataFrame(pairs, ["paper", "ours"]).T
 # ### Exercise 1: predict, then look it up
 #
 # A network trained with grey copies, but without noise and warp, has a balanced accuracy of
-# {glue:text}`augmentation-copies-clean` on clean test cells of fold 1. What is left of it under σ 10 over the whole picture? Write a number down; the check
-# computes the answer from the records.
+# {glue:text}`augmentation-copies-clean` on clean test cells of fold 1. What is left of it under σ 10 over the
+# whole picture? Write a number down; the check computes the answer from the records.
 
 # %% tags=["exercise"]
 guess = ...  # a number from 0 to 1
