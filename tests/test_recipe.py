@@ -15,7 +15,6 @@ from allm_utils.data.splits import paper_split
 from allm_utils.errors import ConfigError
 from allm_utils.judge.conditions import add_gaussian_noise
 from allm_utils.network.recipe import (
-    BALANCES,
     Augmenter,
     NoiseBank,
     Recipe,
@@ -76,8 +75,8 @@ def digest(array):
 )
 def test_a_seed_draws_the_pictures_of_the_records(changes, pixels, following):
     """Digests from the code that made the first records."""
-    images, rng = some_pictures(6), np.random.default_rng([4, 2, 0, 0])
-    out = Augmenter(Recipe(**changes), seed=4)(images, rng)
+    rng = np.random.default_rng([4, 2, 0, 0])
+    out = Augmenter(Recipe(**changes), seed=4)(some_pictures(6), rng)
     assert rng.integers(1 << 30) == following
     if cv2.__version__.startswith("4."):  # OpenCV 5 interpolates in another way
         assert digest(out) == pixels
@@ -95,28 +94,25 @@ def test_a_seed_draws_the_noise_and_the_warp_of_the_records():
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("name", "value"),
     [
-        {"balance": "all"},
-        {"sigmas": (-3, 9)},
-        {"sigmas": (float("nan"),)},
-        {"sigmas": (256,)},
-        {"rotation": 181},
-        {"shift": -0.1},
-        {"shear": 46},
-        {"flip": 1.1},
-        {"stain": 1.0},
-        {"size": -0.1},
-        {"size": float("nan")},
-        {"zoom": (0, 1)},
-        {"brightness": (0.8, 0.4)},
+        ("balance", "all"),
+        ("sigmas", (-3, 9)),
+        ("sigmas", (float("nan"),)),
+        ("rotation", 181),
+        ("shift", -0.1),
+        ("shear", 46),
+        ("flip", 1.1),
+        ("stain", 1.0),
+        ("size", float("nan")),
+        ("zoom", (0, 1)),
+        ("brightness", (0.8, 0.4)),
     ],
 )
-def test_a_setting_out_of_range_is_refused_by_name(changes):
-    with pytest.raises(ConfigError) as refused:
-        Recipe(**changes)
-    ((name, _),) = changes.items()
-    assert name.rstrip("s") in str(refused.value) and "\n" not in str(refused.value)
+def test_a_setting_out_of_range_is_refused_by_name(name, value):
+    with pytest.raises(ConfigError, match=f"^{name.rstrip('s')} ") as refused:
+        Recipe(**{name: value})
+    assert "\n" not in str(refused.value)
 
 
 # -- balance ---------------------------------------------------------------------------------
@@ -153,11 +149,6 @@ def test_copies_stand_after_the_originals(balance, copied):
     rows, is_grey = balanced_rows(np.array([1, 0, 1, 0, 1]), balance)
     assert rows.tolist() == [0, 1, 2, 3, 4, *copied]
     assert is_grey.tolist() == [False] * 5 + [True] * len(copied)
-
-
-def test_an_unknown_balance_is_refused():
-    with pytest.raises(ConfigError, match=f"'all': choose one of {', '.join(BALANCES)}"):
-        balanced_rows(np.array([0, 1]), "all")
 
 
 def test_table_2():
@@ -205,14 +196,6 @@ def test_corners_land_where_imgaug_puts_them(changes):
     assert elongation[0] == pytest.approx(elongation[1], abs=0.004)  # without shear: 0.009 less
 
 
-def test_zoom_never_shrinks_the_cell_and_half_the_pictures_are_flipped():
-    _, fast = landed(Recipe())
-    assert stretch(fast).min() > 0.96  # shear alone makes 0.97
-    assert stretch(fast).max() < 1.25 * 1.03
-    a, b = fast[:, 1] - fast[:, 0], fast[:, 2] - fast[:, 0]
-    assert (a[:, 0] * b[:, 1] < a[:, 1] * b[:, 0]).mean() == pytest.approx(0.5, abs=0.03)
-
-
 def test_size_scales_both_axes_by_one_factor():
     recipe = Recipe(**STILL, size=0.2)
     for positions in landed(recipe, 1000):
@@ -254,20 +237,14 @@ def test_every_training_picture_is_darkened_as_by_imgaug():
         assert means.min() > 78 and means.max() < 162
 
 
-@pytest.fixture(scope="module")
-def pictures_of_a_cell():
-    """2,000 pictures made of one cell by each way, float (2000, 64, 64, 3)."""
+def test_mean_and_variance_of_every_pixel_as_in_imgaug():
     yy, xx = np.mgrid[:SIZE, :SIZE]
     cell = 120 * ((xx - 28) ** 2 / 400 + (yy - 35) ** 2 / 250 < 1)
     cell = cell * (1 + 0.3 * np.sin(xx / 3))
     cell = (cell[..., None] * [1, 0.6, 1.2]).astype(np.uint8)
     cells = np.repeat(cell[None], 2000, axis=0)
     slow = reference(11)(images=cells).astype(np.float32)
-    return slow, Augmenter(seed=11)(cells, np.random.default_rng(11)).astype(np.float32)
-
-
-def test_mean_and_variance_of_every_pixel_as_in_imgaug(pictures_of_a_cell):
-    slow, fast = pictures_of_a_cell
+    fast = Augmenter(seed=11)(cells, np.random.default_rng(11)).astype(np.float32)
     error = np.sqrt((slow.var(axis=0) + fast.var(axis=0)) / 2000)
     apart = fast.mean(axis=0) - slow.mean(axis=0)
     assert np.sqrt(((apart / error) ** 2).mean()) < 1.4  # by chance: about 1
@@ -275,21 +252,6 @@ def test_mean_and_variance_of_every_pixel_as_in_imgaug(pictures_of_a_cell):
     lit = slow.mean(axis=0) > 10  # elsewhere the cell comes by in few pictures
     assert lit.mean() > 0.3 and np.median(spread[lit]) == pytest.approx(1, abs=0.03)
     assert np.abs(spread[lit] - 1).max() < 0.25
-
-
-def test_two_pictures_of_a_batch_know_nothing_of_each_other(pictures_of_a_cell):
-    _, fast = pictures_of_a_cell
-    red = fast[..., 0]
-    features = {
-        "brightness": red.mean(axis=(1, 2)),
-        "side": red[:, :, :32].mean(axis=(1, 2)) - red[:, :, 32:].mean(axis=(1, 2)),
-        "height": red[:, :32].mean(axis=(1, 2)) - red[:, 32:].mean(axis=(1, 2)),
-        "noise": fast[:, :4, :4].std(axis=(1, 2, 3)),
-    }
-    for name, values in features.items():
-        for lag in (1, 2, 7):
-            r = np.corrcoef(values[:-lag], values[lag:])[0, 1]
-            assert abs(r) < 4 / np.sqrt(len(values)), (name, lag)
 
 
 def test_stain_scales_each_channel_by_a_factor_of_its_own():
@@ -311,13 +273,6 @@ def test_a_batch_is_a_function_of_its_generator_and_leaves_its_pictures_alone():
     np.testing.assert_array_equal(images, before)
     for other in ([4, 2, 1, 0], [4, 2, 0, 1], [5, 2, 0, 0]):  # epoch, batch, seed
         assert (augment(images, np.random.default_rng(other)) != first).any()
-
-
-def test_the_reference_repeats_with_its_seed():
-    images = some_pictures(4)
-    first, again, other = (reference(seed)(images=images) for seed in (7, 7, 8))
-    np.testing.assert_array_equal(first, again)
-    assert (first != other).any()
 
 
 # -- noise -----------------------------------------------------------------------------------
@@ -425,24 +380,6 @@ def test_a_filter_cannot_tell_the_bank_from_a_draw_per_pixel(way):
         assert stats.kstest(standard.ravel(), "norm").pvalue > 1e-3, side
 
 
-def test_what_the_overlap_of_windows_costs():
-    """Pictures of a batch that share noise, at other pixels, share some of its mean power.
-
-    A mean over 16 pictures so varies more than with a draw per pixel: 1 + 15 n / (bank - n) times
-    as much in its variance, 1.6 for pictures of 224 pixels. It is a variance of next to nothing:
-    the power of a picture's noise is within 2 % of the same, always.
-    """
-    bank, rng = NoiseBank((9,), 3), np.random.default_rng(3)
-    grey = np.full((224, 224, 3), 128, np.uint8)
-    power = np.empty((100, 16))
-    for mean in power.reshape(-1, 1):
-        noise = cv2.subtract(bank.add(grey, 9, rng), 128, dtype=cv2.CV_32F)
-        mean[:] = (noise**2).mean() / (9**2 + 1 / 12)
-    assert np.abs(power - 1).max() < 0.02
-    fresh = 2 / grey.size / 16
-    assert 0.7 < power.mean(axis=1).var() / fresh < 2.6
-
-
 class Dice:
     """A generator that always draws the first window of the bank, and the given sign."""
 
@@ -459,10 +396,3 @@ def test_a_window_of_the_bank_comes_with_either_sign():
     assert plus.any()
     means = noise_of("training", 9, 400, seed=8).mean(axis=(1, 2, 3))
     assert abs(means.mean()) < 4 * 9 / np.sqrt(64 * 64 * 3 * 400) + 0.005
-
-
-def test_the_bank_is_that_of_its_seed():
-    one, other = noise_of("training", 3, 2, seed=1), noise_of("training", 3, 2, seed=2)
-    assert (one != other).any()
-    with pytest.raises(ConfigError, match="sigma -1"):
-        NoiseBank((3, -1))

@@ -18,6 +18,7 @@ from keras import layers
 
 from allm_utils.data.cnmc import CLASSES
 from allm_utils.errors import ConfigError, WeightsError, reason
+from allm_utils.network.recipe import check_choice, check_range
 
 BACKBONE_END = "conv_pw_13_relu"
 """Last layer of the MobileNet part; what follows is the paper's head."""
@@ -148,8 +149,8 @@ def _network(builder: Callable[P, keras.Model]) -> Callable[P, keras.Model]:
         given.apply_defaults()
         settings = {k: v for k, v in given.arguments.items() if k not in ("weights", "seed")}
         for name, (low, high) in _RANGES.items():
-            if name in settings and not low <= settings[name] <= high:
-                raise ConfigError(f"{name} {settings[name]}: give a number from {low} to {high}")
+            if name in settings:
+                check_range(name, settings[name], low, high)
         if keras.config.floatx() != "float32":
             raise ConfigError(
                 f"keras.json sets floatx to {keras.config.floatx()}; the networks need float32 "
@@ -170,13 +171,8 @@ def _network(builder: Callable[P, keras.Model]) -> Callable[P, keras.Model]:
 
 def _scaled(image_size: int, scaling: str, scalings: dict = _SCALINGS, smallest: int = 32):
     """Begin a network: raw pixels, and the layer that scales them."""
-    if scaling not in scalings:
-        raise ConfigError(f"scaling {scaling!r}: choose one of {', '.join(scalings)}")
-    if not smallest <= image_size <= LARGEST:
-        raise ConfigError(
-            f"image size {image_size}: the network halves it again and again; "
-            f"give {smallest} to {LARGEST} pixels"
-        )
+    check_choice("scaling", scaling, scalings)
+    check_range("image_size", image_size, smallest, LARGEST)  # it is halved again and again
     scale, offset = scalings[scaling]
     inputs = keras.Input((image_size, image_size, 3), dtype="float32", name="pixels")
     return inputs, layers.Rescaling(scale, offset, name="scaling")(inputs)
@@ -382,7 +378,7 @@ def alexnet(x, path):
     Parameters and errors are those of `alnett_style`, but 63 pixels are needed.
     """
     x = layers.ZeroPadding2D(2, name="padding")(x)  # 224 pixels then give the 55 of the paper
-    x = _rectified(x, 96, 11, "convolution_1", strides=4, padding="valid")
+    x = layers.Conv2D(96, 11, strides=4, activation="relu", name="convolution_1")(x)
     x = layers.BatchNormalization(name="normalization_1")(x)
     x = layers.MaxPooling2D(3, 2, name="pooling_1")(x)
     x = _rectified(x, 256, 5, "convolution_2")
@@ -402,9 +398,8 @@ def _from_keras(application: Callable, first: str, x, path: Path | None):
     return backbone.output
 
 
-def _rectified(x, filters, size, name, strides=1, padding="same"):
-    settings = {"padding": padding, "activation": "relu", "name": name}
-    return layers.Conv2D(filters, size, strides, **settings)(x)
+def _rectified(x, filters, size, name):
+    return layers.Conv2D(filters, size, padding="same", activation="relu", name=name)(x)
 
 
 def _normalised(x, filters, size, name, strides=1):
@@ -442,8 +437,7 @@ def build(name: str, settings: Mapping[str, Any]) -> keras.Model:
     WeightsError
         If the weights are not to be had.
     """
-    if name not in BUILDERS:
-        raise ConfigError(f"model {name!r}: choose one of {', '.join(BUILDERS)}")
+    check_choice("model", name, BUILDERS)
     known = inspect.signature(BUILDERS[name]).parameters
     return BUILDERS[name](**{key: settings[key] for key in known if key in settings})
 
@@ -456,8 +450,7 @@ def table_4(model: keras.Model) -> list[tuple[str, tuple, int]]:
     list of (layer, output shape, parameters)
         MobileNet as one row, then each layer of the head.
     """
-    names = [layer.name for layer in model.layers]
-    head = names.index(BACKBONE_END) + 1
+    head = [layer.name for layer in model.layers].index(BACKBONE_END) + 1
     backbone = sum(layer.count_params() for layer in model.layers[:head])
     rows = [("MobileNet", model.layers[head - 1].output.shape, backbone)]
     for layer in model.layers[head:]:

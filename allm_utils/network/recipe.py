@@ -21,19 +21,21 @@ cv2.setNumThreads(1)  # the training loop runs several pictures at once; nested 
 
 Balance = Literal["hem", "both", "none"]
 BALANCES: tuple[str, ...] = get_args(Balance)
-"""Which classes get a grey copy: HEM only (the paper), both (no grey shortcut), or none."""
 
 BANK_SIZE = 1 << 22
 """Samples per noise bank: 28 pictures' worth of 224 x 224 x 3, 8 MB in two bytes each."""
 
-_RANGES = {
-    "rotation": (0, 180),
-    "shift": (0, 1),
-    "shear": (0, 45),
-    "flip": (0, 1),
-    "stain": (0, 0.9),
-    "size": (0, 0.9),
-}
+
+def check_range(name: str, value: float, low: float, high: float) -> None:
+    """Refuse, by a ConfigError, a setting that is not within its range."""
+    if not low <= value <= high:
+        raise ConfigError(f"{name} {value}: give a number from {low} to {high}")
+
+
+def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
+    """Refuse, by a ConfigError, a setting that is none of the choices."""
+    if value not in choices:
+        raise ConfigError(f"{name} {value!r}: choose one of {', '.join(choices)}")
 
 
 @dataclass(frozen=True)
@@ -83,27 +85,16 @@ class Recipe:
     size: float = 0.0
 
     def __post_init__(self):
-        _check_balance(self.balance)
+        check_choice("balance", self.balance, BALANCES)
         for sigma in self.sigmas:
-            _check_sigma(sigma)
-        for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise ConfigError(f"{name} {value}: give a number from {low} to {high}")
+            check_range("sigma", sigma, 0, 255)
+        highest = {"rotation": 180, "shift": 1, "shear": 45, "flip": 1, "stain": 0.9, "size": 0.9}
+        for name, high in highest.items():
+            check_range(name, getattr(self, name), 0, high)
         for name in ("zoom", "brightness"):
             low, high = getattr(self, name)
-            if not 0 < low <= high < math.inf:
-                raise ConfigError(f"{name} ({low}, {high}): give two factors, the smaller first")
-
-
-def _check_balance(balance: str) -> None:
-    if balance not in BALANCES:
-        raise ConfigError(f"balance {balance!r}: choose one of {', '.join(BALANCES)}")
-
-
-def _check_sigma(sigma: float) -> None:
-    if not 0 <= sigma <= 255:
-        raise ConfigError(f"sigma {sigma}: give a number from 0 to 255 (grey levels)")
+            check_range(name, low, 0.01, high)
+            check_range(name, high, low, 10)
 
 
 def desaturate(images: np.ndarray) -> np.ndarray:
@@ -146,12 +137,11 @@ def balanced_rows(labels: np.ndarray, balance: str = "hem") -> tuple[np.ndarray,
     is_grey : numpy.ndarray of bool
         Whether the picture is to be desaturated.
     """
-    _check_balance(balance)
+    check_choice("balance", balance, BALANCES)
     labels = np.asarray(labels)
-    originals = np.arange(len(labels))
     copied = {"hem": labels == 0, "both": labels >= 0, "none": labels < 0}[balance]
-    rows = np.concatenate([originals, originals[copied]])
-    return rows, np.arange(len(rows)) >= len(originals)
+    rows = np.concatenate([np.arange(len(labels)), np.flatnonzero(copied)])
+    return rows, np.arange(len(rows)) >= len(labels)
 
 
 def reference(seed: int | None = None, recipe: Recipe | None = None) -> "iaa.Augmenter":
@@ -218,12 +208,9 @@ def affine(recipe: Recipe, side: int, rng: np.random.Generator) -> np.ndarray:
     cos, sin, centre = math.cos(theta), math.sin(theta), (side - 1) / 2
     a, b = cos * zoom_x, -math.sin(theta + shear) * zoom_y
     c, d = sin * zoom_x, math.cos(theta + shear) * zoom_y
-    return np.array(
-        [
-            [a, b, centre * (1 - a - b) + cos * dx - sin * dy],
-            [c, d, centre * (1 - c - d) + sin * dx + cos * dy],
-        ]
-    )
+    x = centre * (1 - a - b) + cos * dx - sin * dy
+    y = centre * (1 - c - d) + sin * dx + cos * dy
+    return np.array([[a, b, x], [c, d, y]])
 
 
 class NoiseBank:
@@ -245,23 +232,15 @@ class NoiseBank:
         rng = np.random.default_rng([seed, 0x6E])
         self._banks = {}
         for sigma in sigmas:
-            _check_sigma(sigma)
             bank = rng.standard_normal(BANK_SIZE, dtype=np.float32) * np.float32(sigma)
             np.rint(bank, out=bank)
             # what lies above 0 and what lies below, so that no step leaves eight bits
             self._banks[sigma] = [np.clip(part, 0, 255).astype(np.uint8) for part in (bank, -bank)]
 
     def add(
-        self,
-        image: np.ndarray,
-        sigma: float,
-        rng: np.random.Generator,
-        out: np.ndarray | None = None,
+        self, image: np.ndarray, sigma: float, rng: np.random.Generator, out=None
     ) -> np.ndarray:
-        """Return ``image`` (``uint8 (H, W, 3)``) with noise of one of the bank's sigmas.
-
-        With ``out``, of the same kind, it is written there.
-        """
+        """Return ``uint8 (H, W, 3)`` with noise of one of the bank's sigmas, in `out` if given."""
         start = int(rng.integers(BANK_SIZE - image.size + 1))
         above, below = (
             part[start : start + image.size].reshape(image.shape) for part in self._banks[sigma]

@@ -18,7 +18,14 @@ from tqdm.keras import TqdmCallback
 
 from allm_utils.errors import ConfigError, DataError
 from allm_utils.files import write_atomically
-from allm_utils.network.recipe import Augmenter, Recipe, balanced_rows, desaturate
+from allm_utils.network.recipe import (
+    Augmenter,
+    Recipe,
+    balanced_rows,
+    check_choice,
+    check_range,
+    desaturate,
+)
 
 CHECKPOINT = "checkpoint.npz"
 Precision = Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"]
@@ -82,24 +89,13 @@ class TrainingConfig:
 
     def __post_init__(self):
         for name in ("epochs", "batch_size", "lr_patience", "early_stop"):
-            if not getattr(self, name) >= 1:
-                raise ConfigError(f"{name} {getattr(self, name)}: give a whole number from 1")
-        if not 0 < self.min_learning_rate < math.inf:
-            raise ConfigError(f"min_learning_rate {self.min_learning_rate}: give a number above 0")
-        if not self.min_learning_rate <= self.learning_rate < math.inf:
-            raise ConfigError(
-                f"learning_rate {self.learning_rate}: give a number from the minimum "
-                f"{self.min_learning_rate} upwards"
-            )
-        if not 0 < self.lr_factor < 1:
-            raise ConfigError(f"lr_factor {self.lr_factor}: give a number between 0 and 1")
-        for name, choices in (("draw", get_args(Draw)), ("precision", get_args(Precision))):
-            if getattr(self, name) not in choices:
-                raise ConfigError(
-                    f"{name} {getattr(self, name)!r}: choose one of {', '.join(choices)}"
-                )
-        if not 0 <= self.seed < 2**32:
-            raise ConfigError(f"seed {self.seed}: give a whole number from 0 to {2**32 - 1}")
+            check_range(name, getattr(self, name), 1, 100_000)
+        check_range("min_learning_rate", self.min_learning_rate, 1e-12, 10)
+        check_range("learning_rate", self.learning_rate, self.min_learning_rate, 10)
+        check_range("lr_factor", self.lr_factor, 0.001, 0.999)
+        check_choice("draw", self.draw, get_args(Draw))
+        check_choice("precision", self.precision, get_args(Precision))
+        check_range("seed", self.seed, 0, 2**32 - 1)
 
     def dtype_policy(self) -> str:
         """Name the Keras dtype policy for the device that is there."""
