@@ -299,8 +299,8 @@ def alnett_style(x, path):
     convolutions side by side, dilated by `ALNETT_STYLE_DILATIONS`, a 1×1 convolution over all they
     find, ReLU, max-pooling by two, batch normalisation. Average pooling and softmax end it.
 
-    Parameters and errors are those of `mobilenet_m`, but there is no `alpha`, `weights` is None,
-    since none exist, and so is the penalty `l1`: 0.
+    Parameters and errors are those of `mobilenet_m`, without `alpha`. No pre-trained weights
+    exist, so `weights` is None; `l1` is 0 by default.
     """
     for number, filters in enumerate(ALNETT_STYLE_FILTERS, start=1):
         name = f"cluster_{number}"

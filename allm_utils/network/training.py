@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from tqdm.keras import TqdmCallback
 
-from allm_utils.errors import ConfigError, DataError
+from allm_utils.errors import ConfigError, DataError, reason
 from allm_utils.files import write_atomically
 from allm_utils.network.recipe import (
     Augmenter,
@@ -278,10 +278,11 @@ class _Checkpoint(keras.callbacks.Callback):
         """Stop before weights that are no numbers go into the checkpoint."""
         for name, value in logs.items():
             if not math.isfinite(value):
-                kept = f"; {self.path} keeps epoch {len(self.history)}" if self.path else ""
+                done = len(self.history)
+                kept = f"; {self.path} keeps epoch {done}" if self.path and done else ""
                 raise ConfigError(
                     f"learning_rate {self.made_with['learning_rate']}: {name} is {value} after "
-                    f"{step}epoch {len(self.history) + 1}{kept}; start again with a smaller one"
+                    f"{step}epoch {done + 1}{kept}; start again with a smaller one"
                 )
 
 
@@ -304,7 +305,7 @@ def _read(path: Path, made_with: dict) -> dict:
         changed = {key for key in before | made_with if before.get(key) != made_with.get(key)}
     except Exception as error:  # zip, NumPy and JSON raise many kinds
         raise DataError(
-            f"{path}: not a readable checkpoint ({error}); delete it and start again"
+            f"{path}: not a readable checkpoint ({reason(error)}); delete it and start again"
         ) from None
     if changed:
         raise ConfigError(
@@ -368,8 +369,6 @@ def fit(
     path, state, history, first = None, None, History(), 0
     if checkpoints is not None:
         path = Path(checkpoints) / CHECKPOINT
-        for part in path.parent.glob(f".{CHECKPOINT}.*.part"):  # of a process killed as it wrote
-            part.unlink(missing_ok=True)
         if not resume:
             path.unlink(missing_ok=True)  # or a later resume would continue the run before this one
         elif path.exists():
