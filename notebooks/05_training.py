@@ -463,7 +463,7 @@ exercises.check(steps)
 # It is the luckiest of many. That is why there is a test part.
 # :::
 #
-# :::{dropdown} Two recipes differ by 0.01 in accuracy, one seed each. Which is better?
+# :::{dropdown} Two recipes differ by one point of accuracy, one seed each. Which is better?
 # You cannot say: two seeds of one recipe differ by that much.
 # :::
 #
