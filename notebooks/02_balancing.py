@@ -524,7 +524,7 @@ assert table["balanced accuracy"].max() - table["balanced accuracy"]["neither"] 
 # %% tags=["exercise"]
 guess = ...  # "rises", "falls" or "stays"
 
-# %% tags=["check"]
+# %% tags=["check", "hide-input"]
 exercises.check(exercises.check_guess, guess, "falls")
 
 # %% tags=["solution", "hide-cell"]
