@@ -3,9 +3,8 @@
 import argparse
 import tempfile
 
-from allm_utils.measure import TINY, Scale
-
-from allm_utils import book, files, growth, inference, pipeline, report, steps
+from . import book, files, growth, inference, pipeline, report, steps
+from .measure import TINY, Scale
 
 TOPICS = {"pipeline": pipeline, "steps": steps, "files": files, "inference": inference}
 LONG = {"book": book}  # many minutes; only when named

@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from allm_utils.measure import row
+from .measure import row
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import keras
 import numpy as np
 import pandas as pd
-from allm_utils.measure import compare, tree
 from PIL.Image import Resampling
 
 from allm_utils.data import cnmc, images
+
+from .measure import compare, tree
 
 
 def naive_index(root):
@@ -42,7 +43,7 @@ def naive_read(paths, size):
 
 def rows(scale, folder):
     """Compare the index, the building of the cache, and the cache."""
-    root = tree(folder, scale, scale.files)
+    root = tree(folder, scale.files)
     what = f"Index {scale.files:,} files by subject, smear and cell"
     for name, way in (("pandas and pathlib", naive_index), ("Keras, classes only", keras_index)):
         yield compare(

@@ -9,9 +9,9 @@ import threading
 import time
 from pathlib import Path
 
-from allm_utils.measure import tree
-
 from allm_utils.data import cnmc, images
+
+from .measure import tree
 
 
 def index(root):
@@ -63,9 +63,9 @@ def grow(scale, folder):
         and the libraries, without mapped files. These are the system's cache of the disk, which it
         takes back when it needs room.
     """
-    from allm_utils import inference
+    from . import inference
 
-    roots = {n: tree(folder, scale, n) for n in (scale.pictures, scale.many)}
+    roots = {n: tree(folder, n) for n in (scale.pictures, scale.many)}
     inference.model_files(scale, folder)
     return {
         step: [{"pictures": n, **_in_a_child(step, root)} for n, root in roots.items()]
@@ -113,5 +113,7 @@ def _memory():
 
 if __name__ == "__main__":
     if STEPS[sys.argv[1]] is epoch:
-        importlib.import_module("allm_utils.training")  # loading TensorFlow is no part of it
+        importlib.import_module(
+            "allm_utils.network.training"
+        )  # loading TensorFlow is no part of it
     print(json.dumps(_watched(STEPS[sys.argv[1]], sys.argv[2])))

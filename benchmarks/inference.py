@@ -8,11 +8,12 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from allm_utils.measure import compare, tree
 
 from allm_utils.data import cnmc, images
 from allm_utils.network import models, saving
 from allm_utils.ship import export, inference
+
+from .measure import compare, tree
 
 
 def model_files(scale, folder):
@@ -22,7 +23,7 @@ def model_files(scale, folder):
         Path(folder) / "network.safetensors",
         {"image_size": scale.size, "crop": images.CROP},
     )
-    cells = cnmc.index(tree(folder, scale, scale.drawn))["path"].tolist()
+    cells = cnmc.index(tree(folder, scale.pictures))["path"].tolist()
     calibration = export.calibration_cells(cells, saving.read_card(saved), n=20)
     return {"keras": saved, **export.export(saved, export.FORMATS, calibration=calibration)}
 
@@ -56,7 +57,7 @@ def rows(scale, folder):
             f"Predict one picture by {what}", other, way(name), alternative,
             turns=5 * scale.turns, goal=goal,
         )  # fmt: skip
-    root = tree(folder, scale, scale.pictures)
+    root = tree(folder, scale.pictures)
 
     def by_us(name):
         return lambda: inference.predict_images(files[name], root, progress=False)

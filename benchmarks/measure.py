@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from allm_utils.data import cnmc, synthetic
+from allm_utils.data import cnmc, sample
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,6 @@ class Scale:
 
     Attributes
     ----------
-    drawn : int
-        Different synthetic pictures; larger trees link them under other names.
     pictures : int
         Pictures of a comparison, and the smaller number of the growth.
     many : int
@@ -32,7 +30,6 @@ class Scale:
         Times that both ways are timed.
     """
 
-    drawn: int = 100
     pictures: int = 500
     many: int = 10_000
     files: int = 10_661
@@ -43,7 +40,7 @@ class Scale:
 
 
 TINY = Scale(
-    drawn=23, pictures=48, many=96, files=96, size=64, batches=1, steps=2, turns=2
+    pictures=48, many=96, files=96, size=64, batches=1, steps=2, turns=2
 )  # fmt: skip
 
 
@@ -109,18 +106,18 @@ def row(what, alternative_name, ours, alternative, *, unit, goal=None):
     }
 
 
-def tree(folder, scale, n):
+def tree(folder, n):
     """Make a tree of ``n`` files with the names of C-NMC, and return its root.
 
-    The files are links to ``scale.drawn`` synthetic pictures: their content repeats, but each is
-    found, opened and read like any other.
+    The files are links to the cells of the sample: their content repeats, but each is found,
+    opened and read like any other.
     """
-    drawn = synthetic.make(Path(folder) / "drawn", scale.drawn)
-    pictures = cnmc.index(drawn)["path"]
+    frame = sample.index(folder)
+    cells = frame["path"][~frame["outside"]].to_numpy()
     names = cnmc.shipped_index()["path"]
     root = Path(folder) / f"tree-{n}"
     for i, row in enumerate(np.linspace(0, len(names) - 1, n).astype(int)):
         target = root / names[row]
         target.parent.mkdir(parents=True, exist_ok=True)
-        os.link(pictures[i % len(pictures)], target)
+        os.link(cells[i % len(cells)], target)
     return root

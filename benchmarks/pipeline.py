@@ -22,11 +22,12 @@ from pathlib import Path
 
 import imgaug.augmenters as iaa
 import tensorflow as tf
-from allm_utils.measure import compare, tree
 
 from allm_utils.data import cnmc, images
 from allm_utils.network.recipe import Recipe
 from allm_utils.network.training import TrainingConfig, TrainingData
+
+from .measure import compare, tree
 
 
 def image_data_generator(recipe):
@@ -59,7 +60,7 @@ def training_data(root, size, cache):
 
 def rows(scale, folder):
     """Compare the training pictures of this package with the paper's way."""
-    root = tree(folder, scale, scale.pictures)
+    root = tree(folder, scale.pictures)
     data = training_data(root, scale.size, Path(folder) / "cache")
     count = scale.batches * data.config.batch_size
     ready = data.images[: data.config.batch_size].copy()

@@ -7,17 +7,18 @@ is Keras' `fit` on the live pictures, which are made while the network computes.
 from pathlib import Path
 
 import numpy as np
-from allm_utils.measure import compare, tree
-from allm_utils.pipeline import training_data
 
 from allm_utils.network import models
 from allm_utils.network.recipe import Recipe
 from allm_utils.network.training import TrainingConfig, TrainingData
 
+from .measure import compare, tree
+from .pipeline import training_data
+
 
 def rows(scale, folder):
     """Compare an epoch with bare steps; MobileNet_M at its full width."""
-    root = tree(folder, scale, scale.pictures)
+    root = tree(folder, scale.pictures)
     pictures = training_data(root, scale.size, Path(folder) / "cache").images
     config = TrainingConfig(recipe=Recipe(balance="none"))
     n = scale.steps * config.batch_size
