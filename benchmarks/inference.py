@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from allm_utils.data import cnmc, images
+from allm_utils.data import images, sample
 from allm_utils.network import models, saving
 from allm_utils.ship import export, inference
 
@@ -23,7 +23,7 @@ def model_files(scale, folder):
         Path(folder) / "network.safetensors",
         {"image_size": scale.size, "crop": images.CROP},
     )
-    cells = cnmc.index(tree(folder, scale.pictures))["path"].tolist()
+    cells = sample.index(folder)["path"].tolist()
     calibration = export.calibration_cells(cells, saving.read_card(saved), n=20)
     return {"keras": saved, **export.export(saved, export.FORMATS, calibration=calibration)}
 
