@@ -119,7 +119,7 @@ def test_ways_take_turns_and_the_clock_is_the_one_named():
 def test_a_tree_has_the_names_of_the_training_set(tmp_path):
     from allm_utils.data import cnmc
 
-    frame = cnmc.index(tree(tmp_path, TINY, 96))
+    frame = cnmc.index(tree(tmp_path, 96))
     assert len(frame) == 96 and set(frame["fold"]) == {0, 1, 2} and set(frame["label"]) == {0, 1}
 
 
