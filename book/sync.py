@@ -37,7 +37,8 @@ COLAB_MORE = {
 GLUE = """\
     from types import SimpleNamespace
 
-    sys.modules["myst_nb"] = SimpleNamespace(glue=lambda *_, **__: None)  # the book's pages use it
+    # puts numbers into the text of the book's pages; here it does nothing
+    sys.modules["myst_nb"] = SimpleNamespace(glue=lambda *_, **__: None)
 """
 
 

@@ -32,7 +32,8 @@ if "google.colab" in sys.modules:  # installs the package, and nothing that Cola
     get_ipython().run_line_magic("pip", "install -q --no-deps " + packages)
     from types import SimpleNamespace
 
-    sys.modules["myst_nb"] = SimpleNamespace(glue=lambda *_, **__: None)  # the book's pages use it
+    # puts numbers into the text of the book's pages; here it does nothing
+    sys.modules["myst_nb"] = SimpleNamespace(glue=lambda *_, **__: None)
 
 # %% tags=["setup", "hide-input"]
 import numpy as np
