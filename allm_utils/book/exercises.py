@@ -13,7 +13,6 @@ from itertools import product
 import numpy as np
 import pandas as pd
 from scipy import stats
-from scipy.special import expit, logit
 
 from allm_utils.book import paper
 from allm_utils.data import people
@@ -427,14 +426,6 @@ def _ece(labels, p_all, bins, last=True):
 })
 def calibration_error(labels, p_all, bins):
     return _ece(labels, p_all, bins)
-
-@_exercise([(np.array([0.1, 0.5, 0.8, 0.99]), 2.0)], {
-    lambda p, t: p / t: "divide the logit by the temperature, not the probability",
-    lambda p, t: logit(p) / t: "that is the new logit: turn it back into a probability",
-    lambda p, t: expit(logit(p) * t): "a temperature of 2 makes answers less sure: divide",
-})
-def with_temperature(p_all, temperature):
-    return expit(logit(p_all) / temperature)
 
 def _above(labels, p_all, specificity, of=0):
     chosen = np.sort(p_all[labels == of])
