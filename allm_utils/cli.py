@@ -132,16 +132,9 @@ def twins(dir: Tree, /):
 
 def leakage(table: Table, /):
     """Say which people, smears and twins stand in two parts of your own split."""
-    import pandas as pd
-
     from allm_utils.data import leaks
 
-    try:
-        frame = pd.read_csv(table, dtype=str)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{table}: cannot be read ({reason(error)}); give a CSV file") from None
-    found = leaks.leaks(frame)
-    print(found.to_string(index=False) if len(found) else "nothing stands in two parts")
+    print(leaks.report(table))
 
 
 # -- commands that need time to load, made when they are asked for ----------------------------

@@ -180,8 +180,10 @@ def test_the_seed_decides_the_run_and_the_split_seed_the_paper_s_shuffle(config,
 @pytest.mark.parametrize(
     ("protocol", "folds"), [("patient-disjoint", (0, 1)), ("cross-fold", (0, 1)), ("paper", (0, 1))]
 )
-def test_other_protocols(config, protocol, folds):
-    record = run(config(epochs=1, protocol=protocol, folds=folds))
+def test_other_protocols(config, protocol, folds, capsys):
+    record = records.load(experiment.run(config(epochs=1, protocol=protocol, folds=folds)))
+    told = capsys.readouterr().err
+    assert ("left out: " in told and "H14+H24" in told) == (protocol == "cross-fold")
     who = [set(people.person(pd.Series(record.data["split"][p]["subjects"]))) for p in splits.PARTS]
     assert bool(who[0] & who[2]) == (protocol == "paper")
     assert all(record.data["split"][part]["n_hem"] for part in splits.PARTS)

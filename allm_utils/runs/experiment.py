@@ -108,6 +108,10 @@ def run(config: ExperimentConfig, resume: bool = False, progress: bool = True) -
     for place in (folder, config.records, *(p.parent for p in [config.model_file] if p)):
         check_writable(place)
     frame, split = select(config)
+    left_out = splits.dropped(frame, split)
+    if progress and len(left_out):
+        who_else = f"{left_out.sum()} images of {', '.join(left_out.index)}"
+        tqdm.write(f"left out: {who_else}, in another part too", sys.stderr)
     weights = models.resolve_weights(config.weights, config.alpha, config.model)
     policy = config.training.dtype_policy()
     model = _build(config, policy)  # refuses what is out of its range
