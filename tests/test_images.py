@@ -99,7 +99,7 @@ def sixteen_bit_rgb(path):
 
 BAD = {
     "truncated.bmp": (truncated, "cannot be decoded"),
-    "empty.bmp": (lambda path: path.touch(), "not a BMP"),
+    "empty.bmp": (lambda path: path.touch(), "empty"),
     "pipe.bmp": (os.mkfifo, "not a file"),
     "text.bmp": (lambda path: path.write_text("not a picture"), "not a BMP"),
     "other.gif": (lambda path: pillow("RGB").save(path), "not a BMP"),

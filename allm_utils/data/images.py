@@ -34,6 +34,8 @@ def _open(path: Path) -> Image.Image:
         if not path.is_file():  # reading a pipe would wait for ever
             found = "not a file" if path.exists() else "no such file"
             raise ImageError(f"{path}: {found}; give a picture of one cell")
+        if not path.stat().st_size:
+            raise ImageError(f"{path}: empty; copy it again")
         image = Image.open(path, formats=_FORMATS)
         rawmode = str(image.tile[0].args) if image.tile else ""
         image.load()
