@@ -442,22 +442,6 @@ def build(name: str, settings: Mapping[str, Any]) -> keras.Model:
     return BUILDERS[name](**{key: settings[key] for key in known if key in settings})
 
 
-def table_4(model: keras.Model) -> list[tuple[str, tuple, int]]:
-    """Summarise a MobileNet_M as Table 4 does.
-
-    Returns
-    -------
-    list of (layer, output shape, parameters)
-        MobileNet as one row, then each layer of the head.
-    """
-    head = [layer.name for layer in model.layers].index(BACKBONE_END) + 1
-    backbone = sum(layer.count_params() for layer in model.layers[:head])
-    rows = [("MobileNet", model.layers[head - 1].output.shape, backbone)]
-    for layer in model.layers[head:]:
-        rows.append((type(layer).__name__, layer.output.shape, layer.count_params()))
-    return rows
-
-
 def parameters(model: keras.Model) -> dict[str, int]:
     """Count parameters: ``total``, ``trainable``, ``non_trainable``."""
     total = model.count_params()
