@@ -167,7 +167,7 @@ def test_variables_stand_for_options_and_options_win(configured, monkeypatch, tm
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        ("trian", "trian"),
+        ("training", "training"),
         ("train --epoch 3", "--epoch"),
         ("train --epochs three", "three"),
         ("train --epochs 0", "epochs 0"),

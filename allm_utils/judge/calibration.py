@@ -50,7 +50,7 @@ def calibration_error_by_chance(p_all: ArrayLike, n: int = 1000, seed: int = 0) 
     -------
     ndarray of float, shape (n,)
     """
-    rng = np.random.default_rng(seed)
+    rng, p_all = np.random.default_rng(seed), np.asarray(p_all, float)
     return np.array([calibration_error(rng.random(len(p_all)) < p_all, p_all) for _ in range(n)])
 
 

@@ -256,7 +256,7 @@ class _Checkpoint(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self._check(logs)
-        for name, value in logs.items():
+        for name, value in (logs or {}).items():
             self.history.epochs.setdefault(name, []).append(float(value))
         self.history.best_epoch = self.stopper.best_epoch
         if self.path is None:
