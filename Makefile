@@ -54,7 +54,7 @@ test: unit
 	cp -r notebooks book _config.yml _toc.yml work/executed
 	$(BIN)/python -m pytest tests/notebooks -n 2
 	$(BIN)/jupyter-book config sphinx work/executed
-	$(BIN)/sphinx-build -q -W -n --keep-going -D nb_execution_mode=auto work/executed work/executed/_build/html
+	PYTHONPATH=book/_ext $(BIN)/sphinx-build -q -W -n --keep-going -D nb_execution_mode=auto work/executed work/executed/_build/html
 	ALLM_REQUIRE=book,$$ALLM_REQUIRE $(BIN)/python -m pytest tests/book -n 2
 
 bench: .venv/.ready

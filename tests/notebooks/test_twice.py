@@ -1,5 +1,7 @@
 """Every notebook runs from top to bottom, and any of its cells once more after that.
 
+On the way each exercise is tried both ways.
+
 The first pass is kept: the book under test is built from it.
 """
 
@@ -24,6 +26,19 @@ def seconds(cell):
     return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
 
 
+def check_exercises(cells, is_chapter):
+    """Each exercise both ways: the unsolved stub gets a hint, the solution passes."""
+    kinds = ("exercise", "check", "solution")
+    tagged = [(kind, cell) for _, cell in cells for kind in cell.metadata.get("tags", [])]
+    found = [(kind, cell) for kind, cell in tagged if kind in kinds]
+    assert [kind for kind, _ in found] == [*kinds] * (len(found) // 3)
+    assert found or not is_chapter, "a chapter has at least one exercise"
+    for kind, cell in found:
+        said = "".join(output.get("text", "") for output in cell.outputs)
+        answer = {"exercise": "", "check": "✗ Not yet: ", "solution": "✓ Correct\n"}[kind]
+        assert answer in said, cell.source
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
 def test_runs_and_any_cell_runs_again(path):
     notebook = nbformat.read(path, as_version=4)
@@ -35,6 +50,7 @@ def test_runs_and_any_cell_runs_again(path):
             client.execute_cell(cell, index)
         if EXECUTED.is_dir():
             nbformat.write(notebook, EXECUTED / path.name)
+        check_exercises(cells, is_chapter=path.stem[0].isdigit())
         for index, cell in cells:
             if seconds(cell) < SLOW:
                 client.execute_cell(cell, index)
