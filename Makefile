@@ -46,15 +46,15 @@ book: .venv/.ready
 unit: .venv/.ready
 	$(BIN)/python -m pytest tests --ignore=tests/book --ignore=tests/notebooks -n 2 --dist loadfile
 
-# tests/notebooks runs each notebook in a copy, and the book under test is built from these copies:
-# "auto" executes only what has no outputs yet.
+# tests/notebooks runs each notebook in a copy, and the book under test is built from these copies; only
+# the pages of book/ are executed then.
 test: unit
 	rm -rf work/executed
 	mkdir -p work/executed
 	cp -r notebooks book _config.yml _toc.yml work/executed
 	$(BIN)/python -m pytest tests/notebooks -n 2
 	$(BIN)/jupyter-book config sphinx work/executed
-	PYTHONPATH=book/_ext $(BIN)/sphinx-build -q -W -n --keep-going -D nb_execution_mode=auto work/executed work/executed/_build/html
+	PYTHONPATH=book/_ext $(BIN)/sphinx-build -q -W -n --keep-going -D nb_execution_mode=force -D nb_execution_excludepatterns='notebooks/*' work/executed work/executed/_build/html
 	ALLM_REQUIRE=book,$$ALLM_REQUIRE $(BIN)/python -m pytest tests/book -n 2
 
 bench: .venv/.ready
