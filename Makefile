@@ -54,7 +54,8 @@ test: unit
 	cp -r notebooks book _config.yml _toc.yml work/executed
 	$(BIN)/python -m pytest tests/notebooks -n 2
 	$(BIN)/jupyter-book config sphinx work/executed
-	PYTHONPATH=book/_ext $(BIN)/sphinx-build -q -W -n --keep-going -D nb_execution_mode=force -D nb_execution_excludepatterns='notebooks/*' work/executed work/executed/_build/html
+	printf '%s\n' "nb_execution_mode = 'force'" "nb_execution_excludepatterns = ['notebooks/*']" >> work/executed/conf.py
+	PYTHONPATH=book/_ext $(BIN)/sphinx-build -q -W -n --keep-going work/executed work/executed/_build/html
 	ALLM_REQUIRE=book,$$ALLM_REQUIRE $(BIN)/python -m pytest tests/book -n 2
 
 bench: .venv/.ready
