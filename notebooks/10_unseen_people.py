@@ -125,7 +125,7 @@ assert met["folds 0 and 1, by people"]["person"] == 0
 #
 # To leave out a person we must know who is one. The organisers dealt the set into folds so that no *name* is in
 # two {cite:p}`gupta2019isbi`. But some people stand in it under several names. Some of their files have the same
-# bytes. Others differ in bytes and show **the same cell**, photographed twice or re-encoded: {term}`pixel twins`.
+# bytes. Others differ in bytes and show **the same cell**, photographed twice or re-encoded: pixel {term}`twins`.
 # Compare the fine texture of two cells, shifted against each other, by their correlation. The next cell does so for
 # all pairs of names in this page's sample.
 
@@ -335,7 +335,7 @@ print(f"area alone {ruler:.2f}, network {network:.2f}")
 # ## Paper and us
 #
 # The paper has no table of this kind. What others report for people that their training had not met, by name, is the
-# {term}`weighted F1`, by which the challenge was ranked:
+# weighted {term}`F1`, by which the challenge was ranked:
 #
 # | method | preliminary set | final set |
 # |---|---|---|

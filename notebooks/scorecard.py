@@ -117,7 +117,7 @@ counts.rename_axis(index=None, columns=None)
 # - *Within interval* is a low bar: the smaller the test, the wider the interval. And it is the interval by
 #   image, the narrower question ([Evaluation](06_evaluation.ipynb) has both).
 # - Everything here follows the **paper's protocol**: test people are known from training. No line says
-#   anything about a new person; [chapter 10](10_unseen_patients.ipynb) does.
+#   anything about a new person; [chapter 10](10_unseen_people.ipynb) does.
 #
 # ## Table by table
 #
