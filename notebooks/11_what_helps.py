@@ -215,9 +215,8 @@ if not run.data:
     assert means[-1] > means[0]
 
 # %% [markdown]
-# Twenty-four cells a class in every line, and the answer is in the number of **people**. A first look on all 7,108
-# cells said the same: some 120 cells of 28 people were worth more than 600 cells of three. Folds 0 and 1 hold ten healthy
-# people, and three of them own two thirds of the healthy cells:
+# Twenty-four cells a class in every line, and the answer is in the number of **people**. The bars of the draws overlap: this is
+# a sample. In folds 0 and 1, healthy people are few, and some own most of the cells:
 
 # %%
 counts = runs.where(experiment="same-recipe", protocol="paper").one().rows()
