@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from allm_utils.data import cnmc
+from allm_utils.data import cnmc, images, sample
+from allm_utils.judge.predict import predict
 from allm_utils.network import models, saving
 from allm_utils.runs import records, store
 from allm_utils.runs.records import Runs
@@ -66,3 +67,13 @@ def test_a_shipped_model_repeats_the_answers_of_its_record(path):
 
 def _record(card):
     return Runs(r for r in Runs.load() if r.name == card["record"]).one()
+
+
+@pytest.mark.parametrize("name", ["images", "people-round0"])
+def test_the_outside_record_is_what_a_shipped_network_answers_on_the_shipped_cells(name, tmp_path):
+    network, card = saving.load(records.RESULTS / "models" / f"{name}.safetensors")
+    frame = sample.index(tmp_path).query("outside").reset_index(drop=True)
+    pictures = images.load(frame, card["image_size"], card["crop"], tmp_path / "images", False)
+    recorded = records.outside().set_index("file")[name]
+    apart = abs(predict(network, pictures) - recorded[cnmc.file_names(frame)].to_numpy())
+    assert len(apart) == 60 and apart.mean() <= 0.01 and apart.max() <= 0.15
