@@ -2,7 +2,7 @@
 
 - The Colab cell of each chapter, from ``_config.yml`` and ``constraints.txt``.
 - ``notebooks/NAME.ipynb`` beside ``NAME.py``, by Jupytext: inputs only.
-- The block of headline results in README.md, from ``results/``.
+- The block of headline results in README.md, and its chart, from ``results/``.
 """
 
 import re
@@ -12,7 +12,7 @@ from pathlib import Path
 import jupytext.cli
 import yaml
 
-from allm_utils.book import scorecard
+from allm_utils.book import figures, scorecard
 from allm_utils.runs.records import Runs
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -79,12 +79,21 @@ def headline(runs: Runs) -> str:
     return "\n".join(["", *lines, "", f"{scorecard.spread(runs)}.", "", ""])
 
 
+def chart(runs: Runs) -> str:
+    """Return the headline results as a drawing with a name."""
+    name = "Balanced accuracy on known people, on new people and on people from outside"
+    drawn = figures.headline(scorecard.headline(runs)).svg()
+    return drawn.replace("<svg ", f'<svg role="img" aria-label="{name}" ', 1)
+
+
 def main() -> None:
     """Write every file that is made, or partly made; say which have changed."""
     texts = sorted((ROOT / "notebooks").glob("*.py"))
     made = {path: with_colab_cell(path.read_text(encoding="utf-8")) for path in texts}
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    table = headline(Runs.load(ROOT / "results"))
+    runs = Runs.load(ROOT / "results")
+    table = headline(runs)
+    (ROOT / "book/_static/headline.svg").write_text(chart(runs), encoding="utf-8")
     made[ROOT / "README.md"] = README_BLOCK.sub(rf"\g<1>{table}\2", readme)
     for path, content in made.items():
         if path.read_text(encoding="utf-8") != content:

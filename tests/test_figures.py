@@ -36,11 +36,16 @@ def words(figure):
 
 
 PICTURES = np.array([picture() for _ in range(4)])
+HEADLINE = pd.DataFrame(
+    {"value": [0.9, 0.8], "low": [0.8, 0.7], "high": [0.95, 0.9], "paper": [0.95, np.nan]},
+    index=["known", "new"],
+)
 FIGURES = {
     "cells": (figures.cells(PICTURES, "abcd", 2, rows=("HEM", "ALL"), source="whose"), "HEM whose"),
     "heat_maps": (figures.heat_maps(PICTURES, RNG.random((4, 60, 60)), "abcd"), "share"),
     "histogram": (figures.histogram({"one": (P_ALL, LABELS)}, "size"), "size 20 cells"),
     "intervals": (figures.intervals([("new", "ours", 0.9)], "accuracy", digits=2), "new 0.90"),
+    "headline": (figures.headline(HEADLINE), "known 0.950 new"),
     "against": (figures.against({"fold 0": {"accuracy": {0: 0.9, 5: (0.7, 0.8, 0.9)}}}, "σ"), "σ"),
     "roc": (figures.roc({"clean": (LABELS, P_ALL)}), "clean sensitivity"),
     "reliability": (figures.reliability({"clean": (LABELS, P_ALL)}), "stated"),

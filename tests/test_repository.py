@@ -250,6 +250,8 @@ def test_readme_shows_the_recorded_headline():
     assert sync.headline(runs) in readme, "run `make sync`"
     for value in scorecard.headline(runs)["value"]:
         assert f"**{value:.3f}**" in readme
+    drawn = (ROOT / "book/_static/headline.svg").read_text(encoding="utf-8")
+    assert sync.chart(runs) == drawn, "run `make sync`"
     assert paper.CODE.removeprefix("https://").rstrip("/") in readme
 
 

@@ -398,3 +398,10 @@ def curves(runs) -> Figure:
 def _name_source(figure, source):
     if source:
         figure.supxlabel(source, fontsize=8)
+
+
+def headline(found: pd.DataFrame) -> Figure:
+    """Draw the three numbers of `scorecard.headline`, the paper's below the first."""
+    rows = [(row.Index, "this book", row.value, row.low, row.high) for row in found.itertuples()]
+    rows.insert(1, (rows[0][0], "the paper", found["paper"].iloc[0]))
+    return intervals(rows, "balanced accuracy, interval by people", line=0.5, digits=3)
