@@ -139,7 +139,8 @@ glue("n-train", f"{by_image.data['split']['train']['n']:,}", display=False)
 
 # %%
 game = twelve(known).sample(frac=1, random_state=1)
-widgets.guess(game["picture"], game["label"], game["p_all"], run.credit)
+credit = f"{sample.people_shown(game)}\n{run.credit}"
+widgets.guess(game["picture"], game["label"], game["p_all"], credit)
 
 # %% [markdown]
 # What did you go by: the size, the colour, the grain of the nucleus? Nobody told you a rule. Nobody told the network

@@ -159,15 +159,15 @@ for crop in (224, 300):
 
 # %% mystnb={"figure": {"name": "fig-balancing-framing", "caption": "Three ways to 224 pixels. Only the tight box makes both cells equally large. Brightened twofold. Real cells of C-NMC 2019."}, "image": {"alt": "Two rows, a small HEM cell and a large ALL cell, in three framings. Crop 224: the ALL cell is cut. Crop 300: both whole, sizes differ. Tight box: both fill the frame."}}
 hem, all_ = (np.flatnonzero(labels == k)[np.argsort(side[labels == k])] for k in (0, 1))
-two = hem[len(hem) // 4], all_[int(0.75 * len(all_))]
+two = [hem[len(hem) // 4], all_[int(0.75 * len(all_))]]
 framed = [
     images.prepare(cells["path"].iloc[i], size=224, crop=crop)
     for i in two
     for crop in (224, 300, int(side[i]))
 ]
 titles = ["crop 224", "crop 300", "tight box"] * 2
-credit = f"{sample.people_shown(cells.iloc[list(two)])}\n{run.credit}"
-figures.cells(framed, titles, 3, rows=cnmc.CLASSES, source=credit)
+both = f"{sample.people_shown(cells.iloc[two])}\n{run.credit}"
+figures.cells(framed, titles, 3, rows=cnmc.CLASSES, source=both)
 
 # %% [markdown]
 # The tight box shows each cell as large as possible, and so *deletes its size*. Area alone tells the
@@ -216,7 +216,8 @@ print("maximum = imgaug:", np.array_equal(by_maximum, by_imgaug))
 brightest, lowest = picture.max(axis=-1), picture.min(axis=-1)
 saturation = (brightest - lowest) / np.maximum(brightest, 1)
 panels = [picture, 127 * saturation, brightest, picture[..., 1]]
-figures.cells(panels, ["colour", "saturation", "value", "green"], 4, source=run.source)
+source = f"{sample.people_shown(cells.iloc[two[1:]])}; {run.source}"
+figures.cells(panels, ["colour", "saturation", "value", "green"], 4, source=source)
 
 # %% tags=["remove-cell"]
 middles = np.asarray(small[:, 44:84, 44:84], float)
@@ -244,7 +245,7 @@ for i, resized in zip(two, (framed[1], framed[4]), strict=True):
     stages += [original, images.centre_crop(original, 300), resized]
 stages.insert(3, recipe.desaturate(stages[2]))
 named = ["original, 450", "crop 300", "resized, 224", "grey copy"]
-figures.cells(stages, (named * 2)[:7], 4, rows=cnmc.CLASSES, source=run.source)
+figures.cells(stages, (named * 2)[:7], 4, rows=cnmc.CLASSES, source=both)
 
 # %% [markdown]
 # ## Balancing is a trade
@@ -345,9 +346,8 @@ model, card = saving.load(RESULTS / "models" / "images.safetensors")
 record = runs.where(experiment="same-recipe", protocol="paper").one()
 file = cells["path"].str.rsplit("/", n=1).str[-1]
 mine = np.flatnonzero(file.isin(record.rows()["file"]))
-size, crop_side = card["image_size"], card["crop"]
-cache = run.work / "images"
-pictures = images.load(cells.iloc[mine], size, crop_side, cache, progress=False)
+cache, size = run.work / "images", card["image_size"]
+pictures = images.load(cells.iloc[mine], size, card["crop"], cache, progress=False)
 answers = {look: predict(model, pictures, how) for look, how in CONDITION.items()}
 
 # %% mystnb={"figure": {"name": "fig-balancing-asked", "caption": "Four ALL cells of the test part, and the network's probability of ALL, in colour and in grey. Brightened twofold. Real cells of C-NMC 2019."}, "image": {"alt": "Four leukemic cells twice. In colour the probabilities are near 0.9; the same cells in grey get less than 0.1."}}

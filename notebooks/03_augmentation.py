@@ -224,7 +224,8 @@ steps = {
 
 # %% mystnb={"figure": {"name": "fig-augmentation-steps", "caption": "Every change of section 3.3 at an end of its range, one at a time, brightened twofold. Real cell of C-NMC 2019."}, "image": {"alt": "Eight pictures of one cell: unchanged, turned left, mirrored, shifted to the lower right, slightly sheared, enlarged, stretched in width, much darker."}}
 changed = [step(image=cells[0]) for step in steps.values()]
-figures.cells(changed, list(steps), 4, source=run.source)
+source = f"{sample.people_shown(frame[:1])}; {run.source}"
+figures.cells(changed, list(steps), 4, source=source)
 
 # %% [markdown]
 # Two sentences of the paper leave room; we read them as Keras' `ImageDataGenerator`, whose argument names

@@ -43,7 +43,7 @@ from keras import layers
 from myst_nb import glue
 
 from allm_utils.book import exercises, figures, profile, scorecard, widgets
-from allm_utils.data import images
+from allm_utils.data import images, sample
 from allm_utils.network import models
 
 run = profile.banner()
@@ -120,7 +120,8 @@ titles = [
     "mix: red − green",
 ]
 shown = [np.clip(each, 0, 255) for each in (cell, *looks, *mixes)]
-figures.cells(shown, titles, 3, 2, source=run.credit)
+credit = f"{sample.people_shown(one)}\n{run.credit}"
+figures.cells(shown, titles, 3, 2, source=credit)
 
 # %% [markdown]
 # In each case a few numbers, the **weights**, decide what comes out. Here we chose them; a network learns them. In the

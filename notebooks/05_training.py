@@ -45,7 +45,7 @@ import pandas as pd
 from myst_nb import glue
 
 from allm_utils.book import exercises, figures, paper, profile, scorecard
-from allm_utils.data import cnmc, images, splits
+from allm_utils.data import cnmc, images, sample, splits
 from allm_utils.judge import metrics
 from allm_utils.judge.predict import predict
 from allm_utils.network import models, training
@@ -200,7 +200,9 @@ names = [
     for i in data.order(epoch)[:4]
 ]
 both = np.concatenate([first[0][:4], later[0][:4]])
-figures.cells(both, names, 4, rows=("epoch 1", "epoch 2"), source=run.credit)
+who = frame.iloc[data.rows[[*data.order(0)[:4], *data.order(1)[:4]]]]
+credit = f"{run.credit}\n{sample.people_shown(who)}"
+figures.cells(both, names, 4, rows=("epoch 1", "epoch 2"), source=credit)
 
 # %% [markdown]
 # **Validation pictures get none of this**; clean is our reading of the paper. One consequence: every *training* picture is

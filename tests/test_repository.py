@@ -168,7 +168,20 @@ def test_first_picture_of_cells_has_its_credit(path):
     shown = [
         s for s in code if re.search(r"figures\.(cells|heat_maps)\(|widgets\.(guess|crop|noise)", s)
     ]
-    assert not shown or "credit" in shown[0] or "CITATION" in shown[0]
+    assert not shown or "run.credit" in shown[0] or "CITATION" in shown[0]
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=named)
+def test_every_picture_of_cells_names_their_people(path):
+    """In the line below it, or as the titles of the cells."""
+    named_so_far = set()
+    for cell in (cell for cell in cells_of(path) if cell.cell_type == "code"):
+        named_so_far |= set(re.findall(r"(\w+) = f.*people_shown", cell.source))
+        for source in re.findall(
+            r"figures\.(?:cells|heat_maps)\(.*?source=([\w.]+|f\")", cell.source, re.S
+        ):
+            by_title = re.search(r"\[\"(subject|file)_a\"\]", cell.source)
+            assert source in named_so_far or "people_shown" in cell.source or by_title, cell.source
 
 
 def test_nothing_is_called_made_up():
