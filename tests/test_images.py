@@ -9,6 +9,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -173,7 +174,17 @@ def test_a_cell_keeps_its_size_in_a_larger_frame(tmp_path):
     )
 
 
-@pytest.mark.parametrize("settings", [{"size": 0}, {"crop": 0}, {"size": -1}])
+def test_a_crop_below_1_brings_every_cell_to_one_size(tmp_path):
+    for radius in (20, 60):
+        cell = np.zeros((200, 200, 3), np.uint8)
+        cv2.circle(cell, (100, 100), radius, (90, 20, 120), -1)
+        Image.fromarray(cell).save(tmp_path / f"{radius}.png")
+    small, large = (images.prepare(tmp_path / f"{radius}.png", 64, 0.35) for radius in (20, 60))
+    assert small.any(axis=-1).mean() == pytest.approx(0.35, abs=0.04)
+    assert large.any(axis=-1).mean() == pytest.approx(small.any(axis=-1).mean(), abs=0.03)
+
+
+@pytest.mark.parametrize("settings", [{"size": 0}, {"crop": 0}, {"crop": 1}, {"size": -1}])
 def test_sizes_out_of_range(paths, cache, settings):
     with pytest.raises(ConfigError):
         load(paths, cache, **settings)

@@ -6,6 +6,7 @@ A picture is ``uint8 (H, W, 3)`` RGB in [0, 255] from here on; the model's first
 import contextlib
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,9 @@ from allm_utils.files import sha256, write_atomically
 
 CROP = 300
 """Side of the centre crop in pixels. 224 would cut half of the cells; 300 keeps 94 % whole."""
+
+ONE_SIZE = 0.35
+"""As a crop: each cell fills this share of its picture, as the median cell of folds 0 and 1."""
 
 SIZE = 224
 """Side of the model's input in pixels."""
@@ -78,11 +82,13 @@ def centre_crop(image: np.ndarray, crop: int = CROP) -> np.ndarray:
     return image[top : top + crop, left : left + crop]
 
 
-def prepare(path: str | os.PathLike, size: int = SIZE, crop: int = CROP) -> np.ndarray:
+def prepare(path: str | os.PathLike, size: int = SIZE, crop: float = CROP) -> np.ndarray:
     """Read, centre-crop and resize one picture (paper, section 3.2).
 
-    The crop is in pixels, so a cell keeps its size: 450-pixel training images and 600-pixel images
-    of the final test set come out at the same scale.
+    A crop in pixels keeps the size of a cell: 450-pixel training images and 600-pixel images of the
+    final test set come out at the same scale. A crop below 1 is a share: the crop about the centre
+    that the cell, all that is not black, fills to this share, so that every cell has one size. It
+    ends at the edge of the picture.
 
     Returns
     -------
@@ -97,6 +103,9 @@ def prepare(path: str | os.PathLike, size: int = SIZE, crop: int = CROP) -> np.n
     path = Path(path)
     image = _open(path)
     width, height = image.size
+    if crop < 1:
+        area = np.asarray(image).any(axis=-1).sum()
+        crop = max(1, min(width, height, round(math.sqrt(area / crop))))
     if min(width, height) < crop:
         raise ImageError(
             f"{path}: {width}x{height} pixels, smaller than the crop of {crop}; "
@@ -174,7 +183,7 @@ def fingerprint(source: pd.DataFrame | Iterable, cache: str | os.PathLike) -> st
 def load(
     source: pd.DataFrame | Iterable,
     size: int,
-    crop: int,
+    crop: float,
     cache: str | os.PathLike,
     progress: bool = True,
 ) -> np.ndarray:
@@ -186,8 +195,8 @@ def load(
     Parameters
     ----------
     source : DataFrame with a ``path`` column, or iterable of paths
-    size, crop : int
-        As in `prepare`, in pixels.
+    size, crop
+        As in `prepare`.
     cache : path-like
         Folder for the arrays, and for the hashes of files.
     progress : bool
@@ -204,8 +213,10 @@ def load(
     DataError
         If the list is empty, or the cache folder cannot be written.
     """
-    if not 0 < size or not 1 < crop:
-        raise ConfigError(f"size {size}, crop {crop}: both must be positive numbers of pixels")
+    if not 0 < size or not 0 < crop or crop == 1:
+        raise ConfigError(
+            f"size {size}, crop {crop}: give positive numbers of pixels, or a crop below 1"
+        )
     paths = _paths(source)
     if not paths:
         raise DataError("no images to load; check the folder and the selection")

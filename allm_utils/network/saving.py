@@ -53,8 +53,11 @@ def read_card(path: str | os.PathLike) -> dict:
             f"{path}: its card {card_file.name} is missing or broken, so crop, size and class "
             "order are unknown; keep the two files together"
         ) from None
-    sides = [card.get(key) for key in ("image_size", "crop")] if isinstance(card, dict) else []
-    fits = bool(sides) and all(type(side) is int and 0 < side <= LARGEST for side in sides)
+    card = card if isinstance(card, dict) else {}
+    size, crop = card.get("image_size"), card.get("crop")
+    share = type(crop) is float and 0 < crop < 1
+    sides = (size,) if share else (size, crop)
+    fits = all(type(side) is int and 0 < side <= LARGEST for side in sides)
     if not fits or card.get("classes") != list(CLASSES):
         raise ModelError(
             f"{card_file}: needs image_size and crop, up to {LARGEST} pixels, and classes "

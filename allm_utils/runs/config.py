@@ -56,8 +56,9 @@ class RunConfig:
         "split": a part of the folds. "prelim": the preliminary test set, with patient-disjoint.
     image_size : int
         Side of the model's input, pixels.
-    crop : int
-        Side of the centre crop, pixels.
+    crop : int or float
+        Side of the centre crop, pixels. Below 1 the share of the crop that each cell is to fill, as
+        0.35: every cell then has one size. Not in the paper.
     note : str
         What a reader of the record must know.
     """
@@ -72,7 +73,7 @@ class RunConfig:
     round: int = 0
     test: str = "split"
     image_size: int = images.SIZE
-    crop: int = images.CROP
+    crop: int | float = images.CROP
     note: str = ""
 
     def __post_init__(self):
@@ -90,8 +91,8 @@ class RunConfig:
             raise ConfigError(f"folds {list(self.folds)}: give each fold once, from 0")
         if self.protocol == "cross-fold" and len(self.folds) != 2:
             raise ConfigError(f"folds {list(self.folds)}: protocol cross-fold needs two")
-        for name in ("image_size", "crop"):
-            self._in(name, 1, LARGEST)
+        self._in("image_size", 1, LARGEST)
+        self._in("crop", *((0.05, 0.95) if 0 < self.crop < 1 else (1, LARGEST)))
 
     def _in(self, name: str, low: float, high: float) -> None:
         value = getattr(self, name)
