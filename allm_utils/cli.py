@@ -28,18 +28,10 @@ SHOWN += ["sensitivity", "specificity", "roc_auc"]
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line.
+    """Run the command line, by default with the arguments of the process.
 
-    Parameters
-    ----------
-    argv : list of str, optional
-        Arguments; by default those of the process.
-
-    Returns
-    -------
-    int
-        0; 1 when `data verify` finds a difference; 2 after an error, which is one line on stderr;
-        130 when interrupted.
+    Returns 0; 1 when `data verify` finds a difference; 2 after an error, which is one line on
+    stderr; 130 when interrupted.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

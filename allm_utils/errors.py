@@ -33,20 +33,7 @@ class RecordError(AllmError):
 
 
 def need(extra: str, *modules: str) -> None:
-    """Make sure that optional packages are installed.
-
-    Parameters
-    ----------
-    extra : str
-        That of the package which brings them.
-    modules : str
-        As they are imported.
-
-    Raises
-    ------
-    ConfigError
-        One is not; it says what to install.
-    """
+    """Refuse, by a ConfigError that says what to install, a step whose modules are not there."""
     for module in modules:
         if importlib.util.find_spec(module) is None:
             package = module.replace("_", "-")

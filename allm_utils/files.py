@@ -21,25 +21,10 @@ except ImportError:  # Windows, which does not remove a file that is open
 
 
 def write_atomically(path: str | os.PathLike, write: Callable[[Path], object]) -> Path:
-    """Fill a file beside its place, then move it there in one step.
+    """Fill a file beside its place by ``write(part)``, then move it there in one step.
 
-    Parameters
-    ----------
-    path : path-like
-        Where the file is to be; its folder is made if absent.
-    write : callable
-        Gets a temporary path in the same folder and fills it.
-
-    Returns
-    -------
-    Path
-        `path`.
-
-    Raises
-    ------
-    DataError
-        The folder or the file cannot be written. Nothing half-written is left, and an old file
-        stays as it was. Parts that a killed process left are removed by the next.
+    The folder is made if absent. A DataError where the disk refuses: then nothing half-written is
+    left, and an old file stays as it was. Parts that a killed process left go with the next call.
     """
     path = Path(path)
     try:
@@ -74,13 +59,7 @@ def _remove_if_left(part: Path) -> None:
 
 
 def check_writable(folder: str | os.PathLike) -> None:
-    """Make sure, before the work, that a folder is there or can be made, and takes files.
-
-    Raises
-    ------
-    DataError
-        It does not; nothing is made.
-    """
+    """Refuse, by a DataError, a folder that neither takes files nor can be made; make nothing."""
     place = Path(folder).absolute()
     while not place.exists() and place != place.parent:
         place = place.parent
@@ -90,13 +69,7 @@ def check_writable(folder: str | os.PathLike) -> None:
 
 @contextlib.contextmanager
 def exclusive(folder: str | os.PathLike) -> Iterator[None]:
-    """Keep a folder for this process; the system gives it free when the process ends or is killed.
-
-    Raises
-    ------
-    ConfigError
-        Another process has it.
-    """
+    """Keep a folder for this process, as long as it lives; a ConfigError if another has it."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / "lock", timeout=0)
@@ -113,24 +86,10 @@ def exclusive(folder: str | os.PathLike) -> Iterator[None]:
 
 
 def walk(root: str | os.PathLike, suffixes: tuple[str, ...]) -> Iterator[tuple[Path, list[str]]]:
-    """Go through a folder and all below it; what is hidden is passed over.
+    """Go through a folder and all below it, and pass over what is hidden.
 
-    Parameters
-    ----------
-    root : path-like
-    suffixes : tuple of str
-        How the names of the files end, in small letters.
-
-    Yields
-    ------
-    folder : Path
-    names : list of str
-        Of its files that end so, sorted.
-
-    Raises
-    ------
-    DataError
-        A folder cannot be read.
+    Yields each folder with the sorted names of its files that end in one of the suffixes, given in
+    small letters. Raises DataError for a folder that cannot be read.
     """
 
     def refuse(error):

@@ -36,20 +36,9 @@ def check(what: Callable, *answers) -> None:
 
 
 def judge(what: Callable, *answers) -> None:
-    """Try what the reader wrote.
+    """Try the reader's function on the cases of the exercise of its name; a `Hint` is raised.
 
-    Parameters
-    ----------
-    what : callable
-        The reader's function, which is tried on the cases of the exercise of its name; or, with
-        answers behind it, the rule that judges them.
-    *answers
-        Of the reader, and what the rule compares them with.
-
-    Raises
-    ------
-    Hint
-        It does not do what is asked.
+    With answers behind it, `what` is the rule that judges them.
     """
     if answers:
         return what(*answers)

@@ -58,44 +58,20 @@ if (shell := get_ipython()) is not None:  # else pyplot's backend would add a se
 
 
 def new(rows: int = 1, columns: int = 1, height: float = 3.2, **subplots) -> tuple["Figure", Any]:
-    """Make an empty figure in the book's look.
+    """Make an empty figure in the book's look, to end a cell with, and its axes.
 
-    Parameters
-    ----------
-    rows, columns : int
-        Of panels.
-    height : float
-        In inches; the width is that of the page's text.
-    **subplots
-        As `matplotlib.figure.Figure.subplots` takes them: ``sharex``, ``height_ratios``, ...
-
-    Returns
-    -------
-    figure : Figure
-        End the cell with it.
-    axes : matplotlib.axes.Axes or array of them
+    The height is in inches; ``subplots`` are those of `matplotlib.figure.Figure.subplots`.
     """
     figure = Figure(figsize=(WIDTH, height))
     return figure, figure.subplots(rows, columns, **subplots)
 
 
 def cells(images, titles=(), columns=4, brighten=2.0, rows=(), source=None) -> Figure:
-    """Show pictures of cells in a grid.
+    """Show pictures of cells in a grid, ``uint8 (H, W, 3)`` each, or ``(H, W)`` for one in grey.
 
-    Parameters
-    ----------
-    images : sequence of numpy.ndarray
-        ``uint8 (H, W, 3)`` each, or ``(H, W)`` for one in grey.
-    titles : sequence of str
-        One per picture.
-    columns : int
-    brighten : float
-        Factor for display only; C-NMC is dark.
-    rows : sequence of str
-        Labels of the rows; one that begins with a class has its colour.
-    source : str, optional
-        Whose cells they are, below the pictures: `Profile.credit` in the first figure of a page,
-        `Profile.source` in the others.
+    `brighten` is for display only; C-NMC is dark. A row label that begins with a class has its
+    colour. `source` says whose cells they are: `Profile.credit` in the first figure of a page,
+    `Profile.source` in the others.
     """
     n_rows = -(-len(images) // columns)
     side = min(2.1, WIDTH / columns)
@@ -116,18 +92,7 @@ def cells(images, titles=(), columns=4, brighten=2.0, rows=(), source=None) -> F
 
 
 def heat_maps(pictures, heat, titles, columns=4, source=None) -> Figure:
-    """Lay heat maps over pictures in grey, with the outline of each cell.
-
-    Parameters
-    ----------
-    pictures : array of uint8, shape (N, H, W, 3)
-    heat : array of float, shape (N, H, W)
-        From 0 to 1.
-    titles : sequence of str
-    columns : int
-    source : str, optional
-        As `cells`.
-    """
+    """Lay heat maps, ``(N, H, W)`` from 0 to 1, over grey pictures with the outline of each cell."""
     n_rows = -(-len(pictures) // columns)
     figure, axes = new(n_rows, columns, (WIDTH / columns + 0.2) * n_rows, squeeze=False)
     for axis in axes.flat:
@@ -145,18 +110,8 @@ def heat_maps(pictures, heat, titles, columns=4, source=None) -> Figure:
 def histogram(panels, xlabel, source=None, bins=25, marks=None) -> Figure:
     """Draw how a measure is distributed in each class, in per cent of the class.
 
-    Parameters
-    ----------
-    panels : dict of str to (values, labels)
-        By the title of the panel, which may be empty: arrays of shape (N,), labels 0 HEM, 1 ALL.
-    xlabel : str
-        The measure, and its unit.
-    source : str, optional
-        Whose cells they are.
-    bins : int or sequence of float
-        Of all panels alike.
-    marks : dict of str to float, optional
-        Values to mark, by their names.
+    Panels are by title, which may be empty: values and labels ``(N,)``; bins are of all alike.
+    `marks` are values to mark, by their names.
     """
     edges = np.histogram_bin_edges(np.concatenate([values for values, _ in panels.values()]), bins)
     height = 0.8 + (2.4 if len(panels) == 1 else 1.7 * len(panels))
@@ -190,12 +145,8 @@ def intervals(rows, xlabel, source=None, line=None, scale="linear", digits=None)
         The line that it stands on, the series that it belongs to, the number, and the low and high
         end of its interval. Lines and series keep their order; a series that is a class has its
         colour, and one series alone needs no name.
-    xlabel : str
-    source : str, optional
-        Whose cells, or which records.
     line : float, optional
         A value to mark: no effect, or an answer without looking.
-    scale : {"linear", "log"}
     digits : int, optional
         Write each number, with so many decimals, beside its dot.
     """
@@ -234,21 +185,8 @@ def intervals(rows, xlabel, source=None, line=None, scale="linear", digits=None)
 def against(panels, xlabel, ylim=(0, 1.02), source=None) -> Figure:
     """Draw metrics against the strength of something: noise, blur, rejection.
 
-    Parameters
-    ----------
-    panels : dict of str to dict of str to dict
-        By title, then by metric: strength to a value, or to (low, value, high). "sensitivity" has
-        the colour of ALL, "specificity" that of HEM.
-    xlabel : str
-        The strength, and its unit.
-    ylim : (float, float)
-    source : str, optional
-        Whose cells, or which records.
-
-    Returns
-    -------
-    Figure
-        At most three panels in a row; an interval is a shaded band.
+    Panels are by title, then by metric: strength to a value, or to (low, value, high), which
+    becomes a shaded band. "sensitivity" has the colour of ALL, "specificity" that of HEM.
     """
     own = {"sensitivity": (COLOURS["ALL"], "o", "-"), "specificity": (COLOURS["HEM"], "s", "--")}
     columns = min(len(panels), 3)
@@ -275,15 +213,7 @@ def against(panels, xlabel, ylim=(0, 1.02), source=None) -> Figure:
 
 
 def roc(answers, source=None) -> Figure:
-    """Draw ROC curves, with the area below each.
-
-    Parameters
-    ----------
-    answers : dict of str to (labels, p_all)
-        By name, at most four: labels 0 HEM, 1 ALL, and probabilities of ALL.
-    source : str, optional
-        Whose cells they are.
-    """
+    """Draw at most four ROC curves, by name (labels, p_all), with the area below each."""
     figure = _displays(RocCurveDisplay, answers, source, height=4.2)
     figure.axes[0].set(xlabel="1 − specificity", ylabel="sensitivity", aspect="equal")
     return figure
@@ -307,13 +237,9 @@ def _displays(kind, answers, source, height, **settings):
 
 
 def confusion(matrices) -> Figure:
-    """Draw confusion matrices side by side: truth in rows, answers in columns.
+    """Draw at most three confusion matrices side by side: truth in rows, answers in columns.
 
-    Parameters
-    ----------
-    matrices : dict of str to dict
-        By title, at most three: counts ``tp, fn, fp, tn``, as `allm_utils.judge.metrics.metrics`
-        gives them. A field is the darker, the larger its share of the row.
+    Counts ``tp, fn, fp, tn`` are by title. A field is the darker, the larger its share of the row.
     """
     figure, axes = new(1, len(matrices), 2.5, squeeze=False)
     for axis, (title, n) in zip(axes.flat, matrices.items(), strict=True):
@@ -336,16 +262,8 @@ def confusion(matrices) -> Figure:
 def by_person(rows, title="") -> Figure:
     """Draw, for each person, the share of the cells that was called rightly.
 
-    Parameters
-    ----------
-    rows : pandas.DataFrame
-        Columns ``person, label, p_all``, one row per test image, as `Runs.pooled` gives them.
-    title : str
-
-    Returns
-    -------
-    Figure
-        One bar per person, as thick as the number of cells; those with most cells first.
+    Rows as `Runs.pooled` gives them. One bar per person, as thick as the number of cells; those
+    with most cells first.
     """
     rows = rows.assign(right=100.0 * ((rows["p_all"] >= 0.5) == (rows["label"] == 1)))
     found = rows.groupby(["label", "person"])["right"].agg(["mean", "size"]).reset_index()
@@ -368,11 +286,8 @@ def by_person(rows, title="") -> Figure:
 def curves(runs) -> Figure:
     """Draw loss and accuracy by epoch, one column per run (Fig. 6 of the paper).
 
-    Parameters
-    ----------
-    runs : dict of str to (history, best_epoch)
-        By title: the history as a dict of lists, as a record holds it, and the epoch (counted
-        from 0) whose weights were kept. Dotted lines: the learning rate falls.
+    By title the history as a record holds it, and the epoch (counted from 0) whose weights were
+    kept. Dotted lines: the learning rate falls.
     """
     figure, axes = new(2, len(runs), 5.0, squeeze=False, sharex="col", sharey="row")
     for column, (title, (history, best)) in enumerate(runs.items()):

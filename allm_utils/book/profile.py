@@ -21,25 +21,7 @@ from allm_utils.errors import ConfigError
 
 @dataclass(frozen=True)
 class Profile:
-    """The size of a run, and where its cells are.
-
-    Attributes
-    ----------
-    name : str
-        ``"smoke"`` or ``"full"``.
-    image_size, crop : int
-        Side of the model's input and of the centre crop, in pixels.
-    alpha : float
-        Width multiplier of MobileNet.
-    weights : str
-        ``"imagenet"``, or a path.
-    epochs, batch_size : int
-    learning_rate, bn_momentum : float
-    data : Path or None
-        Root of C-NMC 2019; None for the sample.
-    work : Path
-        Scratch folder.
-    """
+    """The size of a run, and where its cells are; without `data`, in the sample."""
 
     name: str
     image_size: int
@@ -60,8 +42,7 @@ class Profile:
     def frame(self) -> pd.DataFrame:
         """Index the cells that a network may train on: `cnmc.index` of `root`.
 
-        The sample also holds cells of people from outside the two folds; they are left out here,
-        and `allm_utils.data.sample.index` has them.
+        Of the sample without the cells of people from outside, which `sample.index` has.
         """
         if self.data:
             return cnmc.index(self.data)
@@ -104,13 +85,7 @@ FULL = Profile(
 
 
 def current() -> Profile:
-    """Choose the profile for this machine.
-
-    Raises
-    ------
-    ConfigError
-        If ``ALLM_PROFILE`` is neither smoke nor full, or ``ALLM_DATA`` is not a folder.
-    """
+    """Choose the profile for this machine, by its environment."""
     name = os.environ.get("ALLM_PROFILE")
     data = os.environ.get("ALLM_DATA")
     if name not in (None, "", "smoke", "full"):

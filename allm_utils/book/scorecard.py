@@ -35,12 +35,7 @@ METRICS = {
 def paper_runs(runs: Runs, fold: int, **changed) -> list[Record]:
     """Runs on a fold with the paper's recipe: that with the paper's split (seed 1337) first.
 
-    Parameters
-    ----------
-    runs : Runs
-    fold : int
-    **changed
-        Settings in place of those of `RECIPE`.
+    `changed` settings stand in place of those of `RECIPE`.
     """
     found = runs.where(**{**RECIPE, "fold": fold, **changed})
     first_trained = [run for run in found if "source" not in run.data]
@@ -82,14 +77,9 @@ def shipped() -> pd.DataFrame:
 
 
 def table(name: str, card: pd.DataFrame | None = None) -> pd.DataFrame:
-    """A table of the paper with ours in its cells, as text: ``paper / ours``.
+    """``"Table 1"`` to ``"Table 11"``, or ``"Text"``, with ours in its cells: ``paper / ours``.
 
-    Parameters
-    ----------
-    name : str
-        ``"Table 1"`` to ``"Table 11"``, or ``"Text"``.
-    card : DataFrame, optional
-        As `scorecard` gives it; that of `shipped` records without.
+    `card` is as `scorecard` gives it; that of `shipped` records without.
     """
     part = (shipped() if card is None else card).query("table == @name")
     text = [f"{paper}\xa0/\xa0{ours or '–'}" for paper, ours in map(_printed, part.itertuples())]
@@ -115,11 +105,8 @@ def lines(name: str, card: pd.DataFrame | None = None) -> pd.DataFrame:
 def headline(runs: Runs, results=records.RESULTS) -> pd.DataFrame:
     """Balanced accuracy of one recipe on three kinds of people, with intervals by people.
 
-    Returns
-    -------
-    DataFrame
-        Index: who is tested. Columns ``images, people, value, low, high, paper``; the paper's is
-        the mean over its three folds, and known for known people only.
+    By who is tested: ``images, people, value, low, high, paper``; the paper's is the mean over its
+    three folds, and known for known people only.
     """
     same = runs.where(experiment="same-recipe")
     far = records.outside(results).rename(columns={"images": "p_all"})

@@ -20,18 +20,9 @@ def crop_slider(
 ) -> HTML:
     """Let the reader drag the side of the centre crop, and see what is left of a cell.
 
-    Parameters
-    ----------
-    pictures : dict of str to numpy.ndarray
-        Name and picture, ``uint8 (450, 450, 3)``; shown twice as bright as they are.
-    sides : sequence of int
-        For each picture, the side of the smallest centre crop that holds its cell, in pixels.
-    all_sides : array of int, shape (N,)
-        The same for every cell of the run: the share of whole cells is written below the picture.
-    labels : array of int, shape (N,)
-        Their labels.
-    source : str
-        Whose cells they are.
+    `pictures`, ``uint8 (450, 450, 3)`` by name, are shown twice as bright as they are. `sides` are
+    those of the smallest centre crops that hold their cells, in pixels; `all_sides` and `labels`,
+    of every cell of the run, give the share of whole cells that is written below the picture.
     """
     all_sides, labels = np.asarray(all_sides), np.asarray(labels, int)
     shares = {
@@ -48,15 +39,7 @@ def crop_slider(
 def guess(pictures, labels, p_all, source: str) -> HTML:
     """Let the reader call each cell HEM or ALL, and then see the truth and what a network says.
 
-    Parameters
-    ----------
-    pictures : array of uint8, shape (N, S, S, 3)
-        Shown twice as bright as they are.
-    labels : array of int, shape (N,)
-    p_all : array of float, shape (N,)
-        The network's probability of ALL; from 0.5 it says ALL.
-    source : str
-        Whose cells they are.
+    Pictures, ``uint8 (N, S, S, 3)``, are shown twice as bright; from 0.5 the network says ALL.
     """
     cells = [
         {"picture": _address(picture), "label": int(label), "p_all": round(float(p), 6)}
@@ -68,12 +51,7 @@ def guess(pictures, labels, p_all, source: str) -> HTML:
 def noise_lab(image: np.ndarray, source: str) -> HTML:
     """Let the reader add noise to a cell, turn it and darken it, and watch the numbers.
 
-    Parameters
-    ----------
-    image : numpy.ndarray
-        ``uint8 (S, S, 3)``, S about 96; its raw pixels travel in the page, unchanged.
-    source : str
-        Whose cell it is.
+    ``uint8 (S, S, 3)``, S about 96; its raw pixels travel in the page, unchanged.
     """
     pixels = base64.b64encode(np.ascontiguousarray(image).tobytes()).decode()
     return _page("noise_lab", {"pixels": pixels, "size": len(image), "source": source})
@@ -82,12 +60,7 @@ def noise_lab(image: np.ndarray, source: str) -> HTML:
 def threshold_slider(answers: dict[str, tuple], source: str) -> HTML:
     """Let the reader move the threshold, and see confusion matrix, metrics and ROC point follow.
 
-    Parameters
-    ----------
-    answers : dict of str to (labels, p_all)
-        By the name of the test images: labels 0 HEM, 1 ALL, and probabilities of ALL.
-    source : str
-        Whose cells they are, and who answered.
+    `answers` are (labels, p_all) by the name of the test images.
     """
     sets = []
     for name, (labels, p_all) in answers.items():
@@ -100,14 +73,8 @@ def threshold_slider(answers: dict[str, tuple], source: str) -> HTML:
 def separable_stepper(image, kernel, mix) -> HTML:
     """Let the reader step through a depthwise separable convolution, one product sum at a time.
 
-    Parameters
-    ----------
-    image : array of int, shape (S, S, M)
-        Small, S about 5.
-    kernel : array of int, shape (K, K, M)
-        One filter per channel.
-    mix : array of int, shape (M, N)
-        The pointwise weights.
+    `image` (S, S, M), S about 5; `kernel` (K, K, M), a filter per channel; `mix` (M, N), the
+    pointwise weights.
     """
     arrays = {"image": image, "kernel": kernel, "mix": mix}
     return _page("separable_stepper", {name: np.asarray(a).tolist() for name, a in arrays.items()})

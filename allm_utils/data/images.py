@@ -59,13 +59,10 @@ def _check_colour(path: Path, pixels: np.ndarray) -> None:
 
 
 def read(path: str | os.PathLike) -> np.ndarray:
-    """Read one BMP, PNG, JPEG or WebP picture with three 8-bit channels: ``uint8 (H, W, 3)``, RGB.
+    """Read one picture with three 8-bit channels: ``uint8 (H, W, 3)``, RGB.
 
-    Raises
-    ------
-    ImageError
-        If the file is missing, broken, or grey, CMYK, RGBA, palette or 16-bit. Such pictures are
-        refused, not converted: they are not what the model was trained on.
+    BMP, PNG, JPEG and WebP. An ImageError for one that is broken, or grey, CMYK, RGBA, palette or
+    16-bit: refused, not converted, for it is not what the model was trained on.
     """
     path = Path(path)
     pixels = np.asarray(_open(path))
@@ -83,22 +80,12 @@ def centre_crop(image: np.ndarray, crop: int = CROP) -> np.ndarray:
 
 
 def prepare(path: str | os.PathLike, size: int = SIZE, crop: float = CROP) -> np.ndarray:
-    """Read, centre-crop and resize one picture (paper, section 3.2).
+    """Read, centre-crop and resize one picture (paper, section 3.2): ``uint8 (size, size, 3)``.
 
     A crop in pixels keeps the size of a cell: 450-pixel training images and 600-pixel images of the
     final test set come out at the same scale. A crop below 1 is a share: the crop about the centre
     that the cell, all that is not black, fills to this share, so that every cell has one size. It
-    ends at the edge of the picture.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``uint8 (size, size, 3)``, RGB; bilinear with antialiasing.
-
-    Raises
-    ------
-    ImageError
-        As `read`, and if the picture is smaller than the crop.
+    ends at the edge of the picture. Bilinear with antialiasing; errors as `read`.
     """
     path = Path(path)
     image = _open(path)
@@ -139,13 +126,6 @@ def digests(
     """Content hashes (sha256 in hex) of files, in order; `source` and `cache` as in `load`.
 
     They are remembered in the cache folder until a file's size or modification time changes.
-
-    Raises
-    ------
-    ImageError
-        If a file is missing.
-    DataError
-        If the cache folder cannot be written.
     """
     paths = _paths(source)
     listing = hashlib.sha256("\n".join(map(os.path.abspath, paths)).encode()).hexdigest()[:16]
@@ -189,29 +169,9 @@ def load(
 ) -> np.ndarray:
     """Prepare many pictures once, and open them in milliseconds ever after.
 
-    The cache is keyed by the content of the files, their order, ``size`` and ``crop``, and is
-    written whole or not at all: two processes may build it at once.
-
-    Parameters
-    ----------
-    source : DataFrame with a ``path`` column, or iterable of paths
-    size, crop
-        As in `prepare`.
-    cache : path-like
-        Folder for the arrays, and for the hashes of files.
-    progress : bool
-
-    Returns
-    -------
-    numpy.memmap
-        ``uint8 (N, size, size, 3)``, read-only, in the order of ``source``.
-
-    Raises
-    ------
-    ImageError
-        If a file is missing or refused.
-    DataError
-        If the list is empty, or the cache folder cannot be written.
+    Takes a DataFrame with a ``path`` column, or paths. Returns a memory map ``uint8 (N, size, size,
+    3)``, read-only, in their order. The cache is keyed by the content of the files, their order,
+    ``size`` and ``crop``, and is written whole or not at all: two processes may build it at once.
     """
     if not 0 < size or not 0 < crop or crop == 1:
         raise ConfigError(

@@ -36,11 +36,6 @@ def leaks(frame: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         `kind` (``"file"``, ``"person"``, ``"smear"``, ``"byte twin"``, ``"pixel twin"``), `what`,
         `parts` and `images` as in `in_two_parts`; empty if nothing leaks.
-
-    Raises
-    ------
-    DataError
-        A column is lacking, or a subject neither given nor to be read from the name.
     """
     place = "file" if "file" in frame else "path"
     for column in (place, "part"):
@@ -65,13 +60,7 @@ def leaks(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def report(path: str | os.PathLike) -> str:
-    """Read a CSV file of the columns that `leaks` takes, and say in lines what it found.
-
-    Raises
-    ------
-    DataError
-        The file cannot be read, or as `leaks`.
-    """
+    """Read a CSV file of the columns that `leaks` takes, and say in lines what it found."""
     try:
         found = leaks(pd.read_csv(path, dtype="string"))
     except (OSError, ValueError) as error:

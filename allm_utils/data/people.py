@@ -41,31 +41,18 @@ def person(subject: pd.Series) -> pd.Series: ...
 @overload
 def person(subject: str) -> str: ...
 def person(subject):
-    """Name of the person behind a subject: one of `GROUPS`, or the subject itself.
-
-    What is missing stays missing.
-    """
+    """Name of the person behind a subject: one of `GROUPS`, or the subject itself."""
     if isinstance(subject, pd.Series):
         return subject.replace(_PERSON)
     return _PERSON.get(subject, subject)
 
 
 def relation(frame: pd.DataFrame, train_people: Iterable[str]) -> pd.Series:
-    """Say how each row's person stands to the people that a network was trained on.
+    """Say how each row's person stands to the people (or subjects) that a network was trained on.
 
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        As `allm_utils.data.cnmc.index` gives.
-    train_people : iterable of str
-        The people in training, or their subjects.
-
-    Returns
-    -------
-    pandas.Series of str
-        ``"known"``: in training. ``"new"``: not in training, but of a fold that trained, which is
-        one where somebody in training has all their images. ``"outside"``: of no such fold.
-        Missing where there is no subject.
+    ``"known"``: in training. ``"new"``: not in training, but of a fold that trained, which is one
+    where somebody in training has all their images. ``"outside"``: of no such fold. Missing where
+    there is no subject.
     """
     published = cnmc.shipped_index()
     who, training = person(published["subject"]), {person(name) for name in train_people}
@@ -93,13 +80,10 @@ def byte_twins() -> pd.DataFrame:
 def pixel_twins() -> pd.DataFrame:
     """Pairs of files of two subjects that differ in bytes and show one cell, as found by hand.
 
-    Returns
-    -------
-    pandas.DataFrame
-        `file_a`, `fold_a`, `file_b`, `fold_b` (a fold is ``"0"``, ``"1"``, ``"2"``, ``"prelim"``
-        or ``"final"``; a preliminary image goes by its patient's name, as in the label file), and
-        `ncc`, the masked normalised cross-correlation of the two pictures, best pair first. It was
-        measured in another band than that of `find_twins`.
+    `file_a`, `fold_a`, `file_b`, `fold_b` (a fold is ``"0"``, ``"1"``, ``"2"``, ``"prelim"`` or
+    ``"final"``; a preliminary image goes by its patient's name, as in the label file), and `ncc`,
+    the masked normalised cross-correlation of the two pictures, best pair first. It was measured in
+    another band than that of `find_twins`.
     """
     with resources.files("allm_utils.data").joinpath("pixel_twins.tsv").open() as table:
         return pd.read_csv(table, sep="\t", dtype={"fold_a": str, "fold_b": str})
@@ -109,14 +93,9 @@ def pixel_twins() -> pd.DataFrame:
 class Twins:
     """What `find_twins` found.
 
-    Attributes
-    ----------
-    pairs : pandas.DataFrame
-        `file_a`, `subject_a`, `file_b`, `subject_b`, `ncc`: two subjects of one class whose cells
-        correlate by at least `TWIN`, best first.
-    control : pandas.Series
-        The correlation of each compared pair of an ALL and a HEM cell. These cannot be one person,
-        so their largest tell where chance ends.
+    ``pairs``: `file_a`, `subject_a`, `file_b`, `subject_b`, `ncc` of two subjects of a class whose
+    cells correlate by at least `TWIN`, best first. ``control``: the correlation of each compared
+    pair of an ALL and a HEM cell, which cannot be one person: its largest tell where chance ends.
     """
 
     pairs: pd.DataFrame
@@ -157,15 +136,6 @@ def find_twins(frame: pd.DataFrame, progress: bool = True) -> Twins:
     Each such pair gets the largest masked normalised cross-correlation over shifts of up to 48
     pixels each way (Padfield 2012, doi 10.1109/TIP.2011.2181402). A rotated cell is not found,
     and small round cells look alike: look at what is listed.
-
-    The frame is as `allm_utils.data.cnmc.index` gives it; rows without a subject are left out.
-
-    Raises
-    ------
-    DataError
-        Fewer than two subjects.
-    ImageError
-        A picture cannot be read.
     """
     frame = frame[frame["subject"].notna()].reset_index(drop=True)
     if frame["subject"].nunique() < 2:
@@ -189,10 +159,7 @@ def find_twins(frame: pd.DataFrame, progress: bool = True) -> Twins:
 
 
 def _texture(path: str) -> np.ndarray:
-    """One cell as float16 (160, 160): the band-passed green channel, standardised, 0 outside.
-
-    All zeros if the cell is too small to be told from others.
-    """
+    """One cell, float16 (160, 160): band-passed green, standardised, 0 outside and if too small."""
     picture = images.read(path)
     mask = picture.any(axis=2)
     half = _SIDE // 2

@@ -50,11 +50,8 @@ def choose(seed: int = 0) -> pd.DataFrame:
     pairs. Then, in each class, every person gives one cell in turn until the number is full; a
     person's cells come in an order drawn by the seed. In the same way the outside cells.
 
-    Returns
-    -------
-    pandas.DataFrame
-        Rows of `allm_utils.data.cnmc.shipped_index`, `file`, and `outside`: whether the person is
-        nobody of folds 0 and 1.
+    Returns rows of `cnmc.shipped_index` with `file`, and `outside`: whether the person is nobody of
+    folds 0 and 1.
     """
     frame = cnmc.shipped_index()
     frame = frame.assign(file=cnmc.file_names(frame))
@@ -78,21 +75,8 @@ def choose(seed: int = 0) -> pd.DataFrame:
 def write(dest: str | os.PathLike) -> Path:
     """Write the sample as the published BMP files, byte for byte: 365 MB, in seconds.
 
-    Parameters
-    ----------
-    dest : path-like
-        Folder that does not exist yet, or is empty. It gets ``fold_{0,1,2}/{all,hem}/UID_*.bmp``,
-        the cells from outside in ``fold_2``, whole or not at all.
-
-    Returns
-    -------
-    pathlib.Path
-        `dest`: a root to give to `allm_utils.data.cnmc.index`.
-
-    Raises
-    ------
-    DataError
-        The folder holds something already, or cannot be written.
+    `dest`, a new or empty folder, gets ``fold_{0,1,2}/{all,hem}/UID_*.bmp``, the cells from outside
+    in ``fold_2``, whole or not at all; it is a root to give to `cnmc.index`.
     """
     dest = Path(dest)
     try:
@@ -117,13 +101,7 @@ def write(dest: str | os.PathLike) -> Path:
 
 
 def root(work: str | os.PathLike) -> Path:
-    """Tree of the sample, ``work/sample``; written there the first time.
-
-    Raises
-    ------
-    DataError
-        It cannot be written, or it is there and is not the sample.
-    """
+    """Tree of the sample, ``work/sample``: written the first time, and checked by its names."""
     tree = Path(work, "sample")
     try:
         if not tree.exists():
@@ -140,11 +118,8 @@ def root(work: str | os.PathLike) -> Path:
 def index(work: str | os.PathLike) -> pd.DataFrame:
     """Index of the sample as files, written under ``work`` the first time.
 
-    Returns
-    -------
-    pandas.DataFrame
-        The columns of `allm_utils.data.cnmc.index`, and `outside` (bool): a cell of a person who is
-        nobody of folds 0 and 1. No split takes such a row unless fold 2 is asked for by name.
+    The columns of `cnmc.index`, and `outside` (bool): a cell of a person who is nobody of folds 0
+    and 1. No split takes such a row unless fold 2 is asked for by name.
     """
     frame = cnmc.index(root(work))
     return frame.assign(outside=(frame["fold"] == 2).astype(bool))
@@ -158,13 +133,7 @@ def people_shown(frame: pd.DataFrame) -> str:
 
 
 def encode(cells: str | os.PathLike, *roots: str | os.PathLike) -> None:
-    """Write the chosen cells as WebP without loss, the files that ship, from C-NMC trees.
-
-    Raises
-    ------
-    DataError
-        A cell is in none of the trees.
-    """
+    """Write the chosen cells as WebP without loss, the files that ship, from C-NMC trees."""
     tree = pd.concat([cnmc.index(root) for root in roots])
     path_of = {Path(path).name: path for path in tree["path"]}
     names = choose()["file"]

@@ -42,11 +42,6 @@ def paper_split(frame: pd.DataFrame, seed: int = 1337) -> pd.Series:
     the rest, which is the rule of the package split-folders: sort the files of a class by name,
     shuffle them with the seed (1337 by default there too), cut. Cells of one person, even of one
     smear, fall on both sides: see `leakage`.
-
-    Raises
-    ------
-    DataError
-        A class of a fold has fewer than 10 images, so that a part would be empty.
     """
     split = _unused(frame)
     for (fold, label), rows in _training(frame).groupby(["fold", "label"]):
@@ -75,14 +70,7 @@ def patient_disjoint_split(
     the others. For the published folds (each alone, 0 and 1, all three), seed 0 and 3 or 5 splits,
     the deals are frozen in the package, because scikit-learn deals differently from one version to
     the next. Other frames are dealt by its StratifiedGroupKFold with the seed, until every part
-    holds both classes.
-
-    Raises
-    ------
-    ConfigError
-        `n_splits` is below 3.
-    DataError
-        Too few people of a class for every part to have one.
+    holds both classes; a DataError where too few people of a class are there.
     """
     if n_splits < 3:
         raise ConfigError(
@@ -107,13 +95,6 @@ def cross_fold_split(
     Where the folds share people, those are left out of training: see `dropped`. The rest of the
     training fold is dealt by people, with the seed, into five groups (three where a class has fewer
     than five people); that nearest a fifth (third) of each class is validation.
-
-    Raises
-    ------
-    ConfigError
-        Both folds are the same.
-    DataError
-        A fold is absent, or has too few people of a class.
     """
     if train_fold == test_fold:
         raise ConfigError(f"train_fold and test_fold are both {test_fold}; give two folds")
@@ -138,11 +119,6 @@ def prelim_split(frame: pd.DataFrame, seed: int = 0) -> pd.Series:
 
     Its subjects have no name in common with the training set, but 55 is 51 of fold 1: who is in
     training is left out of the test, see `dropped`. Validation is as in `cross_fold_split`.
-
-    Raises
-    ------
-    DataError
-        No preliminary set in the frame, or too few people of a class.
     """
     train, test = _training(frame), frame[frame["split"] == "prelim"]
     if test.empty:
@@ -176,32 +152,12 @@ def protocol_split(
     round: int = 0,
     test: str = "split",
 ) -> pd.Series:
-    """Split as a run does.
+    """Split a frame, which holds the rows of `folds` only, as a run does.
 
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        With the rows of `folds` only. Where 2 is one of them, the cells from outside are asked for
-        by name, and take part.
-    protocol : str
-        One of `PROTOCOLS`: `paper_split`, one of `N_ROUNDS` by `patient_disjoint_split`, or
-        `cross_fold_split`.
-    folds : sequence of int
-        For cross-fold: the training fold, then the test fold.
-    seed : int
-        Of the paper's shuffle. The other two protocols use the frozen deals.
-    round : int
-        Which of the patient-disjoint splits, from 0.
-    test : str
-        One of `TESTS`: with "prelim" it is `prelim_split`, for which the protocol has to be
-        patient-disjoint.
-
-    Raises
-    ------
-    ConfigError
-        As `check_protocol`.
-    DataError
-        As those functions.
+    By `protocol`, one of `PROTOCOLS`, and `test`, one of `TESTS`: `paper_split` with the seed, one
+    round of `patient_disjoint_split`, `cross_fold_split` (from the first fold to the second) or
+    `prelim_split`; the last three use the frozen deals. Where 2 is one of the folds, the cells from
+    outside are asked for by name, and take part.
     """
     check_protocol(protocol, round, test)
     if "outside" in frame and 2 in folds:
@@ -245,12 +201,8 @@ def assert_patient_disjoint(frame: pd.DataFrame, split: pd.Series) -> None:
 def leakage(frame: pd.DataFrame, split: pd.Series) -> dict[str, float]:
     """Share of the test images that training has met before, in three degrees.
 
-    Returns
-    -------
-    dict of float
-        In [0, 1]: ``"person"``, the same person is in training; ``"smear"``, a cell of the same
-        smear image is; ``"twin"``, a byte-identical file is (only if the frame has a column
-        `digest`).
+    ``"person"``, the same person is in training; ``"smear"``, a cell of the same smear image is;
+    ``"twin"``, a byte-identical file is (only if the frame has a column `digest`).
     """
     degrees = {
         "person": person(frame["subject"]),
@@ -266,7 +218,7 @@ def membership(frame: pd.DataFrame) -> str:
     """Fingerprint of a part: the SHA-256 over the sorted places of its images in the data set.
 
     The rows of one part give the same 64 digits wherever the tree stands, and so do those of
-    `allm_utils.data.cnmc.shipped_index`.
+    `cnmc.shipped_index`.
     """
     folds = frame["fold"].astype("string").fillna("")
     places = sorted(frame["split"] + folds + "/" + cnmc.file_names(frame))

@@ -15,24 +15,18 @@ from sklearn.model_selection import LeaveOneGroupOut
 from allm_utils.errors import ConfigError, DataError
 
 EPSILON = 1e-6
-"""Probabilities are kept this far from 0 and 1 before their logit is taken; records hold six
-decimals."""
+"""Probabilities are kept this far from 0 and 1 before their logit; records hold six decimals."""
 
 BINS = 10
 """Of equal width, as in the reliability diagram."""
 
 
 def calibration_error(labels: ArrayLike, p_all: ArrayLike) -> float:
-    """Expected calibration error of the probability of ALL (Guo et al., 2017, Eq. 3).
+    """Expected calibration error of the probability of ALL (Guo et al., 2017, Eq. 3), in [0, 1].
 
-    Guo et al. take the probability of whichever class was answered; here it is that of ALL, as in
-    the reliability diagram.
-
-    Returns
-    -------
-    float
-        Mean distance between what was promised and what came true, in [0, 1], each of `BINS` bins
-        weighted by its images.
+    The mean distance between what was promised and what came true, each of `BINS` bins weighted by
+    its images. Guo et al. take the probability of whichever class was answered; here it is that of
+    ALL, as in the reliability diagram.
     """
     labels, p_all = np.asarray(labels), np.asarray(p_all, float)
     bin_of = np.minimum((p_all * BINS).astype(int), BINS - 1)
@@ -41,14 +35,10 @@ def calibration_error(labels: ArrayLike, p_all: ArrayLike) -> float:
 
 
 def calibration_error_by_chance(p_all: ArrayLike, n: int = 1000, seed: int = 0) -> np.ndarray:
-    """Calibration errors of `n` test sets on which every probability is exactly right.
+    """Calibration errors of `n` test sets on which every probability is exactly right, ``(n,)``.
 
     Each image is ALL with its own probability. The error is not 0 even so: it counts the chance
     in every bin, and in small test sets there is much of it.
-
-    Returns
-    -------
-    ndarray of float, shape (n,)
     """
     rng, p_all = np.random.default_rng(seed), np.asarray(p_all, float)
     return np.array([calibration_error(rng.random(len(p_all)) < p_all, p_all) for _ in range(n)])
@@ -57,13 +47,8 @@ def calibration_error_by_chance(p_all: ArrayLike, n: int = 1000, seed: int = 0) 
 def fit_temperature(labels: ArrayLike, p_all: ArrayLike) -> float:
     """Find the temperature under which the labels are the most likely (Guo et al., 2017).
 
+    Above 1 for a model that is too sure, below 1 for one that is not sure enough; from 0.05 to 20.
     The images are not to be those that are judged.
-
-    Returns
-    -------
-    float
-        Above 1 for a model that is too sure, below 1 for one that is not sure enough. From 0.05
-        to 20.
     """
 
     def loss(log_temperature):
@@ -73,18 +58,9 @@ def fit_temperature(labels: ArrayLike, p_all: ArrayLike) -> float:
 
 
 def with_temperature(p_all: ArrayLike, temperature: float) -> np.ndarray:
-    """Divide the logit of each probability by a temperature.
+    """Divide the logit of each probability by a temperature above 0.
 
     The order of the images stays, and so does each answer at the threshold 0.5.
-
-    Returns
-    -------
-    ndarray of float, shape (N,)
-
-    Raises
-    ------
-    ConfigError
-        The temperature is not positive.
     """
     if not temperature > 0:
         raise ConfigError(f"temperature {temperature}: give a positive number")
@@ -124,16 +100,7 @@ def cross_fitted(
 def threshold_at(labels: ArrayLike, p_all: ArrayLike, specificity: float) -> float:
     """Lowest threshold that leaves at least this share of the HEM images alone.
 
-    Returns
-    -------
-    float
-        An image is called ALL when ``p_all >= threshold``. Just above 1 where nothing less will
-        do.
-
-    Raises
-    ------
-    DataError
-        There is no HEM image.
+    An image is called ALL when ``p_all >= threshold``. Just above 1 where nothing less will do.
     """
     hem = np.sort(np.asarray(p_all, float)[np.asarray(labels) == 0])
     if not len(hem):
@@ -150,16 +117,11 @@ def sensitivity_at(
     n: int = 1000,
     seed: int = 0,
 ) -> tuple[float, float, float]:
-    """Sensitivity at a fixed specificity, with its 95 % percentile bootstrap interval.
+    """Sensitivity at a fixed specificity, with the ends of its 95 % percentile bootstrap interval.
 
     Every resample sets the threshold anew, so the interval knows that a threshold was chosen.
     Chosen on the very images that are judged, all the same: a little rosy. With `groups`, people
-    are drawn instead of images.
-
-    Returns
-    -------
-    value, low, high : float
-        The limits are nan where a class has fewer than two units.
+    are drawn instead of images. The ends are nan where a class has fewer than two units.
     """
     labels, p_all = np.asarray(labels), np.asarray(p_all, float)
     groups = np.arange(len(labels)) if groups is None else np.asarray(groups)

@@ -18,19 +18,10 @@ STAIN_STEP = 0.05
 class Condition:
     """One way in which a picture is changed.
 
-    Attributes
-    ----------
-    help : str
-        What it does, in a few words.
-    change : callable
-        From a picture, ``uint8 (H, W, 3)``, the value behind the colon of the name and a generator
-        of the picture's own, to the changed picture.
-    value : str
-        What stands behind the colon; empty where nothing does.
-    low, high, whole : float, float, bool
-        The value's range, both ends included, and whether it is a whole number.
-    needs : str
-        Module of the extra ``explain`` that it asks for, if any.
+    ``change`` goes from a picture, ``uint8 (H, W, 3)``, the value behind the colon of the name and
+    a generator of the picture's own, to the changed picture. ``value`` names what stands behind the
+    colon, empty where nothing does; ``low`` to ``high`` is its range; ``needs`` the module of the
+    extra ``explain`` that it asks for.
     """
 
     help: str
@@ -139,22 +130,10 @@ def described() -> str:
 
 
 def check(conditions: Iterable[str]) -> tuple[str, ...]:
-    """Refuse what is no condition, before any work.
+    """Refuse what is no condition, as "clean" or "noise:5", before any work.
 
-    Parameters
-    ----------
-    conditions : iterable of str
-        As "clean" or "noise:5".
-
-    Returns
-    -------
-    tuple of str
-        The same, each once, their values written in one way: "noise:5.0" becomes "noise:5".
-
-    Raises
-    ------
-    ConfigError
-        Names all that are none, or the package that one needs.
+    Returns each once, with its value written in one way: "noise:5.0" becomes "noise:5". A
+    ConfigError names all that are none, or the package that one needs.
     """
     good, bad = [], []
     for condition in conditions:
@@ -192,28 +171,10 @@ def _parsed(condition):
 def batches(
     condition: str, pictures: Sequence, seed: int = 0, batch_size: int = 64
 ) -> Iterator[list[np.ndarray]]:
-    """Change pictures batch by batch; no more than one batch is in memory.
+    """Change pictures, ``uint8 (N, H, W, 3)``, batch by batch; no more than one is in memory.
 
-    Parameters
-    ----------
-    condition : str
-    pictures : array of uint8, shape (N, H, W, 3)
-        May be a memory map.
-    seed : int
-        Picture ``i`` of all draws from ``(seed, i)``, whatever the batch.
-    batch_size : int
-
-    Yields
-    ------
-    list of ndarray of uint8, shape (n, H, W, 3)
-        The views of a batch: eight for "tta", else one.
-
-    Raises
-    ------
-    ConfigError
-        It is no condition.
-    ImageError
-        The pictures are not a batch of 8-bit RGB.
+    Picture ``i`` of all draws from ``(seed, i)``, whatever the batch. Yields the views of a batch:
+    eight for "tta", else one.
     """
     (condition,) = check([condition])
     name, value = _parsed(condition)

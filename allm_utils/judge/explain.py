@@ -12,25 +12,11 @@ from allm_utils.network.models import BACKBONE_END
 
 
 def gradcam(model: keras.Model, pictures: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Show where MobileNet_M finds support for a class (Selvaraju et al., 2017).
+    """Show where MobileNet_M finds support for a class (Selvaraju et al., 2017); TensorFlow only.
 
-    Parameters
-    ----------
-    model : keras.Model
-        With the TensorFlow backend.
-    pictures : array of uint8, shape (N, size, size, 3)
-    labels : array of int, shape (N,)
-        For each picture, the class whose support is looked for: 0 HEM, 1 ALL.
-
-    Returns
-    -------
-    ndarray of float32, shape (N, size, size)
-        From 0 to 1 in each picture; all 0 where nothing supports the class.
-
-    Raises
-    ------
-    ConfigError
-        Keras runs on another backend, or tf-keras-vis is not installed.
+    Takes ``uint8 (N, size, size, 3)`` and, for each picture, the class whose support is looked for.
+    Returns ``float32 (N, size, size)``, from 0 to 1 in each picture; all 0 where nothing supports
+    the class.
     """
     if keras.backend.backend() != "tensorflow":
         raise ConfigError("Grad-CAM comes from tf-keras-vis: set KERAS_BACKEND=tensorflow")
@@ -56,13 +42,7 @@ def gradcam(model: keras.Model, pictures: np.ndarray, labels: np.ndarray) -> np.
 
 
 def background_share(heat: np.ndarray, pictures: np.ndarray) -> np.ndarray:
-    """Share of heat maps, float (N, H, W), that lies on the exactly black background of pictures.
-
-    Returns
-    -------
-    ndarray of float, shape (N,)
-        In [0, 1]; nan for a map that is 0 everywhere.
-    """
+    """Share of each heat map, ``(N, H, W)``, that lies on exactly black; nan for an empty one."""
     total = heat.sum(axis=(1, 2), dtype=float)
     outside = (heat * ~pictures.any(axis=-1)).sum(axis=(1, 2), dtype=float)
     return np.divide(outside, total, out=np.full(len(heat), np.nan), where=total > 0)
@@ -71,11 +51,7 @@ def background_share(heat: np.ndarray, pictures: np.ndarray) -> np.ndarray:
 def coarse_cell(pictures: np.ndarray) -> np.ndarray:
     """Heat maps of the cell itself, as coarse as Grad-CAM's: the best that it could do.
 
-    Returns
-    -------
-    ndarray of float32, shape (N, H, W)
-        The share of the cell in each field of the last layer, of 32 x 32 pixels, enlarged to the
-        picture.
+    Its share of each field of the last layer, of 32 x 32 pixels, enlarged to ``(N, H, W)``.
     """
     size = pictures.shape[1]
 
@@ -92,13 +68,10 @@ def _enlarged(fields, size):
 
 
 def measures(model: keras.Model) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-    """What to note of each test picture beside the answer; for `runs.experiment.retest`.
+    """What to note of each test picture beside the answer, by name; for `runs.experiment.retest`.
 
-    Returns
-    -------
-    dict of str to callable
-        From pictures to one number each: ``area``, the share of the picture that is cell, and the
-        `background_share` of the network's Grad-CAM for its own answer and of `coarse_cell`.
+    ``area``, the share of the picture that is cell, and the `background_share` of the network's
+    Grad-CAM for its own answer and of `coarse_cell`.
     """
 
     def heat_on_background(pictures):

@@ -37,11 +37,6 @@ def metrics(labels: ArrayLike, p_all: ArrayLike, threshold: float = 0.5) -> dict
         The counts ``n, tp, fp, fn, tn`` and the rates in [0, 1]. A class that is never predicted
         has precision 0, as in scikit-learn. Where the labels hold one class only, whatever needs
         the other (its recall and F1, the macro averages, ROC-AUC) is nan.
-
-    Raises
-    ------
-    DataError
-        The two arrays are empty, differ in length, or hold other values.
     """
     labels, p_all = _checked(labels, p_all)
     called = p_all >= threshold
@@ -59,15 +54,8 @@ def rates_from_counts(
 ) -> dict[str, np.ndarray]:
     """Every metric that follows from the confusion matrix, for one matrix or arrays of them.
 
-    Parameters
-    ----------
-    tp, fp, fn, tn : int or array, all of one shape
-        ALL called ALL, HEM called ALL, ALL called HEM, HEM called HEM.
-
-    Returns
-    -------
-    dict of str to ndarray
-        Of the shape of the counts. Undefined values as in `metrics`.
+    The counts are ALL called ALL, HEM called ALL, ALL called HEM, HEM called HEM. Undefined values
+    are as in `metrics`.
     """
     tp, fp, fn, tn = (np.asarray(count, float) for count in (tp, fp, fn, tn))
     n_all, n_hem = tp + fn, fp + tn
@@ -103,33 +91,12 @@ def intervals(
     seed: int = 0,
     threshold: float = 0.5,
 ) -> dict[str, tuple[float, float]]:
-    """95 % percentile bootstrap interval of every rate that `metrics` gives.
+    """95 % percentile bootstrap interval, (low, high), of every rate that `metrics` gives.
 
-    Units are drawn with replacement within each class, which keeps the class sizes of the test
-    set (by image) or the number of people of each class (by person).
-
-    Parameters
-    ----------
-    labels, p_all, threshold
-        As in `metrics`.
-    groups : array, shape (N,), optional
-        The person of each image. With it whole people are drawn, because the cells of one person
-        resemble each other; without it single images are.
-    n : int
-        Number of resamples.
-    seed : int
-        Of the draws.
-
-    Returns
-    -------
-    dict of str to (float, float)
-        Low and high. nan where a class has fewer than two units: then nothing is known of the
-        variation between them.
-
-    Raises
-    ------
-    DataError
-        As `metrics`, or `groups` has another length.
+    Units are drawn with replacement within each class, `n` times, which keeps the class sizes of
+    the test set (by image) or the number of people of each class (by person). With `groups`, the
+    person of each image, whole people are drawn, because the cells of one person resemble each
+    other. nan where a class has fewer than two units.
     """
     return _bootstrap(labels, [p_all], groups, n, seed, threshold)
 
@@ -146,12 +113,7 @@ def paired_intervals(
     """As `intervals`, of the difference of two classifiers on the same images, A minus B.
 
     Both are judged on the same draw of units, so what is hard in it is hard for both, and the
-    interval is shorter than those of the two rates by themselves suggest.
-
-    Returns
-    -------
-    dict of str to (float, float, float)
-        Difference, low and high of every rate that `metrics` gives.
+    interval is shorter than those of the two rates suggest. Gives (difference, low, high) by rate.
     """
     a, b = (metrics(labels, p, threshold) for p in (p_a, p_b))
     limits = _bootstrap(labels, [p_a, p_b], groups, n, seed, threshold)
@@ -243,13 +205,6 @@ def combined(answers: Sequence[ArrayLike], shares: Sequence[float]) -> np.ndarra
     p_all : ndarray of float, shape (N,)
         Above 0.5 where the mean of ``logit(p) - logit(share)`` is above 0. A probability nearer to
         0 or 1 than 1e-6 counts as that near.
-
-    Raises
-    ------
-    ConfigError
-        A share is not between 0 and 1, or there is not one for each classifier.
-    DataError
-        The classifiers answered for different numbers of images.
     """
     if len(shares) != len(answers) or not all(0 < share < 1 for share in shares):
         raise ConfigError(
@@ -270,26 +225,12 @@ def paired_test(labels: ArrayLike, p_a: ArrayLike, p_b: ArrayLike, threshold: fl
     were equally good, each such image would be the toss of a coin. That takes the images to be
     independent of each other, which cells of one person are not: see `paired_test_by_person`.
 
-    Parameters
-    ----------
-    labels, threshold
-        As in `metrics`.
-    p_a, p_b : array of float, shape (N,)
-        Probability of ALL by classifiers A and B, image by image.
-
     Returns
     -------
     dict
         ``both, only_a, only_b, neither``, the images rightly called; ``pvalue``, two-sided, from
         the binomial distribution where fewer than 25 images tell the two apart, else from the
         chi-squared with continuity correction; ``exact``, which of the two it was.
-
-    Raises
-    ------
-    DataError
-        As `metrics`.
-    ConfigError
-        statsmodels is not installed.
     """
     need("explain", "statsmodels")
     from statsmodels.stats.contingency_tables import mcnemar
@@ -314,30 +255,14 @@ def paired_test_by_person(
     """Sign-flip permutation test of two classifiers on the same images, whole people at a time.
 
     If A and B were equally good, then in each person it would be chance which of the two comes
-    out ahead. So the two swap places in whole people, at random, and the difference that was
-    found is compared with those that arise so. Nothing is assumed of the images of one person.
-
-    Parameters
-    ----------
-    labels, p_a, p_b, threshold
-        As in `paired_test`.
-    groups : array, shape (N,)
-        The person of each image.
-    n : int
-        Number of permutations; all of them where there are no more than that (14 people).
-    seed : int
-        Of the permutations.
+    out ahead. So the two swap places in whole people, `n` times at random (or in all ways, where
+    there are no more), and the difference that was found is compared with those that arise so.
 
     Returns
     -------
     dict
         ``difference``, accuracy of A minus that of B; ``people``, how many there are;
         ``pvalue``, two-sided. It cannot fall below 2 to the power of 1 - `people`.
-
-    Raises
-    ------
-    DataError
-        As `metrics`, or `groups` has another length.
     """
     gain = _right(labels, p_a, threshold).astype(int) - _right(labels, p_b, threshold)
     by_person = pd.Series(gain).groupby(_groups(groups, gain)).sum().to_numpy()
@@ -364,26 +289,11 @@ def confusion_from_printed(
     n_hem: int,
     average: str = "macro",
 ) -> pd.DataFrame:
-    """Every integer confusion matrix that rounds to a row of Tables 6-8.
+    """Every integer confusion matrix, ``tp, fn, fp, tn``, that rounds to a row of Tables 6-8.
 
-    Parameters
-    ----------
-    precision, recall, f1, accuracy, auc : float
-        As printed, `auc` with three decimals and the others with two; it is balanced accuracy.
-    n_all, n_hem : int
-        Test images of each class (Table 1).
-    average : {"macro", "weighted", "all"}
-        How precision, recall and F1 are meant: over both classes, or of ALL alone (Eqs. 5-7).
-
-    Returns
-    -------
-    DataFrame
-        Columns ``tp, fn, fp, tn``; empty when no matrix fits.
-
-    Raises
-    ------
-    ConfigError
-        Unknown `average`.
+    `auc`, which is balanced accuracy, is printed with three decimals and the others with two.
+    `average` says how precision, recall and F1 are meant: over both classes ("macro", "weighted"),
+    or of ALL alone ("all", Eqs. 5-7).
     """
     if average not in AVERAGES:
         raise ConfigError(f"average {average!r} is unknown; use one of {', '.join(AVERAGES)}")

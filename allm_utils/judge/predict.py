@@ -10,7 +10,7 @@ from allm_utils.errors import ConfigError, ImageError, ModelError, reason
 from allm_utils.judge import conditions
 
 TOLERANCE = 0.01
-"""How far the two answers may be from 1 in sum: a network of eight bits rounds each to 1/255."""
+"""How far two answers may be from 1 in sum: a network of eight bits rounds each to 1/255."""
 
 
 def predict(
@@ -30,13 +30,7 @@ def predict(
     pictures : array of uint8, shape (N, size, size, 3)
         RGB; may be a memory map.
     condition : str
-        What is done to the pictures first; one of `conditions.names`.
-    seed : int
-        Of the condition: picture ``i`` draws from ``(seed, i)``.
-    batch_size : int
-        Pictures per step.
-    progress : bool
-        Show a progress bar.
+        What is done to the pictures first, as `conditions.batches` does it with the seed.
 
     Returns
     -------
@@ -45,12 +39,10 @@ def predict(
 
     Raises
     ------
-    ConfigError
-        It is no condition, or the batch size is not positive.
     ImageError
         The pictures are not what the model takes.
     ModelError
-        The model does not have two outputs, or an answer is not a pair of probabilities.
+        It does not have two outputs, or an answer is not a pair of probabilities.
     """
     if batch_size < 1:
         raise ConfigError(f"batch size {batch_size}: give at least 1")

@@ -67,23 +67,8 @@ def resolve_weights(
 ) -> Path | None:
     """Find pre-trained weights: a path, else the package (alpha 0.25), Keras' cache, the download.
 
-    Parameters
-    ----------
-    weights : "imagenet", path-like or None
-        None means random weights, and must be asked for in so many words.
-    alpha : float
-        Width multiplier of MobileNet; ImageNet weights exist for 0.25, 0.5, 0.75 and 1.
-    model : str
-        The network they are for; only those that Keras ships have any.
-
-    Returns
-    -------
-    Path or None
-
-    Raises
-    ------
-    WeightsError
-        If there are none; never silently random.
+    None, for random weights, must be asked for in so many words; where there are none otherwise, a
+    WeightsError says so.
     """
     if weights is None:
         return None
@@ -211,7 +196,7 @@ def mobilenet_m(
     bn_momentum: float = 0.99,
     seed: int | None = None,
 ) -> keras.Model:
-    """Build MobileNet_M of Table 4.
+    """Build MobileNet_M of Table 4: at alpha 1 3,235,010 parameters, 3,211,074 of them trainable.
 
     Flat: every layer of MobileNet can be reached by its name. The first layer scales raw pixels,
     so nobody can forget the 1/255.
@@ -231,22 +216,9 @@ def mobilenet_m(
     scaling : {"unit", "imagenet"}
         [0, 1] as in the paper, or [-1, 1], the range on which the ImageNet weights were trained.
     bn_momentum : float
-        Momentum of all batch normalisation layers. 0.99 as in Keras; short runs from random
-        weights need 0.9.
+        Of all batch normalisation. 0.99 as in Keras; short runs from random weights need 0.9.
     seed : int, optional
         Seeds Keras' global generator before any layer is made.
-
-    Returns
-    -------
-    keras.Model
-        At alpha 1: 3,235,010 parameters, of which 3,211,074 trainable.
-
-    Raises
-    ------
-    WeightsError
-        If the weights are not to be had.
-    ConfigError
-        If a setting is out of its range.
     """
     path = resolve_weights(weights, alpha)
     inputs, scaled = _scaled(image_size, scaling)
@@ -331,10 +303,7 @@ def vgg16(x, path):
 
 @_peer(_MEANS)
 def resnet50(x, path):
-    """Build ResNet-50 (He et al., 2016) from Keras.
-
-    Parameters and errors are those of `vgg16`.
-    """
+    """Build ResNet-50 (He et al., 2016) from Keras; as `vgg16`."""
     return _from_keras(keras.applications.ResNet50, "conv1_conv", x, path)
 
 
@@ -420,22 +389,9 @@ BUILDERS: dict[str, Callable[..., keras.Model]] = {
 
 
 def build(name: str, settings: Mapping[str, Any]) -> keras.Model:
-    """Build a network by its name.
+    """Build a network by its name, a key of `BUILDERS`, from settings by name.
 
-    Parameters
-    ----------
-    name : str
-        A key of `BUILDERS`.
-    settings : mapping
-        By name, as its builder takes them; those of other things, as in a run's configuration, are
-        passed over.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such network, or a setting is out of its range.
-    WeightsError
-        If the weights are not to be had.
+    Those of other things, as in a run's configuration, are passed over.
     """
     check_choice("model", name, BUILDERS)
     known = inspect.signature(BUILDERS[name]).parameters

@@ -98,20 +98,10 @@ class Recipe:
 
 
 def desaturate(images: np.ndarray) -> np.ndarray:
-    """Convert to HSV, set saturation to zero, convert back.
+    """Convert RGB, ``uint8 (..., W, 3)``, to HSV, set saturation to zero, convert back.
 
     With S = 0 every channel equals the value V = max(R, G, B), so no conversion is needed. The
     result equals ``imgaug.augmenters.RemoveSaturation(1.0)`` and OpenCV's HSV way bit for bit.
-
-    Parameters
-    ----------
-    images : numpy.ndarray
-        ``uint8 (..., W, 3)``, RGB.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``uint8``, same shape, three equal channels.
     """
     if not images.size:
         return images.copy()
@@ -124,18 +114,8 @@ def desaturate(images: np.ndarray) -> np.ndarray:
 def balanced_rows(labels: np.ndarray, balance: str = "hem") -> tuple[np.ndarray, np.ndarray]:
     """List the pictures of the balanced training set (Table 2) without making them.
 
-    Parameters
-    ----------
-    labels : array of int
-        0 = HEM, 1 = ALL, one per training picture.
-    balance : {"hem", "both", "none"}
-
-    Returns
-    -------
-    rows : numpy.ndarray of int
-        Index into the training pictures; originals first, then the copies.
-    is_grey : numpy.ndarray of bool
-        Whether the picture is to be desaturated.
+    Returns rows of the training pictures, originals first, then the copies, and for each whether
+    the picture is to be desaturated.
     """
     check_choice("balance", balance, BALANCES)
     labels = np.asarray(labels)
@@ -151,11 +131,6 @@ def reference(seed: int | None = None, recipe: Recipe | None = None) -> "iaa.Aug
     paper does not say; Keras' default smears the edge pixels instead.) Keras shifts before it
     zooms, imgaug after; so that both mean the same, the shift is zoomed here too. imgaug, like
     Keras, cuts fractions of a grey level off when it darkens; `Augmenter` rounds.
-
-    Returns
-    -------
-    imgaug.augmenters.Augmenter
-        Call it with ``images=`` and a ``uint8 (N, H, W, 3)`` batch.
     """
     import imgaug.augmenters as iaa
     import imgaug.parameters as iap
@@ -190,10 +165,7 @@ def reference(seed: int | None = None, recipe: Recipe | None = None) -> "iaa.Aug
 def affine(recipe: Recipe, side: int, rng: np.random.Generator) -> np.ndarray:
     """Draw one warp: rotation, shift, shear, zoom, flip and size about the centre, as one matrix.
 
-    Returns
-    -------
-    numpy.ndarray
-        ``float64 (2, 3)``; maps output pixel coordinates (x, y) to input coordinates.
+    ``float64 (2, 3)``; maps output pixel coordinates (x, y) to input coordinates.
     """
     theta = math.radians(rng.uniform(-recipe.rotation, recipe.rotation))
     shear = math.radians(rng.uniform(-recipe.shear, recipe.shear))
@@ -219,13 +191,6 @@ class NoiseBank:
     One long vector of rounded normal samples is drawn per sigma. Every picture gets a window of
     it at a random offset, with a random sign. Two pictures share noise values only where their
     windows overlap, never at the same pixels unless offset and sign agree.
-
-    Parameters
-    ----------
-    sigmas : iterable of float
-        Standard deviations in grey levels.
-    seed : int
-        Seed of the bank.
     """
 
     def __init__(self, sigmas: Iterable[float], seed: int = 0):
@@ -252,34 +217,14 @@ class NoiseBank:
 
 
 class Augmenter:
-    """The recipe, fast: banked noise, one warp per picture, brightness by a scaled copy.
-
-    Parameters
-    ----------
-    recipe : Recipe, optional
-    seed : int
-        Seed of the noise bank.
-    """
+    """The recipe, fast: banked noise, one warp per picture, brightness by a scaled copy."""
 
     def __init__(self, recipe: Recipe | None = None, seed: int = 0):
         self.recipe = recipe or Recipe()
         self._noise = NoiseBank(self.recipe.sigmas, seed)
 
     def __call__(self, images: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
-        """Augment a batch.
-
-        Parameters
-        ----------
-        images : sequence of numpy.ndarray
-            N pictures, ``uint8 (S, S, 3)``.
-        rng : numpy.random.Generator
-            All randomness of the batch comes from it.
-
-        Returns
-        -------
-        numpy.ndarray
-            ``uint8 (N, S, S, 3)``, a new array.
-        """
+        """Augment N pictures, ``uint8 (S, S, 3)``, into a new array; all randomness is `rng`'s."""
         recipe, shape = self.recipe, images[0].shape
         augmented = np.empty((len(images), *shape), np.uint8)
         noisy, warped = np.empty((2, *shape), np.uint8)  # for all pictures: new memory is slow

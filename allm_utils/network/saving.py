@@ -22,7 +22,7 @@ from allm_utils.files import sha256, write_atomically
 from allm_utils.network.models import BUILDERS, LARGEST, build, precision
 
 MOST_BYTES = 1 << 28
-"""No model may take more memory than this, 256 MB; the largest network here takes a third."""
+"""No model may take more memory, 256 MB; the largest network here takes a third."""
 
 
 def card_path(path: str | os.PathLike) -> Path:
@@ -33,17 +33,9 @@ def card_path(path: str | os.PathLike) -> Path:
 
 
 def read_card(path: str | os.PathLike) -> dict:
-    """Read the card of a model file of any format.
+    """Read the card of a model file: ``image_size``, ``crop``, ``classes`` and what else was saved.
 
-    Returns
-    -------
-    dict
-        ``image_size``, ``crop``, ``classes`` and whatever was saved with them.
-
-    Raises
-    ------
-    ModelError
-        If it is missing or broken, or of another class order.
+    A ModelError where it is missing or broken, or of another class order.
     """
     card_file = card_path(path)
     try:
@@ -69,22 +61,9 @@ def read_card(path: str | os.PathLike) -> dict:
 def save(model: keras.Model, path: str | os.PathLike, card: dict) -> Path:
     """Write a network of `models`: weights first, then the card that makes them count.
 
-    Parameters
-    ----------
-    model : keras.Model
-        As a builder of `models` made it, trained or not.
-    path : path-like
-        ``NAME.safetensors``; the card becomes ``NAME.json``.
-    card : dict
-        Needs ``crop``; ``record``, ``people`` and more may be given. Builder, arguments,
-        image size, class order and the weights' sha256 are added.
-
-    Raises
-    ------
-    ModelError
-        If the card lacks the crop or contradicts the model, or the weights are not all numbers.
-    DataError
-        If the files cannot be written.
+    `card` needs ``crop``; ``record``, ``people`` and more may be given. Builder, arguments, image
+    size, class order and the weights' sha256 are added. A ModelError where the two contradict each
+    other, or not all weights are numbers.
     """
     path, built = Path(path), getattr(model, "built_with", None)
     if path.suffix != ".safetensors":
@@ -112,19 +91,10 @@ def save(model: keras.Model, path: str | os.PathLike, card: dict) -> Path:
 
 
 def load(path: str | os.PathLike) -> tuple[keras.Model, dict]:
-    """Open a saved model with its card; nothing that it holds is run.
+    """Open a saved model with its card, as `read_card`; nothing that it holds is run.
 
-    Returns
-    -------
-    model : keras.Model
-        Not compiled, float32; ready to predict.
-    card : dict
-        As `read_card`.
-
-    Raises
-    ------
-    ModelError
-        If the file is not a model, is broken or too large, or does not fit its card.
+    The model is not compiled, in float32, ready to predict. A ModelError where the file is not a
+    model, is broken or too large, or does not fit its card.
     """
     path = Path(path)
     if not path.is_file():

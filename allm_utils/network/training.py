@@ -107,22 +107,8 @@ class TrainingConfig:
 class TrainingData(keras.utils.PyDataset):
     """Batches of the balanced, augmented training set, made while the model trains.
 
-    Parameters
-    ----------
-    images : numpy.ndarray
-        ``uint8 (N, S, S, 3)``; a memory map is fine, only batches are read.
-    labels : numpy.ndarray of int
-        ``(N,)``; 0 = HEM, 1 = ALL.
-    config : TrainingConfig
-    rows : numpy.ndarray of int, optional
-        The training pictures among the N; all by default.
-    people : array of str, optional
-        ``(N,)``; whose cell each picture shows. Needed to draw people.
-
-    Raises
-    ------
-    DataError
-        If a class has no training picture, or people are to be drawn and nobody is named.
+    Takes ``uint8 (N, S, S, 3)``, which may be a memory map, labels ``int (N,)``, the rows that are
+    in training (all by default), and the person of each picture, needed to draw people.
     """
 
     def __init__(
@@ -168,14 +154,9 @@ class TrainingData(keras.utils.PyDataset):
         return order
 
     def batch(self, epoch: int, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Make one batch: a function of (seed, epoch, index) and nothing else.
+        """Make one batch, ``uint8 (B, S, S, 3)`` and one-hot ``float32 (B, 2)``.
 
-        Returns
-        -------
-        pictures : numpy.ndarray
-            ``uint8 (B, S, S, 3)``.
-        targets : numpy.ndarray
-            ``float32 (B, 2)``, one-hot.
+        A function of (seed, epoch, index) and nothing else.
         """
         size = self.config.batch_size
         chosen = self.order(epoch)[index * size : (index + 1) * size]
@@ -205,15 +186,7 @@ def _chances(labels: np.ndarray, people: np.ndarray) -> np.ndarray:
 
 @dataclass
 class History:
-    """What happened in training.
-
-    Attributes
-    ----------
-    epochs : dict of str to list of float
-        Keras' logs, one value an epoch: loss, accuracy, val_loss, val_accuracy, learning_rate.
-    best_epoch : int
-        The epoch, counted from 0, whose weights were kept.
-    """
+    """Keras' logs, one value an epoch, and the epoch, from 0, whose weights were kept."""
 
     epochs: dict[str, list[float]] = field(default_factory=dict)
     best_epoch: int = 0
@@ -331,31 +304,19 @@ def fit(
     ----------
     model : keras.Model
         Two softmax outputs; compiled here.
-    train : TrainingData
     validation : (images, labels)
         ``uint8 (V, S, S, 3)`` and ``int (V,)``; clean, neither balanced nor augmented.
-    config : TrainingConfig
     checkpoints : path-like, optional
-        Folder for a checkpoint after every epoch.
-    resume : bool
-        Continue from the checkpoint there, if there is one.
-    progress : bool
-        Show a bar with the time left.
+        Folder for a checkpoint after every epoch; with `resume` the one that is there goes on.
     fingerprint : dict, optional
         What else decides the run, as JSON values by name: the model's settings, the data's
         fingerprint. It goes into the checkpoint with `config`.
 
-    Returns
-    -------
-    History
-
     Raises
     ------
     ConfigError
-        If the checkpoint was made with another configuration, data or model, or the loss is no
+        The checkpoint was made with another configuration, data or model, or the loss is no
         number any more; the last good checkpoint stays.
-    DataError
-        If the checkpoint cannot be read or written.
     """
     model.compile(
         optimizer=keras.optimizers.Adam(config.learning_rate),

@@ -119,7 +119,7 @@ class RunConfig:
         return (self.out or self.work / "records") / self.experiment
 
     def values(self) -> dict[str, Any]:
-        """Return what decides the numbers, flat, as plain JSON values; no paths of this machine."""
+        """What decides the numbers, flat, as plain JSON values; no paths of this machine."""
         values = _flat(asdict(self)) | {"seed": self.seed, "split_seed": self.paper_seed}
         if values.get("weights") is not None:
             values["weights"] = Path(values["weights"]).name

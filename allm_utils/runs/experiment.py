@@ -39,15 +39,9 @@ def select(config: RunConfig) -> tuple[pd.DataFrame, pd.Series]:
     Returns
     -------
     frame : pandas.DataFrame
-        Rows of the chosen folds, and of the preliminary test set if that is the test, as
-        `cnmc.index` gives them.
+        Of the chosen folds, and of the preliminary set if that is the test, as `cnmc.index`.
     split : pandas.Series of str
         "train", "val", "test" or "unused" for each row.
-
-    Raises
-    ------
-    DataError
-        A fold is not there, or a split by people is not one.
     """
     return _select(root(config), config.values())
 
@@ -83,25 +77,9 @@ def _select(data, values):
 def run(config: ExperimentConfig, resume: bool = False, progress: bool = True) -> Path:
     """Train, test under every condition, save the model and record the run.
 
-    Parameters
-    ----------
-    config : ExperimentConfig
-    resume : bool
-        Continue a killed run of the same configuration on the same data, wherever it was killed.
-    progress : bool
-
-    Returns
-    -------
-    Path
-        The record's JSON file. It is written last: where it stands, the model is whole.
-
-    Raises
-    ------
-    ConfigError
-        Another process is at this run, or a run of another configuration or other data is being
-        resumed.
-    AllmError
-        As the steps raise them.
+    With `resume` a killed run of the same configuration on the same data goes on, wherever it was
+    killed; a ConfigError if it is another, or if another process is at it. Returns the record's
+    JSON file, which is written last: where it stands, the model is whole.
     """
     run_id, cache = config.run_id(), config.work / "images"
     folder = config.work / "runs" / config.experiment / run_id
@@ -184,32 +162,23 @@ def retest(
 
     Parameters
     ----------
-    saved : path-like
-        A saved model with its card.
-    source : Record
-        Of the run that trained it.
+    saved, source
+        The model, and the record of the run that trained it.
     data, out, work, note
         As in `RunConfig`; data as the run used them, None for the sample.
-    experiment : str
+    experiment
         Name of the new experiment; the record goes to ``out/experiment``.
-    tests : iterable of str, or mapping of str to callable
-        Conditions of `judge.conditions`, or names with what answers for the test pictures.
-    measures : mapping of str to callable, optional
+    tests
+        Conditions of `judge.conditions`, or by name what answers for the test pictures.
+    measures
         What else to note of each test picture, under ``pictures``.
-    more : dict, optional
+    more
         Further keys of the record.
-    progress : bool
-
-    Returns
-    -------
-    Path
-        The record's JSON file.
 
     Raises
     ------
     RecordError
-        The model is not that of the record, the data are not those it used, or the new record is
-        there already.
+        Model or data are not those of the record, or the new record is there already.
     """
     clock, place = Clock(), Path(out) / experiment
     check_model(source, saved)

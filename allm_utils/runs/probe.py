@@ -38,26 +38,8 @@ _SCALES = (1, 2, 4, 8)
 def deep_features(pictures, weights="imagenet", alpha=1.0, batch_size=64, progress=False):
     """Features of a MobileNet that has not seen a cell: what its average pooling gives.
 
-    Parameters
-    ----------
-    pictures : array of uint8, shape (N, S, S, 3)
-        May be a memory map: one batch at a time is read.
-    weights : "imagenet", path-like or None
-        As in `allm_utils.models.mobilenet_m`; None gives random features.
-    alpha : float
-        Width multiplier.
-    batch_size : int
-    progress : bool
-
-    Returns
-    -------
-    ndarray of float32, shape (N, 1024 alpha)
-        Of pictures scaled to [-1, 1], the range of the ImageNet weights.
-
-    Raises
-    ------
-    WeightsError
-        The weights are not to be had.
+    Takes ``uint8 (N, S, S, 3)``, which may be a memory map, and weights as `mobilenet_m` does.
+    Returns ``float32 (N, 1024 alpha)``, of pictures scaled to [-1, 1].
     """
     whole = mobilenet_m(weights, pictures.shape[1], alpha, scaling="imagenet", seed=0)
     backbone = keras.Model(whole.inputs, whole.get_layer("average_pooling").output)
@@ -67,25 +49,11 @@ def deep_features(pictures, weights="imagenet", alpha=1.0, batch_size=64, progre
 
 
 def handmade_features(pictures, progress=False):
-    """Measure colour, texture and size of each cell.
+    """Measure each cell on black, ``uint8 (N, S, S, 3)``: a row per picture, a column per measure.
 
-    Parameters
-    ----------
-    pictures : array of uint8, shape (N, S, S, 3)
-        Cells on black.
-    progress : bool
-
-    Returns
-    -------
-    pandas.DataFrame of float
-        One row per picture, one column per measure. Colour: mean, deviation, quantiles and
-        histogram of red, green, blue and saturation inside the cell. Texture: how much the
-        brightness varies at four scales. Size: area, perimeter, box, roundness, in pixels.
-
-    Raises
-    ------
-    DataError
-        A picture is all black.
+    Colour: mean, deviation, quantiles and histogram of red, green, blue and saturation inside the
+    cell. Texture: how much the brightness varies at four scales. Size: area, perimeter, box,
+    roundness, in pixels. A DataError for a picture that is all black.
     """
     rows = []
     for number, picture in enumerate(tqdm(pictures, "measuring", disable=not progress)):
@@ -150,24 +118,12 @@ def _spread(name, values):
 
 
 def area(pictures: np.ndarray) -> np.ndarray:
-    """Count the pixels of each cell: those that are not exactly black.
-
-    Parameters
-    ----------
-    pictures : array of uint8, shape (N, S, S, 3)
-
-    Returns
-    -------
-    ndarray of float, shape (N, 1)
-    """
+    """Count the pixels of each cell that are not exactly black: ``float (N, 1)``."""
     return np.array([[float(picture.any(axis=-1).sum())] for picture in pictures])
 
 
 def linear(seed: int = 0) -> Pipeline:
-    """Make the linear probe: standardised features, logistic regression, classes weighted alike.
-
-    The solution is unique, so the seed is not used.
-    """
+    """Make the linear probe: standardised features, logistic regression, classes weighted alike."""
     logistic = LogisticRegression(C=0.01, max_iter=2000, class_weight="balanced")
     return make_pipeline(StandardScaler(), logistic)
 
@@ -178,20 +134,7 @@ def boosted(seed: int = 0) -> HistGradientBoostingClassifier:
 
 
 def features(config: ProbeConfig, frame: pd.DataFrame, progress: bool = False) -> np.ndarray:
-    """Features of each picture of a frame, computed once per fold and kept in the work folder.
-
-    Parameters
-    ----------
-    config : ProbeConfig
-    frame : pandas.DataFrame
-        As `cnmc.index` gives.
-    progress : bool
-
-    Returns
-    -------
-    ndarray of float, shape (N, K)
-        In the order of the frame.
-    """
+    """Features of each picture of a frame, ``float (N, K)``, computed once and kept in work."""
     cache = config.work / "images"
     weights = resolve_weights(config.weights)
     settings = [config.model, config.image_size, config.crop, weights and sha256(weights)]
@@ -224,37 +167,15 @@ def _saving(values):
 
 
 def fit(config: ProbeConfig, values: np.ndarray, labels: np.ndarray) -> Any:
-    """Fit the classifier of a probe.
-
-    Parameters
-    ----------
-    config : ProbeConfig
-    values : array of float, shape (N, K)
-        As `features` gives.
-    labels : array of int, shape (N,)
-
-    Returns
-    -------
-    A fitted scikit-learn classifier.
-    """
+    """Fit the classifier of a probe to ``float (N, K)`` values and ``int (N,)`` labels."""
     make = boosted if config.model == "probe_handmade" else linear
     return make(config.seed).fit(values, labels)
 
 
 def run(config: ProbeConfig, progress: bool = True) -> Path:
-    """Fit a probe on the training part, test it and record the run.
+    """Fit a probe on the training part, test it, and return the JSON file of the record.
 
-    Nothing is tuned, so the validation part is not used.
-
-    Returns
-    -------
-    Path
-        The record's JSON file. It holds one condition, ``clean``.
-
-    Raises
-    ------
-    AllmError
-        As the steps raise them; the record is written last, whole or not at all.
+    Nothing is tuned, so the validation part is not used. The record holds one condition, ``clean``.
     """
     clock = experiment.Clock()
     check_writable(config.records)

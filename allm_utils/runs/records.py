@@ -43,16 +43,7 @@ class _Judged:
     def intervals(
         self, condition: str = "clean", by: str = "image", **options: Any
     ) -> dict[str, tuple[float, float]]:
-        """Compute `metrics.intervals` under one condition from the answers.
-
-        Parameters
-        ----------
-        condition : str
-        by : {"image", "person"}
-            What is resampled.
-        **options
-            `n`, `seed`, `level` of `metrics.intervals`.
-        """
+        """Compute `metrics.intervals` under one condition, by "image" or by "person"."""
         rows = self._answered(condition)
         groups = {"image": None, "person": rows["person"]}[by]
         return metrics.intervals(rows["label"], rows["p_all"], groups, **options)
@@ -67,12 +58,8 @@ class _Judged:
 class Record(_Judged):
     """One run, as `load` reads it.
 
-    Attributes
-    ----------
-    data : dict
-        The JSON file.
-    answers : pandas.DataFrame
-        Columns ``file, subject, label, condition, p_all``, one row per test image and condition.
+    ``data`` is the JSON file; ``answers`` a table ``file, subject, label, condition, p_all`` with
+    one row per test image and condition.
     """
 
     data: dict
@@ -110,18 +97,7 @@ class Record(_Judged):
         return store.stale(self.data, self.answers)
 
     def rows(self, condition: str = "clean") -> pd.DataFrame:
-        """Return the answers under one condition, sorted by file.
-
-        Returns
-        -------
-        pandas.DataFrame
-            Columns ``file, subject, person, label, p_all``.
-
-        Raises
-        ------
-        RecordError
-            The run was not tested under it.
-        """
+        """Answers under one condition, sorted by file: ``file, subject, person, label, p_all``."""
         rows = self.answers[self.answers["condition"] == condition]
         if rows.empty:
             raise RecordError(
@@ -143,12 +119,6 @@ class Record(_Judged):
 class Runs(_Judged):
     """Some of the records, found by their settings and judged together.
 
-    Parameters
-    ----------
-    records : iterable of Record
-
-    Examples
-    --------
     >>> runs = Runs.load().where(experiment="table5", fold=1)
     >>> runs.where(seed=1337).one().metrics()["accuracy"]
     """
@@ -160,11 +130,7 @@ class Runs(_Judged):
     def load(cls, results: str | os.PathLike = RESULTS) -> "Runs":
         """Read every record below a results folder, sorted by experiment and id.
 
-        Raises
-        ------
-        RecordError
-            No such folder; a record that `load` refuses, that is stale, or that is not of C-NMC
-            2019 as published.
+        A RecordError for one that `load` refuses, that is stale, or that is not of C-NMC 2019.
         """
         results = Path(results)
         if not results.is_dir():
@@ -193,19 +159,7 @@ class Runs(_Judged):
         return f"Runs({', '.join(record.name for record in self)})"
 
     def where(self, **settings: Any) -> "Runs":
-        """Choose the runs with these settings.
-
-        Parameters
-        ----------
-        **settings
-            ``experiment``, ``model``, ``fold``, ``folds``, ``protocol``, ``round``, ``seed`` or any
-            key of ``config``, with the value that it must have.
-
-        Raises
-        ------
-        RecordError
-            No record has a setting of this name.
-        """
+        """Choose the runs that have these settings: experiment, fold, or any key of ``config``."""
         chosen = list(self)
         for name, value in settings.items():
             if len(self) and not any(name in record.settings for record in self):
@@ -215,31 +169,14 @@ class Runs(_Judged):
         return Runs(chosen)
 
     def one(self) -> Record:
-        """Return the only run.
-
-        Raises
-        ------
-        RecordError
-            There is none, or more than one.
-        """
+        """Return the only run; a RecordError if there is none, or more than one."""
         if len(self) != 1:
             names = ", ".join(record.name for record in self._records[:3])
             raise RecordError(f"{len(self)} records where one is meant ({names}); say which")
         return self._records[0]
 
     def pooled(self, condition: str = "clean") -> pd.DataFrame:
-        """Put the answers of all runs into one table, sorted by file.
-
-        Returns
-        -------
-        pandas.DataFrame
-            Columns ``file, subject, person, label, p_all``; each image once.
-
-        Raises
-        ------
-        RecordError
-            There is no run, one was not tested under the condition, or an image was tested twice.
-        """
+        """Put the answers of all runs into one table as `Record.rows`; each image stands in one."""
         if not len(self):
             raise RecordError("no record to pool; check what was asked for")
         rows = pd.concat([record.rows(condition) for record in self], ignore_index=True)
@@ -251,24 +188,10 @@ class Runs(_Judged):
     _answered = pooled
 
     def table(self, *names: str, condition: str = "clean") -> pd.DataFrame:
-        """Put metrics of each run into a table.
+        """Put metrics of each run, by their names in `metrics.metrics`, into a table.
 
-        Parameters
-        ----------
-        *names : str
-            Of `metrics.metrics`.
-        condition : str
-
-        Returns
-        -------
-        pandas.DataFrame
-            A row per run, by its seed and by what else differs among the runs: experiment, fold,
-            round. Columns as a page names them: ``balanced accuracy``, ``ROC-AUC``.
-
-        Raises
-        ------
-        RecordError
-            A run was not tested under the condition.
+        A row per run, by its seed and by what else differs among the runs: experiment, fold, round.
+        Columns as a page names them: ``balanced accuracy``, ``ROC-AUC``.
         """
         levels = [
             {
@@ -286,40 +209,21 @@ class Runs(_Judged):
         return pd.DataFrame(found, columns=columns).set_index([index[level] for level in index])
 
     def share_of_all(self) -> float:
-        """Return the share of ALL among the training images of all runs, without grey copies."""
+        """Share of ALL among the training images of all runs, without grey copies."""
         parts = [record.data["split"]["train"] for record in self]
         return sum(part["n_all"] for part in parts) / sum(part["n"] for part in parts)
 
 
 def load(path: str | os.PathLike) -> Record:
-    """Read and check a record by its JSON file.
-
-    Raises
-    ------
-    RecordError
-        A file is missing or malformed, or the two disagree.
-    """
+    """Read and check a record by its JSON file."""
     return Record(*store.read(path))
 
 
 def aligned(*answers: pd.DataFrame | _Judged, condition: str = "clean") -> pd.DataFrame:
     """Put the answers of several classifiers on the same images side by side.
 
-    Parameters
-    ----------
-    *answers : tables as `Runs.pooled` gives, records or runs
-    condition : str
-        Of records and runs.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns ``file, subject, person, label, p_a, p_b`` and so on, sorted by file.
-
-    Raises
-    ------
-    RecordError
-        They are not of the same images.
+    Takes records, runs, or tables as `Runs.pooled` gives. Returns ``file, subject, person, label,
+    p_a, p_b`` and so on, sorted by file.
     """
     columns = []
     for letter, found in zip("abcdefghijklmnopqrstuvwxyz", answers, strict=False):
@@ -332,13 +236,10 @@ def aligned(*answers: pd.DataFrame | _Judged, condition: str = "clean") -> pd.Da
 
 
 def changed(record: Record, baseline: Record) -> dict[str, tuple[Any, Any]]:
-    """Say which settings of a record differ from those of another.
+    """Settings in which a record differs from another, as name to (before, after).
 
-    Returns
-    -------
-    dict of str to (before, after)
-        Without what chooses the data or the machine: folds, round, seeds, precision. None where a
-        record lacks the setting.
+    Without what chooses the data or the machine: folds, round, seeds, precision. None where a
+    record lacks the setting.
     """
     before, after = baseline.data["config"], record.data["config"]
     names = set(before) | set(after)
@@ -350,17 +251,9 @@ def changed(record: Record, baseline: Record) -> dict[str, tuple[Any, Any]]:
 def outside(results: str | os.PathLike = RESULTS) -> pd.DataFrame:
     """Read what networks of folds 0 and 1 say of people who are in neither.
 
-    Returns
-    -------
-    pandas.DataFrame
-        Columns ``set`` ("fold 2", "prelim"), ``file, subject, person, label``, and for each
-        classifier its probability of ALL; nan where it was not asked. ``outside/outside.json`` says
-        how each was made.
-
-    Raises
-    ------
-    RecordError
-        The files are missing or malformed.
+    Columns ``set`` ("fold 2", "prelim"), ``file, subject, person, label``, and for each classifier
+    its probability of ALL; nan where it was not asked. ``outside/outside.json`` says how each was
+    made.
     """
     path = Path(results) / "outside" / "outside.json"
     about, table = store.read_json(path), store.read_table(path.with_suffix(".csv"))

@@ -41,22 +41,11 @@ PARAMETERS = {
 def check_free(
     directory: str | os.PathLike, record_id: str, kind: str, resume: bool = False
 ) -> None:
-    """Make sure, before hours of training, that a record can be written.
+    """Refuse, before hours of training, a record that could not be written.
 
-    Parameters
-    ----------
-    directory : path-like
-        Folder of the experiment, below the results folder.
-    record_id : str
-    kind : str
-        Of the data, as `cnmc.kind` names it.
-    resume : bool
-        Remove the half that a killed process left, a table without its JSON file.
-
-    Raises
-    ------
-    RecordError
-        One is there already, or other data than C-NMC 2019 would enter a folder named results.
+    Because one is there already, or because other data than C-NMC 2019 (`kind`, as `cnmc.kind`)
+    would enter a folder named results. With `resume` the table without its JSON file that a killed
+    process left is removed.
     """
     directory = Path(directory)
     if kind != "cnmc-2019" and "results" in Path(os.path.abspath(directory)).parts[-2:]:
@@ -78,26 +67,9 @@ def check_free(
 def write(directory: str | os.PathLike, record: dict, answers: pd.DataFrame) -> Path:
     """Write a record: both files whole, or none; never over another.
 
-    Parameters
-    ----------
-    directory : path-like
-        Folder of the experiment, below the results folder; made if absent.
-    record : dict
-        What `record.schema.json` asks for, without ``schema`` and ``answers``, computed here.
-    answers : pandas.DataFrame
-        Of `COLUMNS`. Six decimals of `p_all` are kept.
-
-    Returns
-    -------
-    Path
-        The JSON file, written last.
-
-    Raises
-    ------
-    RecordError
-        As `check_free`, or the two parts do not agree.
-    DataError
-        The disk refuses.
+    Takes what `record.schema.json` asks for, without ``schema`` and ``answers``, which are computed
+    here, and a table of `COLUMNS`, of whose `p_all` six decimals are kept. Returns the JSON file,
+    written last. A RecordError where the two do not agree.
     """
     directory = Path(directory)
     answers = answers[list(COLUMNS)].astype({"p_all": float}).round({"p_all": 6})
@@ -126,13 +98,7 @@ def write(directory: str | os.PathLike, record: dict, answers: pd.DataFrame) -> 
 
 
 def read(path: str | os.PathLike) -> tuple[dict, pd.DataFrame]:
-    """Read and check a record, ``<id>.json`` and the CSV beside it; `records.load` wraps it.
-
-    Raises
-    ------
-    RecordError
-        A file is missing or malformed, or the two disagree.
-    """
+    """Read and check a record, ``<id>.json`` and the CSV beside it; `records.load` wraps it."""
     path = Path(path)
     data, table = read_json(path), path.with_suffix(".csv")
     _check(data, path)
@@ -150,14 +116,10 @@ def read(path: str | os.PathLike) -> tuple[dict, pd.DataFrame]:
 
 
 def stale(data: dict, answers: pd.DataFrame) -> list[str]:
-    """Say where a record, as `read` gives it, disagrees with today's code.
+    """Say where a record, as `read` gives it, disagrees with today's code; nothing if it stands.
 
-    Returns
-    -------
-    list of str
-        Reasons, empty for a record that stands: the data's fingerprint, the membership of the
-        three parts, the test images with their labels, the parameter count. Records of other data
-        than C-NMC 2019 are compared with the parameter count only.
+    Compared are the data's fingerprint, the members of the three parts, the test images with their
+    labels, and the parameter count; of other data than C-NMC 2019 the last one only.
     """
     config = data["config"]
     reasons = []

@@ -47,7 +47,7 @@ def export(
     calibration: np.ndarray | None = None,
     per_channel: bool = True,
 ) -> dict[str, Path]:
-    """Write a saved model in other formats, each with its card beside it.
+    """Write a saved model in other formats, each with its card, ``NAME.tflite.json``, beside it.
 
     Every format takes what the Keras model takes, ``uint8 (N, H, W, 3)`` RGB in [0, 255], and
     gives ``float32 (N, 2)``, probabilities of HEM and ALL. The scaling of the pixels, and the
@@ -55,16 +55,13 @@ def export(
 
     Parameters
     ----------
-    saved : path-like
-        A saved model with its card.
-    formats : iterable of str
-        Of `FORMATS`.
-    folder : path-like, optional
-        Where to write ``NAME.tflite``, ``NAME-int8.tflite``, ``NAME.onnx``, ``NAME-int8.onnx``; by
-        default beside the model. The card of each is named after it, ``NAME.tflite.json``.
-    calibration : array of uint8, shape (n, H, W, 3), optional
-        Training cells, as the network sees them; the int8 formats need them.
-    per_channel : bool
+    saved, formats
+        A saved model with its card, and some of `FORMATS`.
+    folder
+        By default beside the model.
+    calibration
+        Training cells, as the network sees them, ``uint8 (n, H, W, 3)``; int8 needs them.
+    per_channel
         Each channel of a layer's weights has a scale of its own. False is for teaching, and for
         onnx-int8 only.
 
@@ -72,16 +69,6 @@ def export(
     -------
     dict of str to Path
         The files by format.
-
-    Raises
-    ------
-    ConfigError
-        A format is unknown, a package is missing, Keras does not run on TensorFlow, or an int8
-        format has no cells to calibrate on.
-    ModelError
-        As `inference.load`, or the file is no model that can be converted.
-    DataError
-        The folder cannot be written.
     """
     formats, saved = tuple(formats), Path(saved)
     _check(formats, calibration)
@@ -117,17 +104,9 @@ def export(
 def calibration_cells(
     paths: Sequence, card: dict, n: int = CALIBRATION, progress: bool = False
 ) -> np.ndarray:
-    """Read the cells to calibrate an int8 format on: at most `n`, spread evenly over the paths.
+    """Read the cells to calibrate an int8 format on, as the model of the card sees them.
 
-    Returns
-    -------
-    ndarray of uint8, shape (n, image_size, image_size, 3)
-        As the model of the card sees them.
-
-    Raises
-    ------
-    ImageError
-        As `images.prepare`.
+    At most `n`, spread evenly over the paths: ``uint8 (n, image_size, image_size, 3)``.
     """
     chosen = np.asarray(paths)[np.linspace(0, len(paths) - 1, min(n, len(paths))).astype(int)]
     cells = (
@@ -140,23 +119,11 @@ def calibration_cells(
 def tests(
     saved: str | Path, source: Record, data: str | Path | None, work: str | Path
 ) -> tuple[dict[str, Callable[[np.ndarray], np.ndarray]], dict[str, Any]]:
-    """Export a saved model in every format; for `runs.experiment.retest`.
+    """Export a saved model in every format, for `runs.experiment.retest` and with its parameters.
 
-    The parameters are those of `retest`. `CALIBRATION` cells of the training part show the int8
-    formats how large their numbers become.
-
-    Returns
-    -------
-    tests : dict of str to callable
-        By condition, "clean" (Keras), those of `CONDITION` and `COARSE`: from pictures to the
-        probability of ALL.
-    more : dict
-        ``formats``: by condition, the size of the file and the cells it was calibrated on.
-
-    Raises
-    ------
-    RecordError
-        The model is not that of the record, or the data are not those it used.
+    `CALIBRATION` cells of the training part show the int8 formats how large their numbers become.
+    Returns what answers under "clean" (Keras), the conditions of `CONDITION`, and `COARSE`; and
+    ``formats``: by condition, the size of the file and the cells it was calibrated on.
     """
     experiment.check_model(source, saved)
     frame, split = experiment.select_again(source, data, work)

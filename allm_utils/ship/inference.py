@@ -27,27 +27,9 @@ of whole smears at most 2.5 %."""
 def load(path: str | os.PathLike, threads: int | None = None) -> tuple[Any, dict]:
     """Open a saved or exported model with its card.
 
-    Parameters
-    ----------
-    path : path-like
-        A model of `saving.save` or of `export`, with its card beside it.
-    threads : int, optional
-        That a LiteRT or ONNX model may use; by default all cores. Keras decides for itself.
-
-    Returns
-    -------
-    model : keras.Model, LiteRT or ONNX
-        Of all three, ``predict_on_batch`` takes ``uint8 (N, H, W, 3)`` and gives
-        ``float32 (N, 2)``, and `judge.predict` takes the model.
-    card : dict
-        As `saving.read_card` gives it.
-
-    Raises
-    ------
-    ModelError
-        The file is not a model of ours, has no card, or one of another image size.
-    ConfigError
-        The package that runs the format is not installed.
+    A LiteRT or ONNX model uses `threads`, by default all cores; Keras decides for itself. Of all
+    three, ``predict_on_batch`` takes ``uint8 (N, H, W, 3)`` and gives ``float32 (N, 2)``, and
+    `judge.predict` takes the model. A ModelError for what is no model of ours, or lacks its card.
     """
     path = Path(path)
     if path.suffix not in RUNTIMES:
@@ -133,20 +115,10 @@ def predict_images(
     batch_size: int = 64,
     progress: bool = True,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Predict images, fed as the model's card says.
+    """Predict images, a path or several as `listed` takes them, fed as the model's card says.
 
     While the model is busy with one batch, threads read, crop and resize the next one. No more
     than these two are in memory, so any number of images fits.
-
-    Parameters
-    ----------
-    model_path : path-like
-        A model that `load` opens.
-    image_paths : path-like or iterable of path-like
-        As `listed` takes them.
-    batch_size : int
-        Images in a batch.
-    progress : bool
 
     Returns
     -------
@@ -157,11 +129,6 @@ def predict_images(
     refused : DataFrame
         Columns ``file`` and ``reason``: images that cannot be read, or are not of the kind the
         model was trained on.
-
-    Raises
-    ------
-    AllmError
-        As `load` and `listed`, or the batch size is not positive.
     """
     paths = listed(image_paths)
     model, card = load(model_path)
@@ -210,21 +177,6 @@ def listed(image_paths: str | os.PathLike | Iterable[str | os.PathLike]) -> list
     """List images: a folder stands for all images in it and below, sorted by name.
 
     What is hidden is passed over, and so is what macOS leaves in archives. Links are followed.
-
-    Parameters
-    ----------
-    image_paths : path-like or iterable of path-like
-
-    Returns
-    -------
-    list of Path
-
-    Raises
-    ------
-    ImageError
-        A folder holds no image.
-    DataError
-        A folder cannot be read.
     """
     if isinstance(image_paths, str | os.PathLike):
         image_paths = [image_paths]
