@@ -92,7 +92,7 @@ def cells(images, titles=(), columns=4, brighten=2.0, rows=(), source=None) -> F
 
 
 def heat_maps(pictures, heat, titles, columns=4, source=None) -> Figure:
-    """Lay heat maps, ``(N, H, W)`` from 0 to 1, over grey pictures with the outline of each cell."""
+    """Lay heat maps, ``(N, H, W)`` from 0 to 1, over grey pictures with outlines of the cells."""
     n_rows = -(-len(pictures) // columns)
     figure, axes = new(n_rows, columns, (WIDTH / columns + 0.2) * n_rows, squeeze=False)
     for axis in axes.flat:
