@@ -2,6 +2,7 @@
 
 import importlib.util
 import textwrap
+from collections.abc import Iterable
 
 
 class AllmError(Exception):
@@ -38,6 +39,18 @@ def need(extra: str, *modules: str) -> None:
         if importlib.util.find_spec(module) is None:
             package = module.replace("_", "-")
             raise ConfigError(f"{package} is not installed: run pip install 'allm-utils[{extra}]'")
+
+
+def check_range(name: str, value: float, low: float, high: float) -> None:
+    """Refuse, by a ConfigError, a setting that is not within its range."""
+    if not low <= value <= high:
+        raise ConfigError(f"{name} {value}: give a number from {low} to {high}")
+
+
+def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
+    """Refuse, by a ConfigError, a setting that is none of the choices."""
+    if value not in choices:
+        raise ConfigError(f"{name} {value!r}: choose one of {', '.join(choices)}")
 
 
 def reason(error: Exception) -> str:

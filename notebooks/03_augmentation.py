@@ -48,7 +48,7 @@ from sklearn.metrics import roc_auc_score
 
 from allm_utils.book import exercises, figures, paper, profile, widgets
 from allm_utils.data import images, sample
-from allm_utils.judge.conditions import add_gaussian_noise
+from allm_utils.judge import conditions
 from allm_utils.network import recipe
 from allm_utils.runs.records import Runs
 
@@ -138,8 +138,8 @@ print(f"{len(cells)} pictures; {background.mean():.0%} of the pixels are backgro
 
 # %% mystnb={"figure": {"name": "fig-augmentation-noise", "caption": "A cell clean, with the paper's two training noises, and with noise in the cell only, brightened threefold; below it a patch of 32 \u00d7 32 pixels. Real cell of C-NMC 2019."}, "image": {"alt": "Four pictures of one cell and four enlarged patches. At sigma 3 the specks are faint, at sigma 9 strong and of all colours. Around the cell the background is full of specks, but for the last picture, where it is black."}}
 one = cells[:1]
-noisy = [one, *(add_gaussian_noise(one, sigma) for sigma in paper.TRAIN_SIGMAS)]
-noisy = [p[0] for p in (*noisy, add_gaussian_noise(one, 9, cell_only=True))]
+names = ("clean", *(f"noise:{sigma}" for sigma in paper.TRAIN_SIGMAS), "cell-noise:9")
+noisy = [conditions.apply(name, one)[0] for name in names]
 titles = ["clean", "σ 3", "σ 9", "σ 9, in the cell only"]
 both_rows = [*noisy, *(p[96:128, 96:128] for p in noisy)]
 credit = f"{sample.people_shown(frame[:1])}\n{run.credit}"
@@ -158,7 +158,7 @@ figures.cells(both_rows, titles, 4, brighten=3, source=credit)
 # %%
 rows = {}
 for sigma in sorted({*paper.TRAIN_SIGMAS, *paper.TEST_SIGMAS} - {0}):
-    black = add_gaussian_noise(cells[:40], sigma)[background[:40]]
+    black = conditions.apply(f"noise:{sigma}", cells[:40])[background[:40]]
     rows[sigma] = [black.mean(), sigma / np.sqrt(2 * np.pi), (black > 0).mean()]
 columns = ["mean on black", "σ / √(2π)", "share above 0"]
 pd.DataFrame(rows, columns).T.rename_axis("σ").round(3)
@@ -440,7 +440,7 @@ def journey(path, grey):
     way = [images.read(path), picture]
     if grey:
         way.append(recipe.desaturate(picture))
-    way += [add_gaussian_noise(way[-1][None], sigma)[0] for sigma in (3, 9)]
+    way += [conditions.apply(f"noise:{sigma}", way[-1][None])[0] for sigma in (3, 9)]
     last = np.repeat(way[2 if grey else 1][None], 10 - len(way), axis=0)
     return [*way, *fast(last, np.random.default_rng(5))]
 

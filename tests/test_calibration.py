@@ -54,19 +54,6 @@ def test_a_temperature_keeps_order_and_answers():
         calibration.with_temperature(p_all, 0)
 
 
-def test_cross_fitted_never_sees_the_own_person():
-    labels, p_all = made(900, temperature=0.5)
-    groups = np.array(["a", "b", "c"])[np.arange(900) % 3]
-    calibrated, temperatures = calibration.cross_fitted(labels, p_all, groups)
-    for group in "abc":
-        own = groups == group
-        alone = calibration.fit_temperature(labels[~own], p_all[~own])
-        assert temperatures[group] == alone
-        np.testing.assert_allclose(calibrated[own], calibration.with_temperature(p_all[own], alone))
-    with pytest.raises(DataError, match="one person"):
-        calibration.cross_fitted(labels, p_all, np.full(900, "a"))
-
-
 def test_threshold_at_is_the_lowest():
     labels = np.array([0, 0, 0, 0, 1, 1])
     p_all = np.array([0.1, 0.2, 0.2, 0.7, 0.15, 0.9])
@@ -79,16 +66,3 @@ def test_threshold_at_is_the_lowest():
     assert calibration.threshold_at([0], [1.0], 1) > 1
     with pytest.raises(DataError, match="no HEM"):
         calibration.threshold_at([1], [0.5], 0.9)
-
-
-def test_sensitivity_at_and_its_intervals():
-    labels, p_all = made(600)
-    value, low, high = calibration.sensitivity_at(labels, p_all, 0.9, n=300)
-    threshold = calibration.threshold_at(labels, p_all, 0.9)
-    assert value == np.mean(p_all[labels == 1] >= threshold)
-    assert low < value < high
-    groups = np.arange(600) % 5 + 10 * labels
-    few = calibration.sensitivity_at(labels, p_all, 0.9, groups, n=300)
-    assert few[0] == value and few[1] < few[2] and few[1:] != (low, high)
-    alone = np.where(labels == 1, groups, 0)
-    assert np.isnan(calibration.sensitivity_at(labels, p_all, 0.9, alone)[1:]).all()

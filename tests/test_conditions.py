@@ -36,7 +36,7 @@ def test_batches_give_what_all_at_once_gives(name, cells, tmp_path):
     """Picture i draws from (seed, i) of the whole set, also where it is read from a memory map."""
     np.save(tmp_path / "cells.npy", np.tile(cells, (3, 1, 1, 1))[:5])
     mapped = np.load(tmp_path / "cells.npy", mmap_mode="r")
-    whole = conditions.views(name, mapped, seed=7)
+    (whole,) = conditions.batches(name, mapped, seed=7)
     parts = list(conditions.batches(name, mapped, seed=7, batch_size=2))
     assert [len(views) for views in parts] == [len(whole)] * 3
     for view, *batches in zip(whole, *parts, strict=True):
@@ -92,7 +92,7 @@ def test_size_normalised_leaves_no_difference_of_area(cells):
 
 
 def test_the_eight_views_are_the_symmetries_of_the_square(cells):
-    views = conditions.views("tta", cells)
+    (views,) = conditions.batches("tta", cells)
     first = [view[0] for view in views]
     seen = {one.tobytes() for one in first}
     assert len(seen) == 8 and (first[0] == cells[0]).all()

@@ -36,7 +36,7 @@ class Answers:
     "condition", ["clean", "noise:10", "cell-noise:5", "size-normalised", "tta"]
 )
 def test_the_batch_size_does_not_change_the_answer(model, pictures, condition):
-    views = conditions.views(condition, pictures, seed=3)
+    (views,) = conditions.batches(condition, pictures, seed=3)
     expected = np.mean([np.asarray(model(view))[:, 1] for view in views], axis=0)
     for batch_size in (1, 4, 64):
         p_all = predict(model, pictures, condition, seed=3, batch_size=batch_size)

@@ -19,7 +19,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from allm_utils.data import cnmc
 from allm_utils.data.leaks import in_two_parts
 from allm_utils.data.people import person
-from allm_utils.errors import ConfigError, DataError
+from allm_utils.errors import ConfigError, DataError, check_choice
 
 PARTS = ("train", "val", "test")
 
@@ -173,10 +173,8 @@ def protocol_split(
 
 def check_protocol(protocol: str, round: int = 0, test: str = "split") -> None:
     """Raise ConfigError unless protocol, round and test go together, as in `protocol_split`."""
-    if protocol not in PROTOCOLS:
-        raise ConfigError(f"protocol {protocol!r}: choose one of {', '.join(PROTOCOLS)}")
-    if test not in TESTS:
-        raise ConfigError(f"test {test!r}: choose one of {', '.join(TESTS)}")
+    check_choice("protocol", protocol, PROTOCOLS)
+    check_choice("test", test, TESTS)
     if test == "prelim" and protocol != "patient-disjoint":
         raise ConfigError(
             f"test prelim with protocol {protocol}: its people are new; "

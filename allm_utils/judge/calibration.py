@@ -1,16 +1,14 @@
 """Whether a probability means what it says, and what a threshold costs.
 
 ``labels`` (0 HEM, 1 ALL) and ``p_all`` (probability of ALL) are arrays of shape (N,), as in
-`judge.metrics`; ``groups`` holds the person of each image.
+`judge.metrics`.
 """
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
-from scipy.stats import bootstrap
 from sklearn.metrics import log_loss
-from sklearn.model_selection import LeaveOneGroupOut
 
 from allm_utils.errors import ConfigError, DataError
 
@@ -67,36 +65,6 @@ def with_temperature(p_all: ArrayLike, temperature: float) -> np.ndarray:
     return expit(logit(np.clip(p_all, EPSILON, 1 - EPSILON)) / temperature)
 
 
-def cross_fitted(
-    labels: ArrayLike, p_all: ArrayLike, groups: ArrayLike
-) -> tuple[np.ndarray, dict[str, float]]:
-    """Calibrate the images of each person with the temperature of all the others.
-
-    For test sets to which no validation part belongs. No image is judged by a temperature that
-    has seen its label, or that of another cell of the same person.
-
-    Returns
-    -------
-    calibrated : ndarray of float, shape (N,)
-    temperatures : dict of str to float
-        That used for each person.
-
-    Raises
-    ------
-    DataError
-        There are fewer than two people.
-    """
-    labels, p_all, groups = np.asarray(labels), np.asarray(p_all, float), np.asarray(groups)
-    if len(np.unique(groups)) < 2:
-        raise DataError("one person only: no other one is there to fit the temperature on")
-    calibrated, temperatures = np.empty(len(p_all)), {}
-    for others, own in LeaveOneGroupOut().split(p_all, labels, groups):
-        temperature = fit_temperature(labels[others], p_all[others])
-        calibrated[own] = with_temperature(p_all[own], temperature)
-        temperatures[groups[own][0]] = temperature
-    return calibrated, temperatures
-
-
 def threshold_at(labels: ArrayLike, p_all: ArrayLike, specificity: float) -> float:
     """Lowest threshold that leaves at least this share of the HEM images alone.
 
@@ -107,41 +75,3 @@ def threshold_at(labels: ArrayLike, p_all: ArrayLike, specificity: float) -> flo
         raise DataError("no HEM image: specificity cannot be asked for")
     needed = int(np.ceil(specificity * len(hem) - 1e-9))
     return 0.0 if needed == 0 else float(np.nextafter(hem[needed - 1], 2))
-
-
-def sensitivity_at(
-    labels: ArrayLike,
-    p_all: ArrayLike,
-    specificity: float,
-    groups: ArrayLike | None = None,
-    n: int = 1000,
-    seed: int = 0,
-) -> tuple[float, float, float]:
-    """Sensitivity at a fixed specificity, with the ends of its 95 % percentile bootstrap interval.
-
-    Every resample sets the threshold anew, so the interval knows that a threshold was chosen.
-    Chosen on the very images that are judged, all the same: a little rosy. With `groups`, people
-    are drawn instead of images. The ends are nan where a class has fewer than two units.
-    """
-    labels, p_all = np.asarray(labels), np.asarray(p_all, float)
-    groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
-    cells = [
-        [p_all[(labels == y) & (groups == group)] for group in np.unique(groups[labels == y])]
-        for y in (0, 1)
-    ]
-
-    def statistic(*drawn):
-        hem, leukemic = (
-            np.concatenate([own[int(i)] for i in rows])
-            for own, rows in zip(cells, drawn, strict=True)
-        )
-        return np.mean(leukemic >= threshold_at(np.zeros(len(hem)), hem, specificity))
-
-    units = [np.arange(len(own)) for own in cells]
-    value = float(statistic(*units))
-    if min(map(len, units)) < 2:
-        return value, np.nan, np.nan
-    rng = np.random.default_rng(seed)
-    options = {"n_resamples": n, "vectorized": False, "method": "percentile", "rng": rng}
-    found = bootstrap(units, statistic, **options).confidence_interval
-    return value, float(found.low), float(found.high)

@@ -206,24 +206,8 @@ def _checked(pictures):
     return pictures
 
 
-def views(condition: str, pictures: np.ndarray, seed: int = 0) -> list[np.ndarray]:
-    """As `batches`, all pictures at once."""
-    return next(batches(condition, pictures, seed, max(1, len(pictures))), [np.asarray(pictures)])
-
-
 def apply(condition: str, pictures: np.ndarray, seed: int = 0) -> np.ndarray:
     """As `batches`, all pictures at once: the first of their views."""
-    return views(condition, pictures, seed)[0]
-
-
-def add_gaussian_noise(
-    images: np.ndarray, sigma: float, seed: int = 0, cell_only: bool = False
-) -> np.ndarray:
-    """Add noise to test pictures, as imgaug's ``AdditiveGaussianNoise(per_channel=True)``.
-
-    The sum is rounded and clipped to [0, 255]. On a black background the clipping cuts the
-    negative half away: there the noise is not zero-mean any more (paper, section 4.1). With
-    `cell_only` the background stays black: a fairer test, with next to no clipping. `sigma` is in
-    grey levels, 0 to 255; for the rest see `batches`.
-    """
-    return apply(f"{'cell-noise' if cell_only else 'noise'}:{sigma}", images, seed)
+    return next(batches(condition, pictures, seed, max(1, len(pictures))), [np.asarray(pictures)])[
+        0
+    ]

@@ -1,16 +1,14 @@
 """From probabilities to metrics, as the paper computes them and as they should be named."""
 
 import warnings
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
-from scipy.special import expit, logit
 from sklearn.metrics import roc_auc_score
 
-from allm_utils.errors import ConfigError, DataError, need
+from allm_utils.errors import DataError, check_choice, need
 
 COUNTS = ("n", "tp", "fp", "fn", "tn")
 AVERAGES = ("macro", "weighted", "all")
@@ -187,37 +185,6 @@ def _times_drawn(draws):
     return np.bincount(flat.ravel(), minlength=rows * k).reshape(rows, k).astype(float)
 
 
-def combined(answers: Sequence[ArrayLike], shares: Sequence[float]) -> np.ndarray:
-    """Ask several classifiers at once: the mean of their log-odds above their neutral points.
-
-    Every classifier has one vote of the same weight, so nothing is fitted.
-
-    Parameters
-    ----------
-    answers : sequence of K arrays of float, shape (N,)
-        Probability of ALL by each classifier, for the same images.
-    shares : sequence of K floats
-        Share of ALL among the cells that each classifier learned from, at which its answer favours
-        neither class; 0.5 for one that was trained with class weights.
-
-    Returns
-    -------
-    p_all : ndarray of float, shape (N,)
-        Above 0.5 where the mean of ``logit(p) - logit(share)`` is above 0. A probability nearer to
-        0 or 1 than 1e-6 counts as that near.
-    """
-    if len(shares) != len(answers) or not all(0 < share < 1 for share in shares):
-        raise ConfigError(
-            f"shares {list(shares)} for {len(answers)} classifiers; give one for each, "
-            "between 0 and 1"
-        )
-    if len({len(p) for p in answers}) > 1:
-        sizes = ", ".join(str(len(p)) for p in answers)
-        raise DataError(f"the classifiers answered for {sizes} images; give the same images to all")
-    p = np.clip(np.asarray(answers, float), 1e-6, 1 - 1e-6)
-    return expit((logit(p) - logit(np.asarray(shares))[:, None]).mean(axis=0))
-
-
 def paired_test(labels: ArrayLike, p_a: ArrayLike, p_b: ArrayLike, threshold: float = 0.5) -> dict:
     """McNemar's test of two classifiers on the same images.
 
@@ -295,8 +262,7 @@ def confusion_from_printed(
     `average` says how precision, recall and F1 are meant: over both classes ("macro", "weighted"),
     or of ALL alone ("all", Eqs. 5-7).
     """
-    if average not in AVERAGES:
-        raise ConfigError(f"average {average!r} is unknown; use one of {', '.join(AVERAGES)}")
+    check_choice("average", average, AVERAGES)
     tp, fp = (grid.ravel() for grid in np.mgrid[0 : n_all + 1, 0 : n_hem + 1])
     counts = {"tp": tp, "fn": n_all - tp, "fp": fp, "tn": n_hem - fp}
     rates = rates_from_counts(**counts)

@@ -17,8 +17,7 @@ import keras
 from keras import layers
 
 from allm_utils.data.cnmc import CLASSES
-from allm_utils.errors import ConfigError, WeightsError, reason
-from allm_utils.network.recipe import check_choice, check_range
+from allm_utils.errors import ConfigError, WeightsError, check_choice, check_range, reason
 
 BACKBONE_END = "conv_pw_13_relu"
 """Last layer of the MobileNet part; what follows is the paper's head."""

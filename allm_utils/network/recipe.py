@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import cv2
 import numpy as np
 
-from allm_utils.errors import ConfigError
+from allm_utils.errors import check_choice, check_range
 
 if TYPE_CHECKING:
     import imgaug.augmenters as iaa
@@ -24,18 +24,6 @@ BALANCES: tuple[str, ...] = get_args(Balance)
 
 BANK_SIZE = 1 << 22
 """Samples per noise bank: 28 pictures' worth of 224 x 224 x 3, 8 MB in two bytes each."""
-
-
-def check_range(name: str, value: float, low: float, high: float) -> None:
-    """Refuse, by a ConfigError, a setting that is not within its range."""
-    if not low <= value <= high:
-        raise ConfigError(f"{name} {value}: give a number from {low} to {high}")
-
-
-def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
-    """Refuse, by a ConfigError, a setting that is none of the choices."""
-    if value not in choices:
-        raise ConfigError(f"{name} {value!r}: choose one of {', '.join(choices)}")
 
 
 @dataclass(frozen=True)

@@ -16,16 +16,9 @@ import keras
 import numpy as np
 from tqdm.keras import TqdmCallback
 
-from allm_utils.errors import ConfigError, DataError, reason
+from allm_utils.errors import ConfigError, DataError, check_choice, check_range, reason
 from allm_utils.files import write_atomically
-from allm_utils.network.recipe import (
-    Augmenter,
-    Recipe,
-    balanced_rows,
-    check_choice,
-    check_range,
-    desaturate,
-)
+from allm_utils.network.recipe import Augmenter, Recipe, balanced_rows, desaturate
 
 CHECKPOINT = "checkpoint.npz"
 Precision = Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from allm_utils.data import images, splits
-from allm_utils.errors import ConfigError
+from allm_utils.errors import ConfigError, check_choice, check_range
 from allm_utils.judge import conditions
 from allm_utils.network.models import BUILDERS, LARGEST
 from allm_utils.network.training import TrainingConfig
@@ -91,17 +91,8 @@ class RunConfig:
             raise ConfigError(f"folds {list(self.folds)}: give each fold once, from 0")
         if self.protocol == "cross-fold" and len(self.folds) != 2:
             raise ConfigError(f"folds {list(self.folds)}: protocol cross-fold needs two")
-        self._in("image_size", 1, LARGEST)
-        self._in("crop", *((0.05, 0.95) if 0 < self.crop < 1 else (1, LARGEST)))
-
-    def _in(self, name: str, low: float, high: float) -> None:
-        value = getattr(self, name)
-        if not low <= value <= high:
-            raise ConfigError(f"{name} {value}: give a number from {low} to {high}")
-
-    def _one_of(self, name: str, choices) -> None:
-        if getattr(self, name) not in choices:
-            raise ConfigError(f"{name} {getattr(self, name)!r}: choose one of {', '.join(choices)}")
+        check_range("image_size", self.image_size, 1, LARGEST)
+        check_range("crop", self.crop, *((0.05, 0.95) if 0 < self.crop < 1 else (1, LARGEST)))
 
     @property
     def seed(self) -> int:
@@ -123,7 +114,10 @@ class RunConfig:
         values = _flat(asdict(self)) | {"seed": self.seed, "split_seed": self.paper_seed}
         if values.get("weights") is not None:
             values["weights"] = Path(values["weights"]).name
-        return {name: _plain(value) for name, value in values.items() if name not in _PLACES}
+        values = {name: value for name, value in values.items() if name not in _PLACES}
+        return {
+            n: list(value) if isinstance(value, tuple) else value for n, value in values.items()
+        }
 
     def run_id(self) -> str:
         """Name the run: model, protocol, folds, round, seed."""
@@ -180,9 +174,9 @@ class ExperimentConfig(RunConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        self._one_of("model", BUILDERS)
+        check_choice("model", self.model, BUILDERS)
         if self.split_seed is not None:
-            self._in("split_seed", 0, 2**32 - 1)
+            check_range("split_seed", self.split_seed, 0, 2**32 - 1)
         object.__setattr__(self, "conditions", conditions.check(self.conditions))
         if not self.conditions:
             raise ConfigError("conditions: give at least one, as clean")
@@ -221,8 +215,8 @@ class ProbeConfig(RunConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        self._one_of("model", PROBES)
-        self._in("seed", 0, 2**32 - 1)
+        check_choice("model", self.model, PROBES)
+        check_range("seed", self.seed, 0, 2**32 - 1)
         if self.model != "probe_mobilenet":
             object.__setattr__(self, "weights", None)
 
@@ -233,7 +227,3 @@ def _flat(values: dict) -> dict:
     for name, value in values.items():
         flat |= _flat(value) if isinstance(value, dict) else {name: value}
     return flat
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value

@@ -14,7 +14,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from allm_utils.data import images
-from allm_utils.errors import ConfigError, ModelError, need, reason
+from allm_utils.errors import ConfigError, ModelError, check_choice, need, reason
 from allm_utils.files import quiet, sha256, write_atomically
 from allm_utils.judge.predict import predict
 from allm_utils.network import saving
@@ -185,8 +185,7 @@ def _onnx(model, scratch, cells, per_channel):
 
 def _check(formats, calibration):
     for name in formats:
-        if name not in FORMATS:
-            raise ConfigError(f"format {name!r}: choose one of {', '.join(FORMATS)}")
+        check_choice("format", name, FORMATS)
         if name.endswith("int8") and (calibration is None or not len(calibration)):
             raise ConfigError(f"format {name}: give it some training cells to calibrate on")
         if "onnx" in name:
