@@ -10,7 +10,6 @@ import io
 import os
 import sys
 import tempfile
-import textwrap
 import traceback
 import typing
 from json import dumps
@@ -364,7 +363,7 @@ def _scorecard():
 def _app(words):
     """The command line, with that command alone whole that is asked for."""
     plain = Parameter(negative_iterable=(), consume_multiple=True)
-    how = {"help_format": "plaintext", "help_formatter": _print_help, "default_parameter": plain}
+    how = {"help_format": "plaintext", "help_formatter": "plain", "default_parameter": plain}
     app = App(name="allm", help="MobileNet_M on C-NMC 2019.", version=__version__, **how)
     app.suppress_keyboard_interrupt = False
     data = App(name="data", help="Find, check, fetch and compare images.")
@@ -378,24 +377,6 @@ def _app(words):
             _import_keras()
         app.command(make() if asked else lambda: None, name=name, help=make.__doc__)
     return app
-
-
-def _print_help(console, _, panel):
-    """Options or commands, each with its text, its choices and its default."""
-    if not panel.entries:
-        return
-    print(f"{panel.title}:")
-    for entry in panel.entries:
-        with console.capture() as said:
-            console.print(entry.description or "", end="")
-        names = entry.positive_names + entry.positive_shorts + entry.negative_names
-        text = [", ".join(names), "", *said.get().split()]
-        text += [f"(one of {', '.join(entry.choices)})"] if entry.choices else []
-        text += [f"(${entry.env_var[0]})"] if entry.env_var else []
-        text += [f"({entry.default})"] if entry.default not in (None, "", "None", "False") else []
-        text += ["(needed)"] if entry.required else []
-        print(textwrap.fill(" ".join(text), 100, initial_indent="  ", subsequent_indent="      "))
-    print()
 
 
 def _import_keras():
