@@ -159,13 +159,25 @@ def _train():
 
 def _probe():
     """Fit, test and record a classifier that takes seconds."""
-    from allm_utils.runs import probe
+    from allm_utils.runs import curve, probe
     from allm_utils.runs.config import ProbeConfig
 
     options = _options(ProbeConfig)
+    points = (
+        "Instead, learn from few and many people and cells, over the five rounds; judge these and "
+        "the people from outside in this tree."
+    )
 
-    def fit(*, settings: type(options) = options):
-        _print_record(probe.run(_built(ProbeConfig, settings)))
+    def fit(
+        *,
+        settings: type(options) = options,
+        curve_of: _option(Path | None, points, name="--curve") = None,
+    ):
+        config = _built(ProbeConfig, settings)
+        if curve_of:
+            print(curve.run(config, curve_of))
+        else:
+            _print_record(probe.run(config))
 
     return fit
 

@@ -1,6 +1,7 @@
 """Records: written whole, read with every check, compared with today's code, found and joined."""
 
 import copy
+import gzip
 import json
 import math
 import threading
@@ -128,6 +129,12 @@ def test_what_is_written_is_read(run, written):
     assert found.seconds == 3600 and found.last["hardware"]["cores"] == 2
     names = {path.name for path in written.parent.iterdir()}
     assert names == {f"{record['id']}.csv", f"{record['id']}.json"}
+    table = written.with_suffix(".csv")
+    written.with_suffix(".csv.gz").write_bytes(gzip.compress(table.read_bytes()))
+    table.unlink()
+    pd.testing.assert_frame_equal(records.load(written).answers, found.answers)
+    written.with_suffix(".csv.gz").write_bytes(b"no gzip")
+    refused(records.load, written)
 
 
 def test_metrics_and_intervals_come_from_the_answers(written):

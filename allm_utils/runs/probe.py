@@ -166,10 +166,14 @@ def _saving(values):
     return save
 
 
-def fit(config: ProbeConfig, values: np.ndarray, labels: np.ndarray) -> Any:
-    """Fit the classifier of a probe to ``float (N, K)`` values and ``int (N,)`` labels."""
-    make = boosted if config.model == "probe_handmade" else linear
-    return make(config.seed).fit(values, labels)
+def fit(config: ProbeConfig, values: np.ndarray, labels: np.ndarray, weights=None) -> Any:
+    """Fit the classifier of a probe to ``float (N, K)`` values and ``int (N,)`` labels.
+
+    Without weights all cells weigh the same.
+    """
+    if config.model == "probe_handmade":
+        return boosted(config.seed).fit(values, labels, weights)
+    return linear(config.seed).fit(values, labels, logisticregression__sample_weight=weights)
 
 
 def run(config: ProbeConfig, progress: bool = True) -> Path:

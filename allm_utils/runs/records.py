@@ -25,7 +25,7 @@ RESULTS = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[2] / "resu
 """The records that come with the package: in a checkout the folder beside it."""
 
 _KEYS = ["file", "subject", "person", "label"]
-_APART = ("models", "outside")
+_APART = ("models", "outside", "curve")
 """Folders of the results that hold no run records."""
 
 

@@ -1,6 +1,7 @@
 """A record on disk: written whole, read with every check, compared with today's code."""
 
 import functools
+import gzip
 import hashlib
 import json
 import math
@@ -98,9 +99,14 @@ def write(directory: str | os.PathLike, record: dict, answers: pd.DataFrame) -> 
 
 
 def read(path: str | os.PathLike) -> tuple[dict, pd.DataFrame]:
-    """Read and check a record, ``<id>.json`` and the CSV beside it; `records.load` wraps it."""
+    """Read and check a record, ``<id>.json`` and the CSV beside it; `records.load` wraps it.
+
+    The CSV may have been packed by gzip since.
+    """
     path = Path(path)
     data, table = read_json(path), path.with_suffix(".csv")
+    if not table.exists() and (packed := path.with_suffix(".csv.gz")).exists():
+        table = packed
     _check(data, path)
     if (data["experiment"], data["id"]) != (Path(os.path.abspath(path)).parent.name, path.stem):
         raise RecordError(
@@ -255,7 +261,7 @@ def read_table(path: Path) -> pd.DataFrame:
         return pd.read_csv(path, dtype={"file": str, "subject": str, "condition": str})
     except FileNotFoundError:
         raise RecordError(f"{path}: missing; keep it beside its record") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         fault = (str(error).splitlines() or ["empty"])[0]
         raise RecordError(f"{path}: cannot be read ({fault}); restore it from git") from None
 
@@ -274,5 +280,7 @@ def _plain(value: Any) -> Any:
 
 
 def sha256_of(table: Path) -> str:
-    """Of a CSV file as it was written, whatever line ends a checkout gave it."""
-    return hashlib.sha256(table.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
+    """Of a CSV file as it was written, packed or not, whatever line ends a checkout gave it."""
+    text = table.read_bytes()
+    text = gzip.decompress(text) if table.suffix == ".gz" else text
+    return hashlib.sha256(text.replace(b"\r\n", b"\n")).hexdigest()

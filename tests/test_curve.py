@@ -1,0 +1,56 @@
+"""The learning curve over people: its record, made on the sample, and what is read from it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from allm_utils.data import cnmc, sample
+from allm_utils.errors import AllmError
+from allm_utils.runs import curve
+from allm_utils.runs.config import ProbeConfig
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    place = tmp_path_factory.mktemp("curve")
+    how = {"model": "area", "folds": (0, 1), "protocol": "patient-disjoint", "image_size": 48}
+    return ProbeConfig(data=sample.write(place / "tree"), work=place, out=place, **how)
+
+
+def test_a_curve_is_recorded_and_read(config, monkeypatch):
+    monkeypatch.setattr(curve, "DRAWS", 2)
+    monkeypatch.setattr(curve, "CELLS", (24, 60))
+    (outside,) = config.data.rglob("fold_2")
+    path = curve.run(config, outside, progress=False)
+    points, strange = curve.read("area", config.out)
+    few = points.dropna(subset="cells")
+    assert len(few) == 2 * 2 * len(curve.PEOPLE)
+    assert {len(strange["rounds"]), len(strange["outside"])} == {540, len(cnmc.index(outside))}
+    whole = points[points["cells"].isna()]
+    assert whole.value_counts(["set", "with outside"]).to_dict() == {
+        ("rounds", False): 2,
+        ("rounds", True): 2,
+        ("outside", False): 2,  # those from outside are not judged once they are in training
+    }
+    assert points["roc_auc"].between(points["low"], points["high"]).all()
+    assert few[few["set"] == "rounds"]["roc_auc"].between(0.6, 0.95).all()  # area tells something
+    assert few["high"].sub(few["low"]).gt(0.02).all()
+    with pytest.raises(AllmError, match="patient-disjoint"):
+        curve.run(config, outside, progress=False)
+    path.write_text("[]")
+    with pytest.raises(AllmError, match="no curve"):
+        curve.read("area", config.out)
+
+
+def test_wins_give_the_roc_auc():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"label": [0] * 50 + [1] * 70})
+    frame["person"] = np.where(frame["label"] == 1, "a", "h") + rng.integers(3, size=120).astype(
+        str
+    )
+    p_all = (rng.normal(frame["label"], 1.0)).round(1)  # with ties
+    people = curve._people(frame)
+    found, low, high = curve._roc_auc(curve._wins(frame, p_all), people)
+    assert found == pytest.approx(roc_auc_score(frame["label"], p_all))
+    assert low < found < high
