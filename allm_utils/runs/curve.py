@@ -56,7 +56,6 @@ def run(config: ProbeConfig, outside: Path, progress: bool = True) -> Path:
     far = cnmc.index(outside)
     frame = pd.concat([frame.assign(far=False), far.assign(far=True)], ignore_index=True)
     frame = frame.assign(person=person(frame["subject"]), label=frame["label"].astype(int))
-    frame = frame.sort_values("path", key=lambda _: cnmc.file_names(frame), ignore_index=True)
     values, labels = probe.features(config, frame, progress), frame["label"].to_numpy()
     near, far = frame[~frame["far"]], frame["far"].to_numpy()
     rounds = splits.patient_disjoint_split(near.drop(columns=["far", "person"]))
@@ -164,7 +163,7 @@ def read(model: str, results: Path = records.RESULTS) -> tuple[pd.DataFrame, dic
         ``roc_auc, low, high``, the interval by people.
     strangeness : dict of str to ndarray
         `referral.strangeness` of every cell to the training part of its round, by set, in the order
-        of the file names.
+        of `cnmc.index`; of those from outside the mean over the rounds.
     """
     about = store.read_json(Path(results) / "curve" / f"{model}.json")
     if not isinstance(about, dict) or about.get("kind") != "curve":
