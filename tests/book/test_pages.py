@@ -1,6 +1,7 @@
 """Every page of the built book, as a reader sees it: light, dark and on a phone."""
 
 import io
+import re
 from pathlib import Path
 from urllib.parse import urldefrag, urljoin
 
@@ -197,6 +198,37 @@ def test_solutions_wait_behind_a_click(visit, chapter):
         solution.locator("summary").first.click()
         assert code.is_visible()
     assert violations(page, RULES["light"]) == []
+
+
+SENTENCES = """() => {
+  const lines = [...document.querySelectorAll('.bd-article p, .bd-article li')]
+    .filter(line => !line.closest('.cell_output, .toctree-wrapper, figcaption'));
+  return lines.map(line => {
+    const copy = line.cloneNode(true);
+    copy.querySelectorAll('pre, code, .math, ul, ol, li p, a:not([href*="glossary"])')
+      .forEach(one => one.replaceWith(' | '));
+    copy.querySelectorAll('a').forEach(one => one.replaceWith(`<${one.hash} ${one.textContent}>`));
+    return copy.textContent;
+  }).join(' | ');
+}"""
+EVERYDAY = {"balance", "control", "interaction", "interval", "label", "record", "round", "sample"}
+
+
+def test_words_of_the_glossary_are_linked_at_first_use(visit, html, chapter):
+    """But for those that have an everyday meaning, too."""
+    listed = (html / "book/glossary.html").read_text(encoding="utf-8")
+    terms = re.findall(r'<dt id="(term-[^"]*)">([^<]+)<', listed)
+    assert len(terms) > 80
+    text = visit(chapter).evaluate(SENTENCES)
+    plain = re.sub(r"<#[^>]*>", lambda link: "#" * len(link[0]), text)
+    for anchor, term in terms:
+        case = re.I if term == term.lower() else 0
+        use = re.search(rf"(?<![\w-]){re.escape(term)}s?(?![\w-])", plain, case)
+        if use and term not in EVERYDAY:
+            assert 0 <= text.find(f"<#{anchor} ") < use.start(), (
+                term,
+                plain[use.start() - 60 :][:90],
+            )
 
 
 def test_only_notebooks_offer_colab(visit, name):
