@@ -159,10 +159,13 @@ def _train():
 
 def _probe():
     """Fit, test and record a classifier that takes seconds."""
-    from allm_utils.runs import curve, probe
+    from allm_utils.runs import curve, probe, second
     from allm_utils.runs.config import ProbeConfig
 
     options = _options(ProbeConfig)
+    network = (
+        "Instead, make a second judge of probe_handmade, beside this saved network of the split."
+    )
     points = (
         "Instead, learn from few and many people and cells, over the five rounds; judge these and "
         "the people from outside in this tree."
@@ -171,11 +174,14 @@ def _probe():
     def fit(
         *,
         settings: type(options) = options,
-        curve_of: _option(Path | None, points, name="--curve") = None,
+        outside: _option(Path | None, points, name="--curve") = None,
+        beside: _option(Path | None, network) = None,
     ):
         config = _built(ProbeConfig, settings)
-        if curve_of:
-            print(curve.run(config, curve_of))
+        if outside:
+            print(curve.run(config, outside))
+        elif beside:
+            print(second.make(config, beside))
         else:
             _print_record(probe.run(config))
 
@@ -257,17 +263,22 @@ def _predict():
     """Classify images of single cells."""
     from allm_utils.ship import inference
 
+    judge = "Ask a second judge too: boosted trees on hand-made measures, beside the model."
+
     def predict(
         model: MODEL,
         /,
         *image: _option(Path, "Image files, or folders of them."),
+        second: _option(Literal["handmade"] | None, judge, name="--with") = None,
         batch_size: _option(int, "Images in memory.") = 64,
         json: _flag("Print JSON.") = False,
         csv: _flag("Print CSV.") = False,
     ):
         if not image or (json and csv):
             raise ConfigError("give images, or folders of them, and --json or --csv but not both")
-        found, refused = inference.predict_images(model, image, batch_size)
+        found, refused = inference.predict_images(
+            model, image, batch_size, handmade=second is not None
+        )
         if json:
             rows = found.astype({"p_all": float}).round({"p_all": 6}).to_dict("records")
             print(dumps(rows, indent=1))
@@ -320,7 +331,8 @@ def _export():
 def _retest():
     """Test a saved model again, under other conditions or in other formats, and record it."""
     from allm_utils.judge import conditions, explain
-    from allm_utils.runs import experiment, records
+    from allm_utils.judge.predict import predict
+    from allm_utils.runs import experiment, records, second
     from allm_utils.runs.config import ExperimentConfig
     from allm_utils.ship import export, inference
 
@@ -334,12 +346,18 @@ def _retest():
         settings: type(options) = options,
         condition: _option(tuple[str, ...], conditions.described()) = conditions.CORRUPTIONS,
         formats: _flag("Test it in every format of `allm export` instead.") = False,
+        handmade: _flag("Test it with its second judge instead.") = False,
     ):
         source, out = records.load(record), settings.out or settings.work / "records"
         where = model, source, settings.data, out, settings.work
         if formats:
             tests, more = export.tests(model, source, settings.data, settings.work)
             how = {"experiment": "deployment", "tests": tests, "more": more}
+        elif handmade:
+            network, both = inference.load(model)[0], second.load(model)
+            ask = {"clean": lambda seen: predict(network, seen)}
+            ask["with-handmade"] = lambda seen: both.judge(ask["clean"](seen), seen)
+            how = {"experiment": "two-judges", "tests": ask}
         else:
             measures = explain.measures(inference.load(model)[0])
             how = {"experiment": "trust", "tests": condition, "measures": measures}

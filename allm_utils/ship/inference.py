@@ -16,6 +16,7 @@ from allm_utils.errors import ImageError, ModelError, need, reason
 from allm_utils.files import quiet, walk
 from allm_utils.judge.predict import predict
 from allm_utils.network import saving
+from allm_utils.runs import second
 
 SUFFIXES = (".bmp", ".png", ".jpg", ".jpeg", ".webp")
 
@@ -114,8 +115,11 @@ def predict_images(
     image_paths: str | os.PathLike | Iterable[str | os.PathLike],
     batch_size: int = 64,
     progress: bool = True,
+    handmade: bool = False,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Predict images, a path or several as `listed` takes them, fed as the model's card says.
+
+    With `handmade` the network's second judge is asked too, see `allm_utils.runs.second`.
 
     While the model is busy with one batch, threads read, crop and resize the next one. No more
     than these two are in memory, so any number of images fits.
@@ -132,6 +136,7 @@ def predict_images(
     """
     paths = listed(image_paths)
     model, card = load(model_path)
+    judge = second.load(model_path) if handmade else None
     predict(model, (), batch_size=batch_size)  # what is wrong with these is said before any work
     answers, refused = [], []
     with tqdm(total=len(paths), desc="predict", unit="img", disable=not progress) as bar:
@@ -141,6 +146,7 @@ def predict_images(
             if good:
                 pictures = np.stack([picture for _, picture in good])
                 p_all = predict(model, pictures, batch_size=batch_size)
+                p_all = judge.judge(p_all, pictures) if judge else p_all
                 answers += zip((path for path, _ in good), p_all, map(_note, pictures), strict=True)
             bar.update(len(batch))
     table = pd.DataFrame(answers, columns=["file", "p_all", "note"]).astype({"p_all": np.float32})
