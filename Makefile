@@ -3,15 +3,18 @@
 # make test   those, every notebook twice over, the exercises, and the built book in a browser
 # make bench  how fast it is, against what one would use instead (five minutes)
 # make lint   style, types and spelling
-# make sync   notebooks/*.ipynb from notebooks/*.py, Colab's install cells, README's results
-# make colab  every chapter on the versions of Google Colab (constraints-colab.txt)
+# make sync   notebooks/*.ipynb from notebooks/*.py, the editions, README's results
+# make lab    JupyterLab on the chapters
+# make offline  the book as a zip that opens without a network, and as an EPUB: work/offline
+# make handout  a course for nbgrader: work/handout
+# make colab  the editions on the versions of Google Colab (constraints-colab.txt)
 #
 # With the real data and a GPU: make book ALLM_PROFILE=full ALLM_DATA=/path/to/C-NMC
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: book unit test bench lint sync colab clean
+.PHONY: book unit test bench lint sync lab offline handout colab clean
 
 PYTHON ?= python3
 EXTRAS ?= book,test
@@ -41,6 +44,7 @@ book: .venv/.ready
 	  test "$$key" = "$$(cat _build/.key 2>/dev/null)" || rm -rf _build/.jupyter_cache _build/.doctrees _build/html; \
 	  echo "$$key" > _build/.key
 	@$(BIN)/jupyter-book build . --quiet -W -n --keep-going || { rm -rf _build/.doctrees _build/html; exit 1; }
+	@$(BIN)/python book/handouts.py slides _build/jupyter_execute/notebooks _build/html
 	@echo "The book is ready: open $(CURDIR)/_build/html/index.html"
 
 unit: .venv/.ready
@@ -56,7 +60,18 @@ test: unit
 	$(BIN)/jupyter-book config sphinx work/executed
 	printf '%s\n' "nb_execution_mode = 'force'" "nb_execution_excludepatterns = ['notebooks/*']" >> work/executed/conf.py
 	PYTHONPATH=book/_ext $(BIN)/sphinx-build -q -W -n --keep-going work/executed work/executed/_build/html
+	$(BIN)/python book/handouts.py slides work/executed/notebooks work/executed/_build/html
 	ALLM_REQUIRE=book,$$ALLM_REQUIRE $(BIN)/python -m pytest tests/book -n 2
+
+# The book as a zip that opens without a network, and its prose as an EPUB.
+offline: book
+	$(BIN)/jupyter-book build . --quiet --builder custom --custom-builder epub
+	rm -rf work/offline && mkdir -p work/offline
+	cd _build/html && ../../$(BIN)/python -m zipfile -c ../../work/offline/allm-book.zip .
+	cp _build/epub/*.epub work/offline/allm-book.epub
+
+handout: .venv/.ready
+	$(BIN)/python book/handouts.py handout work/handout
 
 bench: .venv/.ready
 	$(BIN)/python -m benchmarks
@@ -70,15 +85,18 @@ lint: .venv/.ready
 sync: .venv/.ready
 	$(BIN)/python book/sync.py
 
-# Installed as on Colab: its own versions first, then what the chapters' first cell adds.
+lab: .venv/.ready
+	$(BIN)/jupyter lab notebooks
+
+# Installed as on Colab: its own versions first, then what the editions' first cell adds.
 colab:
 	rm -rf .venv-colab work/colab
 	$(PYTHON) -m venv .venv-colab
 	.venv-colab/bin/python -m pip $(PIP) -r constraints-colab.txt
-	.venv-colab/bin/python -m pip $(PIP) --no-deps . $$(grep -hoE '[A-Za-z0-9.-]+==[0-9.]+' notebooks/*.ipynb | sort -u)
+	.venv-colab/bin/python -m pip $(PIP) --no-deps . $$(grep -hoE '[A-Za-z0-9.-]+==[0-9.]+' editions/student/*.ipynb | sort -u)
 	mkdir -p work/colab
-	cp notebooks/*.ipynb work/colab
+	cp editions/instructor/*.ipynb work/colab
 	.venv-colab/bin/python -m pytest --nbmake --nbmake-timeout=600 -c /dev/null --rootdir . work/colab
 
 clean:
-	rm -rf _build work/executed work/colab
+	rm -rf _build work/executed work/colab work/offline work/handout

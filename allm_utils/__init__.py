@@ -1,3 +1,3 @@
 """Find leukemia under the microscope, honestly: the package behind the book."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -80,7 +80,7 @@ def _shut_stdout():
 
 # -- data -------------------------------------------------------------------------------------
 
-Tree = Annotated[Path, Parameter(help="A folder above the folds.")]
+Tree = Annotated[Path, Parameter(help="A folder above the folds, or one that `pack` made.")]
 Table = Annotated[Path, Parameter(help="CSV file: file or path, part, and subject.")]
 
 
@@ -112,6 +112,13 @@ def write_sample(dest: Annotated[Path, Parameter(help="Folder to make.")], /):
     from allm_utils.data import sample
 
     print(sample.write(dest), sample.CITATION, sep="\n")
+
+
+def pack(dir: Tree, archive: Annotated[Path, Parameter(help="File to write.")], /, *, fold: int):
+    """Pack one fold into one file without loss, which every command then takes as data."""
+    from allm_utils.data import pack
+
+    print(pack.write(dir, archive, fold))
 
 
 def twins(dir: Tree, /):
@@ -397,7 +404,7 @@ def _app(words):
     app = App(name="allm", help="MobileNet_M on C-NMC 2019.", version=__version__, **how)
     app.suppress_keyboard_interrupt = False
     data = App(name="data", help="Find, check, fetch and compare images.")
-    for function in (index, verify, download, write_sample, twins, leakage):
+    for function in (index, verify, download, write_sample, pack, twins, leakage):
         data.command(function, name=function.__name__.removeprefix("write_"))
     app.command(data)
     for make in (_train, _probe, _evaluate, _predict, _export, _retest, _scorecard):

@@ -22,19 +22,6 @@
 # >
 # > **Run time:** about 20 s on two CPU cores (smoke profile); GPU: not needed.
 
-# %% tags=["colab", "remove-cell"]
-import sys
-
-if "google.colab" in sys.modules:  # installs the package, and nothing that Colab has
-    from IPython import get_ipython
-
-    packages = "cyclopts==5.5.2 imaug==0.4.3 rich-rst==2.2.0 git+https://github.com/allm-book/allm@main"
-    get_ipython().run_line_magic("pip", "install -q --no-deps " + packages)
-    from types import SimpleNamespace
-
-    # puts numbers into the text of the book's pages; here it does nothing
-    sys.modules["myst_nb"] = SimpleNamespace(glue=lambda *_, **__: None)
-
 # %% tags=["setup", "hide-input"]
 from pathlib import Path
 

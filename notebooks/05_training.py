@@ -23,19 +23,6 @@
 # >
 # > **Run time:** about 80 s on two CPU cores (smoke profile); GPU: minutes for a run of Table 5.
 
-# %% tags=["colab", "remove-cell"]
-import sys
-
-if "google.colab" in sys.modules:  # installs the package, and nothing that Colab has
-    from IPython import get_ipython
-
-    packages = "cyclopts==5.5.2 imaug==0.4.3 rich-rst==2.2.0 git+https://github.com/allm-book/allm@main"
-    get_ipython().run_line_magic("pip", "install -q --no-deps " + packages)
-    from types import SimpleNamespace
-
-    # puts numbers into the text of the book's pages; here it does nothing
-    sys.modules["myst_nb"] = SimpleNamespace(glue=lambda *_, **__: None)
-
 # %% tags=["setup", "hide-input"]
 import shutil
 
@@ -233,7 +220,8 @@ toy = models.mobilenet_m(
     bn_momentum=run.bn_momentum,
     seed=settings.seed,
 )
-curve = training.fit(toy, data, (pictures[val], labels[val]), settings, progress=False)
+held_out, kept = (pictures[val], labels[val]), run.checkpoints
+curve = training.fit(toy, data, held_out, settings, kept, resume=True, progress=False)
 test = rows["test"]
 answers = predict(toy, pictures[test])
 area = pictures[test].any(axis=-1).mean(axis=(1, 2))

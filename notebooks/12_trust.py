@@ -23,20 +23,6 @@
 # >
 # > **Run time:** about 40 s on two CPU cores; GPU: not needed.
 
-# %% tags=["colab", "remove-cell"]
-import sys
-
-if "google.colab" in sys.modules:  # installs the package, and nothing that Colab has
-    from IPython import get_ipython
-
-    packages = "cyclopts==5.5.2 imaug==0.4.3 rich-rst==2.2.0 git+https://github.com/allm-book/allm@main"
-    packages += " Deprecated==1.3.1 imagecorruptions-imaug==1.1.5 tf-keras-vis==0.8.7"
-    get_ipython().run_line_magic("pip", "install -q --no-deps " + packages)
-    from types import SimpleNamespace
-
-    # puts numbers into the text of the book's pages; here it does nothing
-    sys.modules["myst_nb"] = SimpleNamespace(glue=lambda *_, **__: None)
-
 # %% tags=["setup"]
 import os
 from itertools import product

@@ -198,7 +198,7 @@ def test_without_data_the_sample_is_read(config, tree):
 
 
 def test_the_accelerator_has_a_name(monkeypatch):
-    assert experiment._accelerator() is None or training.has_gpu()
+    assert experiment.accelerator() is None or training.has_gpu()
     monkeypatch.setattr(experiment, "has_gpu", lambda: True)
     monkeypatch.setattr(experiment, "_output", lambda _: "NVIDIA H200\nNVIDIA H200")
     assert experiment.provenance()["hardware"]["accelerator"] == "NVIDIA H200"

@@ -1,7 +1,7 @@
 """What holds for the repository as a whole: pairs, the shape of a chapter, rooms, lists."""
 
 import ast
-import importlib.util
+import importlib
 import re
 import subprocess
 import sys
@@ -26,14 +26,8 @@ CHAPTERS = [pair for pair in PAIRS if pair.stem[0].isdigit()]
 MODULES = sorted((ROOT / "allm_utils").rglob("*.py"))
 
 
-def load_sync():
-    spec = importlib.util.spec_from_file_location("sync", ROOT / "book" / "sync.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-sync = load_sync()
+sys.path.insert(0, str(ROOT / "book"))  # the scripts that write what is made
+editions, sync = importlib.import_module("editions"), importlib.import_module("sync")
 
 
 def tracked():
@@ -67,12 +61,6 @@ def test_notebook_and_text_hold_the_same_cells(path):
     assert content(pair) == content(jupytext.read(path).cells), "run `make sync`"
 
 
-@pytest.mark.parametrize("path", TEXTS, ids=named)
-def test_install_cell_is_up_to_date(path):
-    text = path.read_text(encoding="utf-8")
-    assert sync.with_colab_cell(text) == text, "run `make sync`"
-
-
 @pytest.mark.parametrize("path", PAIRS, ids=named)
 def test_notebook_is_clean(path):
     notebook = nbformat.read(path, as_version=4)
@@ -96,12 +84,11 @@ def test_every_notebook_has_a_text_and_a_place_in_the_book():
 @pytest.mark.parametrize("path", CHAPTERS, ids=named)
 def test_chapter_has_its_parts_in_order(path):
     cells = cells_of(path)
-    title, colab = cells[:2]
+    title = cells[0]
     assert title.source.startswith("# ") and "\n> **You will learn**" in title.source
     assert "**Before you start:**" in title.source and "**Run time:**" in title.source
-    assert set(colab.metadata.tags) == {"colab", "remove-cell"}
     code = [cell.source for cell in cells if cell.cell_type == "code"]
-    assert "profile.banner()" in "".join(code[1:3])
+    assert "profile.banner()" in "".join(code[:2])
     prose = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     parts = [
         re.search(rf"^## {part}", prose, re.M) for part in ("In brief", "Take away", "Further")
@@ -114,7 +101,7 @@ def test_chapter_has_its_parts_in_order(path):
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=named)
 def test_chapter_is_short(path):
-    cells = [c for c in cells_of(path) if "colab" not in c.metadata.get("tags", [])]
+    cells = cells_of(path)
     words = sum(len(cell.source.split()) for cell in cells if cell.cell_type == "markdown")
     code = [cell for cell in cells if cell.cell_type == "code"]
     lines = [line for cell in code for line in cell.source.splitlines() if line.strip()]
@@ -193,64 +180,10 @@ def test_nothing_is_called_made_up():
             assert word not in path.read_text(encoding="utf-8").lower(), path
 
 
-# The Colab cell
-
-TEXT = "# %% [markdown]\n# # Title\n\n# %%\nx = 1\n"
-
-
-def run_colab_cell(text):
-    (cell,) = [c for c in jupytext.reads(text, fmt="py:percent").cells if "colab" in c.source]
-    exec(cell.source, {})
-
-
-def test_colab_cell_is_added_once_and_follows_the_configuration(tmp_path):
-    (tmp_path / "constraints.txt").write_text("cyclopts==1\nimaug==9.8.7\nrich-rst==2\n")
-    config = {"repository": {"url": "https://github.com/some/where", "branch": "v3"}}
-    (tmp_path / "_config.yml").write_text(yaml.safe_dump(config))
-    once = sync.with_colab_cell(TEXT, tmp_path)
-    assert "imaug==9.8.7" in once and "git+https://github.com/some/where@v3" in once
-    assert sync.with_colab_cell(once, tmp_path) == once
-    assert once.index("# # Title") < once.index("google.colab") < once.index("x = 1")
-
-
-def test_colab_cell_installs_what_the_chapters_modules_need():
-    cell = sync.colab_cell("from allm_utils.judge import (\n    explain,\n    predict,\n)\n")
-    assert "tf-keras-vis==" in cell and "onnx" not in cell
-    extras = PYPROJECT["project"]["optional-dependencies"]
-    needed = {Requirement(r).name for extra in ("explain", "deploy") for r in extras[extra]}
-    installed = {name for more in sync.COLAB_MORE.values() for name in more}
-    assert needed <= installed | set(sync.COLAB_BASE) | {r.name for r in colab_brings()}
-
-
-def test_colab_cell_installs_on_colab_and_does_nothing_elsewhere(monkeypatch):
-    calls = []
-
-    class Shell:
-        def run_line_magic(self, *words):
-            calls.append(words)
-
-    import IPython
-
-    monkeypatch.setattr(IPython, "get_ipython", Shell)
-    run_colab_cell(sync.with_colab_cell(TEXT))
-    assert not calls
-    monkeypatch.setitem(sys.modules, "google.colab", object())
-    run_colab_cell(sync.with_colab_cell(TEXT))
-    ((magic, line),) = calls
-    assert magic == "pip" and line.startswith("install -q --no-deps cyclopts==")
-    assert line.endswith(f" git+{CONFIG['repository']['url']}@{CONFIG['repository']['branch']}")
-
-
-def test_glued_numbers_do_no_harm_on_colab():
-    assert "myst_nb" not in sync.with_colab_cell(TEXT)
-    assert "myst_nb" in sync.with_colab_cell(TEXT + "from myst_nb import glue\n").split("x = 1")[0]
-
-
 def test_repository_address_stands_in_one_place():
     """Beside _config.yml, only what is made from it, or cannot be, names the address."""
-    made = {"_config.yml", "CITATION.cff"} | {p.name for p in TEXTS + PAIRS}
     for path in tracked():
-        if path.name not in made:
+        if path.name not in ("_config.yml", "CITATION.cff") and "editions" not in path.parts:
             assert CONFIG["repository"]["url"] not in path.read_text(encoding="utf-8"), path
 
 
@@ -372,6 +305,6 @@ def test_colab_versions_suit_the_package():
     colab = {requirement.name.lower(): requirement for requirement in colab_brings()}
     for line in PYPROJECT["project"]["dependencies"]:
         requirement = Requirement(line)
-        if requirement.name not in sync.COLAB_BASE:  # which the install cell adds
+        if requirement.name not in editions.COLAB_BASE:  # which the install cell adds
             version = next(iter(colab[requirement.name.lower()].specifier)).version
             assert requirement.specifier.contains(version.replace(".*", ".0")), line

@@ -1,3 +1,3 @@
 """Book: what the chapters need and a reader of the package does not.
 
-`profile`, `paper`, `scorecard`, `figures`, `exercises`, `widgets`."""
+`profile`, `paper`, `scorecard`, `figures`, `exercises`, `widgets`, `text`."""

@@ -1,15 +1,17 @@
-"""How large a run is, and whose cells it sees: ``smoke`` for everyone, ``full`` for a GPU.
+"""How large a run is, and whose cells it sees: ``smoke`` for all, ``class`` and ``full`` for GPUs.
 
 Only this module and the command line read the environment:
 
-- ``ALLM_PROFILE``: ``smoke`` or ``full``; without it, full when a GPU and C-NMC are both there.
-- ``ALLM_DATA``: folder that holds C-NMC 2019; without it, the sample that the package ships.
+- ``ALLM_PROFILE``: ``smoke``, ``class``, ``full``; else full where a GPU and C-NMC are there.
+- ``ALLM_DATA``: C-NMC 2019, a folder or a fold packed by `allm data pack`; without it, the sample.
 - ``ALLM_WORK``: scratch folder for caches; ``work`` beside the notebooks by default.
-- ``ALLM_WEIGHTS``: file with ImageNet weights for ``full``, where they cannot be downloaded.
+- ``ALLM_CHECKPOINTS``: folder where the network of chapter 5 is saved after every epoch.
+- ``ALLM_WEIGHTS``: file with ImageNet weights of the full width, where they cannot be downloaded.
 """
 
 import os
 import shutil
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +23,27 @@ from allm_utils.errors import ConfigError
 
 @dataclass(frozen=True)
 class Profile:
-    """The size of a run, and where its cells are; without `data`, in the sample."""
+    """The size of a run, and where its cells are.
+
+    Attributes
+    ----------
+    name : str
+        ``"smoke"``, ``"class"`` or ``"full"``.
+    image_size, crop : int
+        Side of the model's input and of the centre crop, in pixels.
+    alpha : float
+        Width multiplier of MobileNet.
+    weights : str
+        ``"imagenet"``, or a path.
+    epochs, batch_size : int
+    learning_rate, bn_momentum : float
+    data : Path or None
+        Root of C-NMC 2019; None for the sample.
+    work : Path
+        Scratch folder.
+    checkpoints : Path or None
+        Where a training can be resumed from.
+    """
 
     name: str
     image_size: int
@@ -34,6 +56,7 @@ class Profile:
     bn_momentum: float
     data: Path | None = None
     work: Path = Path("work")
+    checkpoints: Path | None = None
 
     def root(self) -> Path:
         """Folder that holds the cells, in the published layout; the sample's is written once."""
@@ -42,10 +65,14 @@ class Profile:
     def frame(self) -> pd.DataFrame:
         """Index the cells that a network may train on: `cnmc.index` of `root`.
 
-        Of the sample without the cells of people from outside, which `sample.index` has.
+        The sample also holds cells of people from outside the two folds; they are left out here,
+        and `allm_utils.data.sample.index` has them.
         """
         if self.data:
-            return cnmc.index(self.data)
+            frame = cnmc.index(self.data)
+            if self.name == "class":
+                frame = frame[frame["fold"] == CLASS_FOLD].reset_index(drop=True)
+            return frame
         frame = sample.index(self.work)
         return frame[~frame["outside"]].drop(columns="outside")
 
@@ -82,28 +109,65 @@ FULL = Profile(
     learning_rate=1e-3,
     bn_momentum=0.99,
 )
+CLASS = replace(FULL, name="class", image_size=112, epochs=30)
+"""The paper's network and recipe on one fold, in small pictures: for a lesson on a GPU."""
+CLASS_FOLD = 1
 
 
 def current() -> Profile:
-    """Choose the profile for this machine, by its environment."""
+    """Choose the profile for this machine.
+
+    Raises
+    ------
+    ConfigError
+        If ``ALLM_PROFILE`` is none of the three, or ``ALLM_DATA`` is not there.
+    """
     name = os.environ.get("ALLM_PROFILE")
     data = os.environ.get("ALLM_DATA")
-    if name not in (None, "", "smoke", "full"):
-        raise ConfigError(f"ALLM_PROFILE={name}: choose smoke or full")
-    if data and not Path(data).is_dir():
-        raise ConfigError(f"ALLM_DATA={data}: no such folder; point it at C-NMC 2019 or unset it")
+    profiles = {profile.name: profile for profile in (SMOKE, CLASS, FULL)}
+    if name and name not in profiles:
+        raise ConfigError(f"ALLM_PROFILE={name}: choose one of {', '.join(profiles)}")
+    if data and not Path(data).exists():
+        raise ConfigError(f"ALLM_DATA={data}: not there; point it at C-NMC 2019 or unset it")
     if not name and data:
         from allm_utils.network.training import has_gpu  # loads Keras
 
         name = "full" if has_gpu() else "smoke"
-    chosen = FULL if name == "full" else SMOKE
+    chosen = profiles[name or "smoke"]
     weights = os.environ.get("ALLM_WEIGHTS")  # made for the full width
+    kept = os.environ.get("ALLM_CHECKPOINTS")
     return replace(
         chosen,
-        weights=weights if weights and name == "full" else chosen.weights,
+        weights=weights if weights and chosen.alpha == 1 else chosen.weights,
         data=Path(data) if data else None,
         work=Path(os.environ.get("ALLM_WORK") or "work").absolute(),
+        checkpoints=Path(kept) if kept else None,
     )
+
+
+def use_real_data(packed: str | os.PathLike | None = None) -> None:
+    """Let the rest of this notebook train on C-NMC 2019, in the class profile.
+
+    On Google Colab your Drive is mounted first, and ``MyDrive/allm`` there is looked into for
+    ``fold_1.zip``, and keeps the checkpoints. Without an archive the set is fetched from Kaggle;
+    where the machine has it already, nothing is copied.
+
+    Parameters
+    ----------
+    packed : path-like, optional
+        An archive that `allm data pack` made.
+    """
+    kept = Path("allm")
+    if "google.colab" in sys.modules:
+        from google.colab import drive
+
+        drive.mount("/content/drive")
+        kept = Path("/content/drive/MyDrive/allm")
+    data = Path(packed or kept / f"fold_{CLASS_FOLD}.zip")
+    if not data.exists():
+        data = cnmc.download("C-NMC")  # on Colab and Kaggle the path may be another
+    print(f"Cells: {data}; checkpoints: {kept}")
+    os.environ |= {"ALLM_PROFILE": "class", "ALLM_DATA": str(data), "ALLM_CHECKPOINTS": str(kept)}
 
 
 def banner() -> Profile:

@@ -8,20 +8,15 @@ the folds and the outside cells::
 """
 
 import hashlib
-import io
 import os
-import shutil
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib import resources
-from itertools import repeat
 from pathlib import Path
 
 import pandas as pd
-from PIL import Image
 
-from allm_utils.data import cnmc, people
+from allm_utils.data import cnmc, pack, people
 from allm_utils.errors import DataError
 
 N_CELLS = 540
@@ -40,7 +35,6 @@ CITATION = (
 """Attribution, for under the first picture of a page."""
 
 _CELLS = resources.files("allm_utils.data").joinpath("cells")
-_DOTS_PER_METRE = bytes.fromhex("c30e0000c30e0000")  # bytes 38 to 45 of a published BMP file
 
 
 def choose(seed: int = 0) -> pd.DataFrame:
@@ -78,26 +72,7 @@ def write(dest: str | os.PathLike) -> Path:
     `dest`, a new or empty folder, gets ``fold_{0,1,2}/{all,hem}/UID_*.bmp``, the cells from outside
     in ``fold_2``, whole or not at all; it is a root to give to `cnmc.index`.
     """
-    dest = Path(dest)
-    try:
-        if dest.exists() and not (dest.is_dir() and not any(dest.iterdir())):
-            raise DataError(f"{dest}: exists already; give a new folder, or remove this one")
-        dest.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(dir=dest.parent, prefix=f".{dest.name}.", suffix=".part"))
-        try:
-            shipped = _shipped()
-            with ThreadPoolExecutor(os.cpu_count()) as pool:
-                list(pool.map(_restore, shipped["path"], shipped["digest"], repeat(part)))
-            part.chmod(0o755)
-            part.replace(dest)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-    except OSError as error:
-        raise DataError(
-            f"{dest}: cannot be written ({error.strerror}); free some space, or choose another "
-            "folder"
-        ) from None
-    return dest
+    return pack.restore(Path(dest), _shipped(), lambda path: _packed(path).read_bytes())
 
 
 def root(work: str | os.PathLike) -> Path:
@@ -142,9 +117,7 @@ def encode(cells: str | os.PathLike, *roots: str | os.PathLike) -> None:
     Path(cells).mkdir(parents=True, exist_ok=True)
 
     def one(name: str) -> None:
-        with Image.open(path_of[name]) as image:
-            target = Path(cells, name).with_suffix(".webp")
-            image.save(target, lossless=True, method=6, quality=100, exact=True)
+        Path(cells, name).with_suffix(".webp").write_bytes(pack.encode(path_of[name]))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(one, names))
@@ -161,18 +134,9 @@ def _twins():
     return chosen
 
 
-def _restore(path, digest, tree):
-    """Write one published BMP file of the sample, once its bytes are known to be right."""
-    name = Path(path).with_suffix(".webp").name
-    buffer = io.BytesIO()
-    with Image.open(io.BytesIO(_CELLS.joinpath(name).read_bytes())) as image:
-        image.convert("RGB").save(buffer, "BMP")
-    bmp = bytearray(buffer.getvalue())
-    bmp[38:46] = _DOTS_PER_METRE
-    if hashlib.sha256(bmp).hexdigest()[: len(digest)] != digest:
-        raise DataError(f"{name}: not the cell that was published; install the package again")
-    (tree / path).parent.mkdir(parents=True, exist_ok=True)
-    (tree / path).write_bytes(bmp)
+def _packed(path):
+    """The file that ships in the place of a published one."""
+    return _CELLS.joinpath(Path(path).with_suffix(".webp").name)
 
 
 @cache

@@ -284,7 +284,7 @@ def provenance() -> dict[str, Any]:
             "keras": keras.__version__,
             "python": platform.python_version(),
         },
-        "hardware": {"cpu": _cpu(), "cores": os.cpu_count() or 1, "accelerator": _accelerator()},
+        "hardware": {"cpu": _cpu(), "cores": os.cpu_count() or 1, "accelerator": accelerator()},
     }
 
 
@@ -361,7 +361,7 @@ def _cpu() -> str:
         return platform.processor() or platform.machine()
 
 
-def _accelerator() -> str | None:
+def accelerator() -> str | None:
     """Name of the first GPU that the backend sees."""
     if not has_gpu():
         return None

@@ -1,10 +1,17 @@
 """Finish the pages: equations that show without a network, and what screen readers need."""
 
 import re
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from docutils import nodes
 from sphinx.util.fileutil import copy_asset
+
+from allm_utils import __version__
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import editions
 
 MATHJAX = "mathjax/tex-chtml.js"
 FONTS = "mathjax/output/chtml/fonts/woff-v2"
@@ -50,15 +57,42 @@ def repair(page):
         page.write_text(text, encoding="utf-8")
 
 
-def leave_out_colab(app, pagename, templatename, context, doctree):
-    """Colab opens notebooks; our executed Markdown pages are none."""
-    if pagename in app.env.found_docs and app.env.doc2path(pagename).endswith(".md"):
-        buttons = context.get("header_buttons", [])
-        buttons[:] = [one for one in buttons if one.get("label") != "launch-buttons"]
+def open_editions(app, pagename, templatename, context, doctree):
+    """Let the rocket open the student's edition; our executed Markdown pages have none."""
+    context["theme_extra_footer"] = f"{context['theme_extra_footer']}<p>Version {__version__}</p>"
+    rocket = [b for b in context.get("header_buttons", []) if b.get("label") == "launch-buttons"]
+    if not pagename.startswith("notebooks/"):
+        for button in rocket:
+            context["header_buttons"].remove(button)
+        return
+    icons = {"Colab": "images/logo_colab.png", "Binder": "images/logo_binder.svg"}
+    rocket[0]["buttons"] = [
+        {
+            "type": "link",
+            "text": place,
+            "tooltip": f"Open the student's edition on {place}",
+            "icon": f"_static/{icons[place]}" if place in icons else "fa-solid fa-k",
+            "url": url,
+        }
+        for place, url in editions.links("student", Path(pagename).name).items()
+    ]
+
+
+def say_where_to_drag(app, doctree, docname):
+    """A printed page holds no script: where something can be dragged, say where to find it."""
+    if app.builder.name != "epub":
+        return
+    for node in list(doctree.findall(nodes.raw)):
+        if 'class="aw"' in node.astext():
+            url = f"{app.config.ogp_site_url}{docname}.html"
+            link = nodes.reference("", url, refuri=url)
+            words = "Here is something to drag, in the book on the web: "
+            node.replace_self(nodes.paragraph("", words, link))
 
 
 def setup(app):
     app.config.mathjax_path = MATHJAX
-    app.connect("html-page-context", leave_out_colab, priority=900)  # after the theme's own
+    app.connect("html-page-context", open_editions, priority=900)  # after the theme's own
+    app.connect("doctree-resolved", say_where_to_drag)
     app.connect("build-finished", finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -10,6 +10,8 @@ import yaml
 from axe_playwright_python.base import AXE_FILE_PATH
 from PIL import Image
 
+from allm_utils import __version__
+
 pytestmark = [pytest.mark.needs("book"), pytest.mark.needs("chromium")]
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -158,15 +160,26 @@ def test_links_inside_the_book_lead_somewhere(visit, site, html, name):
             assert f'id="{fragment}"' in target.read_text(encoding="utf-8"), link
 
 
-def test_chapter_opens_in_colab(visit, chapter):
-    repository = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]
-    owner_and_name = repository["url"].removeprefix("https://github.com/")
-    button = visit(chapter).locator("a[href*='colab.research.google.com']").first
-    assert button.get_attribute("href") == (
-        "https://colab.research.google.com/github/"
-        f"{owner_and_name}/blob/{repository['branch']}/{chapter}.ipynb"
-    )
-    assert (ROOT / f"{chapter}.ipynb").is_file()
+def test_chapter_opens_in_the_students_edition(visit, chapter):
+    path = f"editions/student/{Path(chapter).name}.ipynb"
+    assert (ROOT / path).is_file()
+    for place in ("colab.research.google.com", "kaggle.com", "mybinder.org"):
+        button = visit(chapter).locator(f".header-article a[href*='{place}']").first
+        assert button.get_attribute("href").endswith(path), place
+
+
+@pytest.mark.parametrize("kind", ["student", "instructor"])
+def test_links_of_the_editions_lead_into_the_book(html, kind):
+    book = yaml.safe_load((ROOT / "_config.yml").read_text())["sphinx"]["config"]["ogp_site_url"]
+    texts = [
+        path.read_text(encoding="utf-8") for path in (ROOT / "editions" / kind).glob("*.ipynb")
+    ]
+    links = set(re.findall(rf"{book}([^)\s\"]+)", "".join(texts)))
+    assert len(links) > 60
+    for link in links:
+        name, fragment = urldefrag(link)
+        assert (html / name).is_file(), link
+        assert not fragment or f'id="{fragment}"' in (html / name).read_text("utf-8"), link
 
 
 def test_figures_are_numbered_and_the_install_cell_is_hidden(visit, chapter):
@@ -229,6 +242,10 @@ def test_words_of_the_glossary_are_linked_at_first_use(visit, html, chapter):
                 term,
                 plain[use.start() - 60 :][:90],
             )
+
+
+def test_page_names_its_version(visit, name):
+    assert f"Version {__version__}" in visit(name).locator("footer").first.inner_text()
 
 
 def test_only_notebooks_offer_colab(visit, name):

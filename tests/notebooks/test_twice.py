@@ -5,6 +5,7 @@ On the way each exercise is tried both ways.
 The first pass is kept: the book under test is built from it.
 """
 
+import re
 from datetime import datetime
 from pathlib import Path
 
@@ -54,3 +55,15 @@ def test_runs_and_any_cell_runs_again(path):
         for index, cell in cells:
             if seconds(cell) < SLOW:
                 client.execute_cell(cell, index)
+
+
+@pytest.mark.parametrize("name", ["00_first_look"])
+def test_students_edition_runs_and_its_text_has_all_its_numbers(name, tmp_path):
+    notebook = nbformat.read(ROOT / "editions" / "student" / f"{name}.ipynb", as_version=4)
+    folder = EXECUTED if EXECUTED.is_dir() else tmp_path
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}}).execute()
+    said = [cell for cell in notebook.cells if cell.source.startswith("say(")]
+    assert said
+    for cell in said:
+        (output,) = cell.outputs
+        assert not re.search(r"…|\[\[", output["data"]["text/markdown"])

@@ -1,0 +1,187 @@
+"""The editions: plain Markdown, the chapters' own code, and numbers that the run fills in."""
+
+import importlib
+import re
+import sys
+import types
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from IPython.core.inputtransformer2 import TransformerManager
+from packaging.requirements import Requirement
+
+from allm_utils.book import text
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "book"))
+editions = importlib.import_module("editions")
+BOTH = [(path, kind) for path in editions.chapters() for kind in editions.KINDS]
+OURS = {"install", "real-data"}
+
+
+@pytest.fixture(params=BOTH, ids=lambda both: f"{both[1]}-{both[0].stem}")
+def both(request):
+    """A chapter's cells, an edition's, and which edition it is."""
+    path, kind = request.param
+    written = ROOT / "editions" / kind / path.name
+    assert written.read_text(encoding="utf-8") == editions.written(path, kind), "run `make sync`"
+    return nbformat.read(path, 4).cells, nbformat.read(written, 4).cells, kind
+
+
+def said(cells):
+    """All prose of an edition, that with numbers too."""
+    return "\n\n".join(c.source for c in cells if c.cell_type == "markdown" or is_said(c))
+
+
+def is_said(cell):
+    return cell.source.startswith('say(r"""')
+
+
+def test_prose_is_plain_and_links_are_whole(both):
+    prose = re.sub(r"```\w*\n.*?```|`[^`]*`", " ", said(both[1]), flags=re.DOTALL)
+    myst = re.search(
+        r"\{[\w:]+\}|:::|```|\$\$ *\(|^\(.*\)=$|%%", re.sub(r"\$.*?\$", " ", prose, flags=re.S)
+    )
+    assert not myst, prose[myst.start() - 80 : myst.end() + 40]
+    assert re.findall(r"\]\((?!https://)[^)]*\)", prose) == []
+    assert "{glue" not in prose and "[[" not in "".join(
+        c.source for c in both[1] if c.cell_type == "markdown"
+    )
+
+
+def test_code_is_the_chapters_and_only_the_instructor_has_solutions(both):
+    chapter, edition, kind = both
+    glue = "from myst_nb import glue\n"
+    expected = [
+        f"{c.source}\n".replace(glue, "").strip()
+        for c in chapter
+        if c.cell_type == "code"
+        and (kind == "instructor" or "solution" not in c.metadata.get("tags", []))
+    ]
+    found = [c.source for c in edition if c.cell_type == "code" and not is_said(c)]
+    assert found[2:] == expected
+    assert set().union(*(c.metadata.tags for c in edition if "tags" in c.metadata)) >= OURS
+
+
+def test_every_caption_and_every_word_of_the_chapter_is_there(both):
+    chapter, edition, _ = both
+    prose = said(edition)
+    for cell in chapter:
+        caption = cell.metadata.get("mystnb", {}).get("figure", {}).get("caption")
+        if caption:
+            assert f". {editions.plain(caption)}*" in prose
+        if cell.cell_type == "markdown":
+            for block in editions.blocks(editions.plain(cell.source)):
+                assert block.removeprefix("# ") in prose
+
+
+def test_myst_becomes_words():
+    made = editions.plain(
+        "{term}`ALL`, {cite:t}`makem2025`, {cite:p}`makem2025,gupta2019`, {glue:text}`x`, "
+        "[there](06_evaluation.ipynb#part)\n\n$$ a $$ (eq-training-loss)\n\n"
+        "{eq}`eq-training-loss`\n\n"
+        ":::{admonition} *Why*?\n:class: dropdown\nOne.\n\nTwo.\n:::\n\n:::{warning}\nThree.\n:::"
+    )
+    assert (
+        f"[ALL]({editions.SITE}book/glossary.html#term-ALL), [Makem et al. (2025)](https://doi"
+        in made
+    )
+    assert "; [Gupta and Gupta, 2019](https://doi.org/10.7937" in made
+    assert f"[[x]], [there]({editions.SITE}notebooks/06_evaluation.html#part)" in made
+    assert "$$ a \\tag{5.1} $$\n\n(5.1)" in made
+    assert "<summary><em>Why</em>?</summary>\n\nOne.\n\nTwo.\n\n</details>" in made
+    assert "> **Warning**\n>\n> Three." in made
+    assert len(editions.blocks(made)) == 5
+
+
+# The first cell
+
+
+def run_install(monkeypatch, there):
+    """Run the first cell where the package is there, or not; return what pip was asked for."""
+    asked = []
+    module = types.SimpleNamespace(glue=None, say=None, here=lambda: asked.append("here"))
+
+    def pip(magic, line):
+        asked.append((magic, line))
+        monkeypatch.setitem(sys.modules, "allm_utils.book.text", module)
+
+    monkeypatch.setitem(sys.modules, "allm_utils.book.text", module if there else None)
+    shell = types.SimpleNamespace(run_line_magic=pip)
+    cell = editions.edition(editions.chapters()[0], "student").cells[1].source
+    exec(TransformerManager().transform_cell(cell), {"get_ipython": lambda: shell})
+    return asked
+
+
+def test_first_cell_installs_pinned_where_the_package_is_not_and_only_there(monkeypatch):
+    assert run_install(monkeypatch, there=True) == ["here"]
+    (magic, line), last = run_install(monkeypatch, there=False)
+    assert magic == "pip" and last == "here"
+    assert line.startswith("install -q --no-deps cyclopts==")
+    place = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]
+    assert line.endswith(f" git+{place['url']}@{place['branch']}")
+    assert all("==" in name for name in line.split()[3:-1])
+
+
+def test_first_cell_installs_what_the_chapters_modules_need_and_colab_has_not():
+    constraints = (ROOT / "constraints.txt").read_text()
+    one = "from allm_utils.judge import (\n    explain,\n    predict,\n)\n"
+    assert "tf-keras-vis==" in editions.packages(one, constraints)
+    assert "onnx" not in editions.packages(one, constraints)
+    colab = (ROOT / "constraints-colab.txt").read_text().splitlines()
+    brings = {Requirement(line).name.lower() for line in colab if line and line[0] != "#"}
+    installed = {n.lower() for more in editions.COLAB_MORE.values() for n in more}
+    pyproject = importlib.import_module("tomllib").loads((ROOT / "pyproject.toml").read_text())
+    extras = pyproject["project"]["optional-dependencies"]
+    for line in [*pyproject["project"]["dependencies"], *extras["explain"], *extras["deploy"]]:
+        name = Requirement(line).name.lower()
+        assert name in installed | brings | set(editions.COLAB_BASE), name
+
+
+# Numbers in the text
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What was displayed, place by place, as it stands at last."""
+    places = []
+
+    class Place:
+        def __init__(self, first):
+            self.number = len(places)
+            places.append(first.data)
+
+        def update(self, new):
+            places[self.number] = new.data
+
+    monkeypatch.setattr(text, "display", lambda first, display_id: Place(first))
+    monkeypatch.setattr(text, "_numbers", {})
+    monkeypatch.setattr(text, "_texts", {})
+    return places
+
+
+def test_text_takes_numbers_that_come_before_and_after_and_again(shown):
+    text.glue("a", 1, display=False)
+    text.say(r"[[a]] and [[b c]], $\frac{1}{2}$")
+    assert shown == [r"1 and …, $\frac{1}{2}$"]
+    text.glue("b c", "0.9")
+    assert shown == [r"1 and 0.9, $\frac{1}{2}$"]
+    text.glue("a", 2)
+    assert shown == [r"2 and 0.9, $\frac{1}{2}$"]
+
+
+def test_text_waits_for_its_numbers_on_colab(shown, monkeypatch):
+    monkeypatch.setitem(sys.modules, "google.colab", object())
+    text.say("[[a]] and [[b]]")
+    text.glue("a", 1)
+    assert shown == []
+    text.glue("b", 2)
+    text.glue("c", 3)
+    assert shown == ["1 and 2"]
+
+
+def test_here_says_what_it_runs_on(capsys):
+    text.here()
+    assert re.match(r"Python 3\.\d+.*, allm-utils .*, keras 3.*\nGPU: ", capsys.readouterr().out)
