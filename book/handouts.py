@@ -68,7 +68,7 @@ def first_words(section: str) -> str:
 
 
 def deck(executed: NotebookNode, name: str) -> NotebookNode:
-    """Return the slides of an executed chapter: first words of its sections, figures, a question."""
+    """Return the slides of an executed chapter: first words of a section, figures, a question."""
     glued, slides = numbers(executed), []
 
     def slide(cell, kind):
@@ -135,7 +135,7 @@ def solutions(path: Path) -> dict[str, str]:
 
 
 def graded(path: Path) -> NotebookNode:
-    """Return a chapter as a source for nbgrader: two points for a function that passes its check."""
+    """Return a chapter as a source for nbgrader; a function that passes gets two points."""
     notebook, answers = editions.edition(path, "student"), solutions(path)
     for cell, check in pairwise(notebook.cells):
         name = re.search(r"^def (\w+)", cell.source, re.MULTILINE)

@@ -1,3 +1,5 @@
+import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from allm_utils.judge.predict import predict
 from allm_utils.network import models, training
 from allm_utils.network.training import TrainingConfig, TrainingData, fit
 
-VARIABLES = ("ALLM_PROFILE", "ALLM_DATA", "ALLM_WORK", "ALLM_WEIGHTS")
+VARIABLES = ("ALLM_PROFILE", "ALLM_DATA", "ALLM_WORK", "ALLM_WEIGHTS", "ALLM_CHECKPOINTS")
 
 
 @pytest.fixture
@@ -117,6 +119,25 @@ def test_banner_and_source_say_that_the_cells_are_all_of_them(gpu, monkeypatch, 
     chosen = profile.banner()
     assert "sample" not in chosen.source + capsys.readouterr().out
     assert chosen.root() == tmp_path
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_real_data_on_colab_comes_from_drive_or_from_where_kaggle_put_it(
+    gpu, monkeypatch, tmp_path, packed
+):
+    drive = types.SimpleNamespace(mount=lambda _: None)
+    monkeypatch.setitem(sys.modules, "google.colab", types.SimpleNamespace(drive=drive))
+    monkeypatch.setattr(profile, "DRIVE", tmp_path)
+    monkeypatch.setattr(profile.cnmc, "download", lambda _: tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").mkdir()
+    for name in VARIABLES:
+        monkeypatch.setenv(name, "")  # put back afterwards
+    if packed:
+        (tmp_path / "fold_1.zip").touch()
+    profile.use_real_data()
+    run = profile.current()
+    assert run.name == "class" and run.checkpoints == tmp_path
+    assert run.data == tmp_path / ("fold_1.zip" if packed else "elsewhere")
 
 
 def test_frame_holds_the_sample_without_the_people_from_outside(gpu, monkeypatch, tmp_path):

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import json
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
+from allm_utils import __version__
 from allm_utils.book import paper, scorecard
 from allm_utils.runs.records import Runs
 
@@ -246,7 +248,9 @@ def test_package_imports_keras_and_not_tensorflow():
 LAYOUT = """
 README.md LICENSE LICENSE-text CITATION.cff CONTRIBUTING.md Makefile pyproject.toml constraints.txt
 environment.yml _config.yml _toc.yml .ci/run .devcontainer/devcontainer.json .pre-commit-config.yaml
+CHANGELOG.md .zenodo.json .ci/wheel
 .github/dependabot.yml .github/workflows/ci.yml .github/workflows/colab.yml
+.github/workflows/release.yml
 book notebooks allm_utils results benchmarks tests
 """
 
@@ -271,7 +275,16 @@ def test_workflows_pin_actions_and_ask_for_little():
         workflow = yaml.safe_load(path.read_text())
         assert workflow["permissions"] == {"contents": "read"}
         for used in re.findall(r"uses: (\S+)", path.read_text()):
-            assert re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", used), used
+            assert re.fullmatch(r"(?:actions|pypa)/[\w-]+@[0-9a-f]{40}", used), used
+
+
+def test_version_is_one():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[1]
+    assert citation["version"] == newest == __version__
+    zenodo = json.loads((ROOT / ".zenodo.json").read_text())
+    assert zenodo["title"] == citation["title"]
+    assert [c["name"] for c in zenodo["creators"]] == [a["name"] for a in citation["authors"]]
 
 
 def test_conda_environment_agrees_with_pyproject():

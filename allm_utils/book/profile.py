@@ -112,6 +112,8 @@ FULL = Profile(
 CLASS = replace(FULL, name="class", image_size=112, epochs=30)
 """The paper's network and recipe on one fold, in small pictures: for a lesson on a GPU."""
 CLASS_FOLD = 1
+DRIVE = Path("/content/drive/MyDrive/allm")
+"""Where a class keeps its fold and its checkpoints, on Google Colab."""
 
 
 def current() -> Profile:
@@ -162,7 +164,7 @@ def use_real_data(packed: str | os.PathLike | None = None) -> None:
         from google.colab import drive
 
         drive.mount("/content/drive")
-        kept = Path("/content/drive/MyDrive/allm")
+        kept = DRIVE
     data = Path(packed or kept / f"fold_{CLASS_FOLD}.zip")
     if not data.exists():
         data = cnmc.download("C-NMC")  # on Colab and Kaggle the path may be another
