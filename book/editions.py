@@ -129,7 +129,7 @@ def plain(text: str) -> str:
 
     def named(match):
         kind, words = match.groups()
-        text, target = re.fullmatch(r"(.*?)(?: <(.*)>)?", words, re.DOTALL).groups()
+        text, _, target = words.removesuffix(">").partition(" <")
         if kind == "glue:text":
             return f"[[{words}]]"
         if kind == "term":
@@ -223,7 +223,7 @@ def tested() -> str:
     """Return what the chapters were last run on beside our own versions: those of Colab."""
     text = (ROOT / "constraints-colab.txt").read_text(encoding="utf-8")
     names = re.findall(r"^(tensorflow|keras|numpy)==([\d.]+?)\.?\*?$", text, re.MULTILINE)
-    image = re.search(r"\((.*?);", text)[1]
+    image = text.partition("(")[2].partition(";")[0]
     return f"{image}, {', '.join(f'{name} {version}' for name, version in names)}"
 
 

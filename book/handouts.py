@@ -8,11 +8,11 @@ import ast
 import re
 import shutil
 import sys
-from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
 import nbformat
+import sphinx_revealjs
 from nbconvert import SlidesExporter
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
@@ -99,7 +99,7 @@ def deck(executed: NotebookNode, name: str) -> NotebookNode:
 
 def write_slides(executed: Path, html: Path) -> None:
     """Write the decks into the built book, and reveal.js beside them."""
-    source = Path(find_spec("sphinx_revealjs").origin).parent / "_static" / "revealjs" / "dist"
+    source = Path(sphinx_revealjs.__file__).parent / "_static" / "revealjs" / "dist"
     static = html / "_static" / "reveal"
     (static / "theme").mkdir(parents=True, exist_ok=True)
     for file in ("reset.css", "reveal.css", "reveal.js", "theme/white.css"):

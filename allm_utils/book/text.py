@@ -6,6 +6,8 @@ from importlib.metadata import version
 
 from IPython.display import DisplayHandle, Markdown, display
 
+from allm_utils import __version__
+
 _numbers: dict[str, object] = {}
 _texts: dict[str, DisplayHandle | None] = {}
 
@@ -45,10 +47,8 @@ def here() -> None:
     """Print the versions that a notebook runs on, and the graphics card, if there is one."""
     from allm_utils.runs.experiment import accelerator  # loads Keras
 
-    names = ("allm-utils", "keras", "tensorflow", "numpy")
-    print(
-        f"Python {sys.version.split()[0]}", *(f"{name} {version(name)}" for name in names), sep=", "
-    )
+    print(f"Python {sys.version.split()[0]}, allm-utils {__version__}", end="")
+    print(*(f", {name} {version(name)}" for name in ("keras", "tensorflow", "numpy")), sep="")
     print(f"GPU: {accelerator() or 'none, and the small size needs none'}")
 
 
