@@ -23,27 +23,7 @@ from allm_utils.errors import ConfigError
 
 @dataclass(frozen=True)
 class Profile:
-    """The size of a run, and where its cells are.
-
-    Attributes
-    ----------
-    name : str
-        ``"smoke"``, ``"class"`` or ``"full"``.
-    image_size, crop : int
-        Side of the model's input and of the centre crop, in pixels.
-    alpha : float
-        Width multiplier of MobileNet.
-    weights : str
-        ``"imagenet"``, or a path.
-    epochs, batch_size : int
-    learning_rate, bn_momentum : float
-    data : Path or None
-        Root of C-NMC 2019; None for the sample.
-    work : Path
-        Scratch folder.
-    checkpoints : Path or None
-        Where a training can be resumed from.
-    """
+    """The size of a run, and where its cells are; without `data`, in the sample."""
 
     name: str
     image_size: int
@@ -65,8 +45,7 @@ class Profile:
     def frame(self) -> pd.DataFrame:
         """Index the cells that a network may train on: `cnmc.index` of `root`.
 
-        The sample also holds cells of people from outside the two folds; they are left out here,
-        and `allm_utils.data.sample.index` has them.
+        Of the sample without the cells of people from outside, which `sample.index` has.
         """
         if self.data:
             frame = cnmc.index(self.data)
@@ -117,13 +96,7 @@ DRIVE = Path("/content/drive/MyDrive/allm")
 
 
 def current() -> Profile:
-    """Choose the profile for this machine.
-
-    Raises
-    ------
-    ConfigError
-        If ``ALLM_PROFILE`` is none of the three, or ``ALLM_DATA`` is not there.
-    """
+    """Choose the profile for this machine, by its environment."""
     name = os.environ.get("ALLM_PROFILE")
     data = os.environ.get("ALLM_DATA")
     profiles = {profile.name: profile for profile in (SMOKE, CLASS, FULL)}
@@ -147,29 +120,28 @@ def current() -> Profile:
     )
 
 
-def use_real_data(packed: str | os.PathLike | None = None) -> None:
+def use_real_data() -> None:
     """Let the rest of this notebook train on C-NMC 2019, in the class profile.
 
-    On Google Colab your Drive is mounted first, and ``MyDrive/allm`` there is looked into for
-    ``fold_1.zip``, and keeps the checkpoints. Without an archive the set is fetched from Kaggle;
-    where the machine has it already, nothing is copied.
-
-    Parameters
-    ----------
-    packed : path-like, optional
-        An archive that `allm data pack` made.
+    ``allm/fold_1.zip``, an archive of `allm data pack`, is taken if it is there; else the set is
+    fetched from Kaggle, and where the machine has it already, nothing is copied. Checkpoints go
+    to ``allm``. On Google Colab your Drive is mounted first, and the folder is the one there.
     """
-    kept = Path("allm")
+    folder = Path("allm")
     if "google.colab" in sys.modules:
         from google.colab import drive
 
         drive.mount("/content/drive")
-        kept = DRIVE
-    data = Path(packed or kept / f"fold_{CLASS_FOLD}.zip")
+        folder = DRIVE
+    data = folder / f"fold_{CLASS_FOLD}.zip"
     if not data.exists():
-        data = cnmc.download("C-NMC")  # on Colab and Kaggle the path may be another
-    print(f"Cells: {data}; checkpoints: {kept}")
-    os.environ |= {"ALLM_PROFILE": "class", "ALLM_DATA": str(data), "ALLM_CHECKPOINTS": str(kept)}
+        data = cnmc.download("C-NMC")  # which says where it is: on Colab and Kaggle elsewhere
+    print(f"Cells: {data}; checkpoints: {folder}")
+    os.environ |= {
+        "ALLM_PROFILE": "class",
+        "ALLM_DATA": str(data),
+        "ALLM_CHECKPOINTS": str(folder),
+    }
 
 
 def banner() -> Profile:

@@ -47,8 +47,7 @@ FINGERPRINTS = {
     (1, 2, "prelim"): "f5c130b0d2c4b39cfdfd687d6c2745c74b66c1577d8fb4cdc393ae87a7c313d8",
     (0, 1, 2, "prelim"): "f0a8b6bc92aff13ad2ae9673263782421351622933b8ae0c52038180de613a2f",
 }
-"""Of the published folds, and of these with the preliminary test set, by
-`allm_utils.data.images.fingerprint`."""
+"""Of the published folds, and of these with the preliminary test set, by `images.fingerprint`."""
 
 KAGGLE_HANDLE = "andrewmvd/leukemia-classification"
 
@@ -76,10 +75,9 @@ class _Folder(NamedTuple):
 def index(root: str | os.PathLike) -> pd.DataFrame:
     """Index a C-NMC tree in any of its published layouts, without opening an image.
 
-    Parameters
-    ----------
-    root : path-like
-        A folder at any level above the folds, a fold itself, or an archive of `allm data pack`.
+    `root` is a folder at any level above the folds, a fold itself, or what `pack.write` made. A DataError names a class
+    folder that is empty or absent, a folder that stands twice, a file name outside the grammar, or
+    a label file that does not match its images.
 
     Returns
     -------
@@ -88,12 +86,6 @@ def index(root: str | os.PathLike) -> pd.DataFrame:
         (0 HEM, 1 ALL, missing in the final test set), `fold` (missing in the test sets),
         `subject` (``"11"``, ``"H11"``), `smear`, `cell`, `split` (``"train"``, ``"prelim"``,
         ``"final"``).
-
-    Raises
-    ------
-    DataError
-        No tree there, a class folder empty or absent, a folder twice, a file name outside the
-        grammar, or a label file that does not match its images.
     """
     folders = _locate(root)
     _check_folds(folders)
@@ -106,11 +98,8 @@ def index(root: str | os.PathLike) -> pd.DataFrame:
 def shipped_index() -> pd.DataFrame:
     """Index of the 10,661 training files as published, from a table in the package.
 
-    Returns
-    -------
-    pandas.DataFrame
-        The columns of `index`, `path` being relative (``fold_0/all/UID_1_1_1_all.bmp``), and
-        `digest`: the first 12 hexadecimal digits of the file's SHA-256.
+    The columns of `index`, `path` being relative (``fold_0/all/UID_1_1_1_all.bmp``), and
+    `digest`: the first 12 hexadecimal digits of the file's SHA-256.
     """
     return _shipped_index().copy()
 
@@ -132,11 +121,8 @@ def file_names(frame: pd.DataFrame, column: str = "path") -> pd.Series:
 def kind(frame: pd.DataFrame, cache: str | os.PathLike) -> str:
     """Name the kind of some images by their content, hashed as in `images.digests`.
 
-    Returns
-    -------
-    str
-        ``"cnmc-2019"`` if these are whole published folds; ``"cnmc-2019-sample"`` if every file is
-        of them; else ``"other"``.
+    ``"cnmc-2019"`` if these are whole published folds; ``"cnmc-2019-sample"`` if every file is of
+    them; else ``"other"``.
     """
     if images.fingerprint(frame, cache) in FINGERPRINTS.values():
         return "cnmc-2019"
@@ -146,15 +132,7 @@ def kind(frame: pd.DataFrame, cache: str | os.PathLike) -> str:
 
 
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
-    """Count images and subjects of an index per fold and class, with totals.
-
-    Returns
-    -------
-    pandas.DataFrame of Int64
-        Rows ``fold 0`` ..., ``training``, and ``prelim`` and ``final`` where present. Columns
-        ``ALL images``, ``HEM images``, ``images``, ``ALL subjects``, ``HEM subjects``,
-        ``subjects``; missing where the labels are not published.
-    """
+    """Count images and subjects of an index per fold, test set and class, with totals."""
     train = frame[frame["split"] == "train"]
     parts = {f"fold {fold}": part for fold, part in train.groupby("fold")}
     parts["training"] = train
@@ -175,16 +153,8 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
 class Verification:
     """What `verify` found. Paths are relative to the tree, those of missing files to its folds.
 
-    Attributes
-    ----------
-    n_checked : int
-        Files hashed.
-    missing, altered, unknown : tuple of str
-        Published files that a fold lacks; files with other bytes; files never published.
-    duplicated, known_duplicates : tuple of str
-        Files with the same bytes (``"a = b"``), where the published ones differ, and where not.
-    notes : tuple of str
-        What was not checked, and who in a test set is known from training.
+    Files of the same bytes are ``duplicated`` where the published ones differ, else
+    ``known_duplicates``. ``notes`` say what was not checked, and who in a test set is known.
     """
 
     n_checked: int
@@ -216,15 +186,7 @@ class Verification:
 
 
 def verify(root: str | os.PathLike, *, progress: bool = True) -> Verification:
-    """Compare the training files of a tree with the published ones, byte for byte.
-
-    The tree is as for `index`; one of a single fold can be verified.
-
-    Raises
-    ------
-    DataError
-        No training fold there, or a file that cannot be read.
-    """
+    """Compare the training files of a tree, or a fold, with the published ones, byte for byte."""
     root = _opened(root)
     folders = _locate(root)
     train = [folder for folder in folders if folder.split == "train"]
@@ -282,11 +244,6 @@ def download(dest: str | os.PathLike) -> Path:
     """Download C-NMC 2019 (10.4 GB, with both test sets) from Kaggle, and return its root.
 
     No login is needed. The folder is made if absent.
-
-    Raises
-    ------
-    DataError
-        kagglehub is not installed, Kaggle cannot be reached, or `dest` cannot hold the files.
     """
     try:
         import kagglehub
