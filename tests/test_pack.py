@@ -69,7 +69,7 @@ def test_damaged_and_foreign_archives_are_refused(tree, archive, tmp_path):
         for name, other in zip(names, reversed(names), strict=True):
             bad.writestr(name, good.read(other))
     for file, words in (
-        (broken, "copy it again"),
+        (broken, "copy the archive again"),
         (foreign, "not made by"),
         (tmp_path / "swapped.zip", "not the cell that was published"),
     ):

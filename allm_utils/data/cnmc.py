@@ -75,9 +75,9 @@ class _Folder(NamedTuple):
 def index(root: str | os.PathLike) -> pd.DataFrame:
     """Index a C-NMC tree in any of its published layouts, without opening an image.
 
-    `root` is a folder at any level above the folds, a fold itself, or what `pack.write` made. A DataError names a class
-    folder that is empty or absent, a folder that stands twice, a file name outside the grammar, or
-    a label file that does not match its images.
+    `root` is a folder at any level above the folds, a fold itself, or what `pack.write` made. A
+    DataError names a class folder that is empty or absent, a folder that stands twice, a file name
+    outside the grammar, or a label file that does not match its images.
 
     Returns
     -------

@@ -133,7 +133,10 @@ def opened(archive: Path) -> Path:
                     raise
             return folder
     except (OSError, zipfile.BadZipFile, EOFError) as error:
-        raise DataError(f"{archive}: cannot be unpacked ({error}); copy it again") from None
+        raise DataError(
+            f"{archive}: not a folder, and cannot be unpacked ({error}); give the folder, or copy "
+            "the archive again"
+        ) from None
 
 
 def _decode(webp):
