@@ -95,9 +95,8 @@ def verify(dir: Tree, /):
     """Compare a tree with the published files."""
     from allm_utils.data import cnmc
 
-    found = cnmc.verify(dir)
-    print(found)
-    return 0 if found.ok else 1
+    print(found := cnmc.verify(dir))
+    return int(not found.ok)
 
 
 def download(dest: Annotated[Path, Parameter(help="Folder to put it in.")], /):
