@@ -93,7 +93,7 @@ counts.rename_axis(index=None, columns=None)
 # | **within interval** | the printed value lies in our interval |
 # | **differs** | neither; a note says whether ours is higher or lower, or that it is a misprint |
 # | **not comparable** | the paper quotes others, or leaves out what we would have to know |
-# | **not run yet** | a run is missing; the note says which fold |
+# | **not run yet** | a run is missing; the note gives the command that makes it |
 #
 # Four cautions before you count verdicts.
 #
@@ -188,7 +188,7 @@ show("Table 7")
 # %% [markdown]
 # ### Table 8: fold 2 under noise
 #
-# Not run: we have folds 0 and 1. With fold 2, `allm train --fold 2` writes the record that fills this table.
+# Not run: the code serves fold 2, but its pictures were not at hand. The command in the table writes the record that fills it.
 
 # %% tags=["remove-input"]
 show("Table 8")

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from allm_utils import cli
 from allm_utils.book import paper, scorecard
 from allm_utils.runs.records import Runs
 
@@ -61,7 +62,24 @@ def test_without_records_measured_lines_say_what_they_need():
     card = scorecard.scorecard(Runs([]))
     tested = card[card["table"].isin(["Table 6", "Table 7", "Table 8", "Table 9"])]
     assert set(tested["verdict"]) == {"not run yet"}
-    assert tested["note"].str.fullmatch(r"needs fold [012]").all()
+    assert tested["note"].str.match(r"needs `allm train --fold [012]").all()
+
+
+def test_what_is_not_run_names_the_command_that_runs_it(card):
+    """And the command line knows it."""
+    for note in card.query("verdict == 'not run yet'")["note"].unique():
+        words = note.removeprefix("needs `allm ").removesuffix("`").split()
+        _, bound, _ = cli._app(words).parse_args(words)
+        config = bound.arguments["settings"]
+        assert config.folds in {(0,), (2,)}
+
+
+def test_training_is_read_from_the_record(card, runs):
+    run = scorecard.paper_runs(runs, 1)[0]
+    lines = card.query("row == 'section 4.2, fold 1'").set_index("column")["ours"]
+    assert lines["epoch of convergence"] == 1 + np.argmin(run.data["history"]["val_loss"])
+    assert lines["epochs run"] == len(run.data["history"]["loss"])
+    assert 90 < lines["training accuracy, %"] < 100
 
 
 def test_tables_show_the_paper_before_ours_and_fit_a_page(card):
