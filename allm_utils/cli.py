@@ -181,11 +181,12 @@ def _probe():
         *,
         settings: type(options) = options,
         outside: _option(Path | None, points, name="--curve") = None,
+        grid: _flag("With --curve: draw, jitter and one size instead of people and cells.") = False,
         beside: _option(Path | None, network) = None,
     ):
         config = _built(ProbeConfig, settings)
         if outside:
-            print(curve.run(config, outside))
+            print(curve.run(config, outside, grid))
         elif beside:
             print(second.make(config, beside))
         else:

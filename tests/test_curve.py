@@ -7,6 +7,7 @@ from sklearn.metrics import roc_auc_score
 
 from allm_utils.data import cnmc, sample
 from allm_utils.errors import AllmError
+from allm_utils.judge import metrics
 from allm_utils.runs import curve
 from allm_utils.runs.config import ProbeConfig
 
@@ -27,6 +28,7 @@ def test_a_curve_is_recorded_and_read(config, monkeypatch):
     few = points.dropna(subset="cells")
     assert len(few) == 2 * 2 * len(curve.PEOPLE)
     assert {len(strange["rounds"]), len(strange["outside"])} == {540, len(cnmc.index(outside))}
+    assert points["sensitivity"].between(0, 1).all() and points["specificity"].between(0, 1).all()
     whole = points[points["cells"].isna()]
     assert whole.value_counts(["set", "with outside"]).to_dict() == {
         ("rounds", False): 2,
@@ -51,6 +53,19 @@ def test_wins_give_the_roc_auc():
     )
     p_all = (rng.normal(frame["label"], 1.0)).round(1)  # with ties
     people = curve._people(frame)
-    found, low, high = curve._roc_auc(curve._wins(frame, p_all), people)
-    assert found == pytest.approx(roc_auc_score(frame["label"], p_all))
-    assert low < found < high
+    called = pd.Series(p_all >= 0.5).groupby(curve._order(frame)).mean()
+    found = curve._rates(curve._wins(frame, p_all), called, people)
+    assert found[0] == pytest.approx(roc_auc_score(frame["label"], p_all))
+    assert found[1] < found[0] < found[2]
+    expected = metrics.metrics(frame["label"], np.clip(p_all / 2 + 0.25, 0, 1))
+    assert found[3:] == pytest.approx((expected["sensitivity"], expected["specificity"]))
+
+
+def test_the_grid_is_complete(config, monkeypatch):
+    monkeypatch.setattr(curve, "COPIES", 1)
+    config = ProbeConfig(**{**vars(config), "model": "probe_mobilenet", "image_size": 32})
+    (outside,) = config.data.rglob("fold_2")
+    curve.run(config, outside, grid=True, progress=False)
+    points, _ = curve.read("probe_mobilenet-grid", config.out)
+    assert points.value_counts(["set", "draw", "jitter", "seen"]).tolist() == [1] * 16
+    assert points.groupby("set")["roc_auc"].nunique().tolist() == [8, 8]

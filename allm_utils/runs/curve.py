@@ -4,6 +4,7 @@ A point of the curve is a probe fitted in a second. Its record keeps how often a
 leukemic person lies above one of each healthy person: ROC-AUC and its interval by people follow.
 """
 
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from allm_utils.data.people import person
 from allm_utils.errors import ConfigError, RecordError
 from allm_utils.files import check_writable, write_atomically
 from allm_utils.judge.referral import strangeness
+from allm_utils.network.recipe import Augmenter, Recipe
 from allm_utils.runs import experiment, probe, records, store
 from allm_utils.runs.config import ProbeConfig
 
@@ -30,7 +32,16 @@ DRAWS = 6
 """Times that the people of a point are drawn in each round."""
 
 
-def run(config: ProbeConfig, outside: Path, progress: bool = True) -> Path:
+JITTER = Recipe(
+    sigmas=(), shift=0, shear=0, zoom=(1, 1), brightness=(0.6, 1.3), stain=0.15, size=0.3
+)
+"""How the jittered copies of the grid are made: size, light and stain, turned and mirrored."""
+
+COPIES = 3
+"""Jittered copies of each training cell in the grid."""
+
+
+def run(config: ProbeConfig, outside: Path, grid: bool = False, progress: bool = True) -> Path:
     """Make the points of one probe over the five rounds, and write their record.
 
     Parameters
@@ -40,37 +51,54 @@ def run(config: ProbeConfig, outside: Path, progress: bool = True) -> Path:
     outside : Path
         A tree with cells of people from outside. They are judged, and in two points they are in
         training too, where only the rounds are judged.
+    grid : bool
+        Instead of points of few and many people: all people of a round, drawn by cell or by person,
+        with jittered copies or without, every cell at one size or not. The features are those of
+        MobileNet at a quarter of its width.
     progress : bool
 
     Returns
     -------
     Path
-        The JSON file, ``curve/MODEL.json`` below the folder of records.
+        The JSON file, ``curve/MODEL.json`` or ``curve/MODEL-grid.json`` below the records' folder.
     """
     clock, place = experiment.Clock(), (config.out or config.work / "records") / "curve"
-    path = place / f"{config.model}.json"
+    path = place / f"{config.model}{'-grid' * grid}.json"
     if config.protocol != "patient-disjoint" or path.exists():
         raise ConfigError(f"{path}: give --protocol patient-disjoint, and a place where it is not")
     check_writable(place)
     frame, _ = experiment.select(config)
-    far = cnmc.index(outside)
-    frame = pd.concat([frame.assign(far=False), far.assign(far=True)], ignore_index=True)
-    frame = frame.assign(person=person(frame["subject"]), label=frame["label"].astype(int))
-    values, labels = probe.features(config, frame, progress), frame["label"].to_numpy()
-    near, far = frame[~frame["far"]], frame["far"].to_numpy()
-    rounds = splits.patient_disjoint_split(near.drop(columns=["far", "person"]))
-    odds: dict[str, list] = {}
+    frame = pd.concat([frame.assign(far=False), cnmc.index(outside).assign(far=True)])
+    frame = frame.reset_index(drop=True).astype({"label": int})
+    frame["person"] = person(frame["subject"])
+    far, labels = frame["far"].to_numpy(), frame["label"].to_numpy()
+    rounds = splits.patient_disjoint_split(frame[~far].drop(columns=["far", "person"]))
+    values = _versions(config, frame, progress) if grid else {}
+    plain = values.setdefault(
+        "plain", [probe.features(config, frame, progress)] if not grid else []
+    )
+    answers: dict[str, np.ndarray] = {}
     strange = np.zeros(len(frame))
     for number, split in enumerate(tqdm(rounds, "rounds", disable=not progress)):
         part = split.reindex(frame.index, fill_value="far").to_numpy()
-        test, mine = part == "test", part == "train"
-        for key, rows, weights in _points(frame, part, number):
-            fitted = probe.fit(config, values[rows], labels[rows], weights)
-            answers = odds.setdefault(key, np.zeros((len(rounds), len(frame))))[number]
-            asked = (test | far) & ~np.isin(np.arange(len(frame)), rows)
-            answers[asked] = fitted.predict_proba(values[asked])[:, 1]
-        measured = strangeness(values[mine], labels[mine], values[test | far])
-        strange[test | far] += measured / np.where(far[test | far], len(rounds), 1)
+        asked = (part == "test") | far
+        for learned, rows, weights in (_grid if grid else _points)(frame, part, number):
+            seen = values[learned.get("seen", "plain")]
+            copies = seen if learned.get("jitter") else seen[:1]
+            fitted = probe.fit(
+                config,
+                np.concatenate([one[rows] for one in copies]),
+                np.tile(labels[rows], len(copies)),
+                np.tile(weights, len(copies)),
+            )
+            found = answers.setdefault(
+                json.dumps(learned), np.full((len(rounds), len(far)), np.nan)
+            )
+            new = asked & ~np.isin(np.arange(len(far)), rows)
+            found[number, new] = fitted.predict_proba(seen[0][new])[:, 1]
+        mine = part == "train"
+        measured = strangeness(plain[0][mine], labels[mine], plain[0][asked])
+        strange[asked] += measured / np.where(far[asked], len(rounds), 1)
     record = {
         "schema": store.SCHEMA_VERSION,
         "kind": "curve",
@@ -78,7 +106,7 @@ def run(config: ProbeConfig, outside: Path, progress: bool = True) -> Path:
         "processes": [clock.process(epochs=0)],
         "data": {n: images.fingerprint(frame[far == k], config.work / "images") for n, k in _SETS},
         "people": {name: _people(frame[far == k]) for name, k in _SETS},
-        "points": _pooled(odds, frame, far),
+        "points": _pooled(answers, frame),
         "strangeness": {name: strange[far == k].round(2).tolist() for name, k in _SETS},
     }
     text = json.dumps(record) + "\n"
@@ -90,7 +118,7 @@ def run(config: ProbeConfig, outside: Path, progress: bool = True) -> Path:
 _SETS = (("rounds", False), ("outside", True))
 
 
-def _points(frame, part, number) -> Iterator[tuple[str, np.ndarray, np.ndarray | None]]:
+def _points(frame, part, number) -> Iterator[tuple[dict, np.ndarray, np.ndarray]]:
     """Name, training rows and weights of every point of a round."""
     own, far = np.isin(part, ("train", "val")), frame["far"].to_numpy()
     for design, people in enumerate(PEOPLE):
@@ -99,19 +127,49 @@ def _points(frame, part, number) -> Iterator[tuple[str, np.ndarray, np.ndarray |
                 rng = np.random.default_rng([number, draw, design])
                 rows = []
                 for label, n in enumerate(people):
-                    theirs = frame[own & (frame["label"] == label)].groupby("person").indices
                     table = np.flatnonzero(own & (frame["label"] == label))
+                    theirs = frame.iloc[table].groupby("person").indices
                     for who in rng.permutation(sorted(theirs))[:n]:
                         rows += rng.permutation(table[theirs[who]])[: cells // n].tolist()
-                yield json.dumps([*people, cells, draw]), np.array(rows), None
+                learned = {"healthy": people[0], "leukemic": people[1], "cells": cells}
+                yield learned | {"number": draw}, np.array(rows), np.ones(len(rows))
     for known in (own, own | far):
         rows = np.flatnonzero(known)
-        cells = frame.iloc[rows].groupby("person")["path"].transform("size").to_numpy()
-        for name, weights in (("cell", np.ones(len(rows))), ("person", cells**-0.5)):
-            for label in (0, 1):
-                of_class = frame["label"].to_numpy()[rows] == label
-                weights[of_class] /= weights[of_class].mean()
-            yield json.dumps([name, bool(known[far].any())]), rows, weights
+        for draw in ("cell", "person"):
+            learned = {"draw": draw, "with outside": bool(known[far].any())}
+            yield learned, rows, _weights(frame.iloc[rows], draw)
+
+
+def _grid(frame, part, _) -> Iterator[tuple[dict, np.ndarray, np.ndarray]]:
+    """As `_points`, of the grid."""
+    rows = np.flatnonzero(np.isin(part, ("train", "val")))
+    for seen, jitter, draw in itertools.product(_CROPS, (False, True), ("cell", "person")):
+        learned = {"draw": draw, "jitter": jitter, "seen": seen}
+        yield learned, rows, _weights(frame.iloc[rows], draw)
+
+
+_CROPS = {"plain": images.CROP, "one size": images.ONE_SIZE}
+
+
+def _versions(config, frame, progress):
+    """Features of the cells as they are and of their jittered copies, by how large they are."""
+    found, augment = {}, Augmenter(JITTER)
+    for seen, crop in _CROPS.items():
+        pictures = images.load(frame, config.image_size, crop, config.work / "images", progress)
+        found[seen] = [probe.deep_features(pictures, config.weights, 0.25, progress=progress)]
+        for copy in range(COPIES):
+            jittered = augment(pictures, np.random.default_rng(copy))
+            found[seen].append(probe.deep_features(jittered, config.weights, 0.25))
+    return found
+
+
+def _weights(rows, draw):
+    """Weights of training cells, mean 1 in each class; people with few cells weigh more."""
+    cells = rows.groupby("person")["path"].transform("size").to_numpy()
+    weights = cells ** (-0.5 if draw == "person" else 0.0)
+    return (
+        weights / pd.Series(weights).groupby(rows["label"].to_numpy()).transform("mean").to_numpy()
+    )
 
 
 def _people(frame):
@@ -120,25 +178,30 @@ def _people(frame):
     return {c: frame[frame["label"] == k].groupby("person").size().to_dict() for k, c in classes}
 
 
-def _pooled(odds, frame, far):
-    """Wins of every point on each set, the mean over its draws."""
+def _pooled(answers, frame):
+    """What becomes of every point on each set: the mean over its draws, and over the rounds."""
     found: dict[tuple, list] = {}
-    for key, answers in odds.items():
-        *design, last = json.loads(key)
-        learned = dict(zip(("healthy", "leukemic", "cells"), design, strict=False))
-        if len(design) == 1:
-            learned = {"weights": design[0], "with outside": last}
+    for key, several in answers.items():
+        learned = {name: value for name, value in json.loads(key).items() if name != "number"}
         for name, k in _SETS:
-            # each cell of the rounds was asked about once, those from outside in every round
-            several = answers[:, far] if k else answers[:, ~far].sum(axis=0, keepdims=True)
-            if not several.all():
+            rows, p_all = frame[frame["far"] == k], several[:, frame["far"] == k]
+            if not k:  # each cell of the rounds was asked about once
+                p_all = np.nanmax(p_all, axis=0, keepdims=True)
+            if np.isnan(p_all).any():
                 continue  # those from outside were in training
-            wins = [_wins(frame[far == k], one) for one in several]
-            found.setdefault((name, json.dumps(learned)), []).append(np.mean(wins, axis=0))
+            one = np.mean([_wins(rows, p) for p in p_all], axis=0)
+            called = [pd.Series(p >= 0.5).groupby(_order(rows)).mean() for p in p_all]
+            found.setdefault((name, json.dumps(learned)), []).append((one, np.mean(called, axis=0)))
     return [
-        {"set": name, **json.loads(learned), "wins": np.mean(wins, axis=0).round(5).tolist()}
-        for (name, learned), wins in found.items()
+        {"set": name, **json.loads(learned), "wins": wins.tolist(), "called": called.tolist()}
+        for (name, learned), draws in found.items()
+        for wins, called in [[np.mean(one, axis=0).round(5) for one in zip(*draws, strict=True)]]
     ]
+
+
+def _order(rows):
+    """Healthy people before leukemic ones, each class by name, as `_people` lists them."""
+    return (rows["label"].astype(str) + rows["person"]).to_numpy()
 
 
 def _wins(frame, p_all):
@@ -152,31 +215,31 @@ def _wins(frame, p_all):
     return np.array(wins)
 
 
-def read(model: str, results: Path = records.RESULTS) -> tuple[pd.DataFrame, dict]:
-    """Read the curve of a probe.
+def read(name: str, results: Path = records.RESULTS) -> tuple[pd.DataFrame, dict]:
+    """Read the curve of a probe, or its grid: ``probe_mobilenet``, ``probe_mobilenet-grid``.
 
     Returns
     -------
     points : pandas.DataFrame
-        Columns ``set`` ("rounds", "outside"), ``healthy, leukemic, cells`` (people, and cells of a
-        class), or ``weights, with outside`` for probes that learned from all people of a round;
-        ``roc_auc, low, high``, the interval by people.
+        Columns ``set`` ("rounds", "outside"); ``healthy, leukemic, cells`` (people, and cells of a
+        class), or ``draw`` and ``with outside``, or ``draw, jitter, seen``; ``roc_auc, low, high``,
+        the interval by people; ``sensitivity, specificity`` at 0.5.
     strangeness : dict of str to ndarray
         `referral.strangeness` of every cell to the training part of its round, by set, in the order
         of `cnmc.index`; of those from outside the mean over the rounds.
     """
-    about = store.read_json(Path(results) / "curve" / f"{model}.json")
+    about = store.read_json(Path(results) / "curve" / f"{name}.json")
     if not isinstance(about, dict) or about.get("kind") != "curve":
-        raise RecordError(f"{results}: no curve of {model} there; restore it from git")
+        raise RecordError(f"{results}: no curve {name} there; restore it from git")
     points = pd.DataFrame(about["points"])
-    judged = zip(points.pop("wins"), points["set"], strict=True)
-    limits = [_roc_auc(wins, about["people"][name]) for wins, name in judged]
-    points[["roc_auc", "low", "high"]] = limits
+    judged = zip(points.pop("wins"), points.pop("called"), points["set"], strict=True)
+    limits = [_rates(wins, called, about["people"][name]) for wins, called, name in judged]
+    points[["roc_auc", "low", "high", "sensitivity", "specificity"]] = limits
     return points, {name: np.array(values) for name, values in about["strangeness"].items()}
 
 
-def _roc_auc(wins, people, n=1000):
-    """ROC-AUC from the wins, and its 95 % bootstrap interval by people of each class."""
+def _rates(wins, called, people, n=1000):
+    """ROC-AUC with its 95 % bootstrap interval by people of each class, and the level at 0.5."""
     rng, cells = np.random.default_rng(0), [list(people[c].values()) for c in cnmc.CLASSES]
     drawn = [
         np.vstack([own, rng.multinomial(len(own), np.full(len(own), 1 / len(own)), n) * own])
@@ -184,4 +247,5 @@ def _roc_auc(wins, people, n=1000):
     ]
     healthy, leukemic = (own / own.sum(axis=1, keepdims=True) for own in drawn)
     whole, *drawn = np.einsum("ni,ij,nj->n", leukemic, wins, healthy)
-    return whole, *np.quantile(drawn, [0.025, 0.975])
+    alarms, found = np.split(called, [len(cells[0])])
+    return whole, *np.quantile(drawn, [0.025, 0.975]), leukemic[0] @ found, 1 - healthy[0] @ alarms
