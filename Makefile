@@ -7,6 +7,7 @@
 # make lab    JupyterLab on the chapters
 # make offline  the book as a zip that opens without a network, and as an EPUB: work/offline
 # make handout  a course for nbgrader: work/handout
+# make codecheck  every number that is taken from the records, made again and compared
 # make colab  the editions on the versions of Google Colab (constraints-colab.txt)
 #
 # With the real data and a GPU: make book ALLM_PROFILE=full ALLM_DATA=/path/to/C-NMC
@@ -14,7 +15,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: book unit test bench lint sync lab offline handout colab clean
+.PHONY: book unit test bench lint sync lab offline handout codecheck colab clean
 
 PYTHON ?= python3
 EXTRAS ?= book,test
@@ -72,6 +73,9 @@ offline: book
 
 handout: .venv/.ready
 	$(BIN)/python book/handouts.py handout work/handout
+
+codecheck: .venv/.ready
+	$(BIN)/python book/codecheck.py work/codecheck
 
 bench: .venv/.ready
 	$(BIN)/python -m benchmarks

@@ -2,6 +2,7 @@
 
 - ``notebooks/NAME.ipynb`` beside ``NAME.py``, by Jupytext: inputs only.
 - ``editions/``: these notebooks in plain Markdown, for the student and for the instructor.
+- ``codecheck.yml`` and ``codecheck/``: what others check, from the notebooks and from ``results/``.
 - The block of headline results in README.md, and its chart, from ``results/``.
 """
 
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import jupytext.cli
 
+import codecheck
 import editions
 from allm_utils.book import figures, scorecard
 from allm_utils.runs.records import Runs
@@ -42,6 +44,7 @@ def main() -> None:
     texts = sorted((ROOT / "notebooks").glob("*.py"))
     jupytext.cli.jupytext(["--quiet", "--sync", *map(str, texts)])
     editions.write()
+    codecheck.write(ROOT)
     runs = Runs.load(ROOT / "results")
     (ROOT / "book/_static/headline.svg").write_text(chart(runs), encoding="utf-8")
     table = headline(runs)
