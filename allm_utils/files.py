@@ -9,6 +9,7 @@ import secrets
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -27,7 +28,7 @@ def write_atomically(path: str | os.PathLike, write: Callable[[Path], object]) -
     left, and an old file stays as it was. Parts that a killed process left go with the next call.
     """
     path = Path(path)
-    try:
+    with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
             _remove_if_left(left)
@@ -42,12 +43,27 @@ def write_atomically(path: str | os.PathLike, write: Callable[[Path], object]) -
                 os.replace(part, path)
         finally:
             part.unlink(missing_ok=True)
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be written ({error.strerror}); free some space, or choose another "
-            "folder"
-        ) from None
     return path
+
+
+@contextlib.contextmanager
+def naming(path: str | os.PathLike) -> Iterator[None]:
+    """Name, in a DataError, what cannot be written, where the system refuses."""
+    try:
+        yield
+    except OSError as error:
+        cure = "free some space, or choose another folder"
+        raise DataError(f"{path}: cannot be written ({error.strerror}); {cure}") from None
+
+
+def write_arrays(path: str | os.PathLike, save: Callable, *arrays: Any, **named: Any) -> Path:
+    """Write by `numpy.save` or the like, as `write_atomically`."""
+
+    def write(part: Path) -> None:
+        with open(part, "wb") as file:  # given a path, NumPy would add a suffix
+            save(file, *arrays, **named)
+
+    return write_atomically(path, write)
 
 
 def _remove_if_left(part: Path) -> None:

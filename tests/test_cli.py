@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from allm_utils import cli
-from allm_utils.data import cnmc, sample
+from allm_utils.data import cnmc, people, sample
 from allm_utils.network import models, saving
 from allm_utils.runs import experiment, probe, records
 from allm_utils.runs.config import ExperimentConfig, ProbeConfig
@@ -38,8 +38,8 @@ def tree(tmp_path_factory):
 def model(tmp_path_factory):
     """A small network that nobody trained; its card says that the people of fold 1 did."""
     network = models.build("mobilenet_m", {"image_size": 32, "alpha": 0.25, "seed": 0})
-    who = cnmc.shipped_index().query("fold == 1")["subject"].unique().tolist()
-    card = {"crop": 300, "record": "e/r", "people": [*who, "H14+H24", "43+44"]}
+    who = people.person(cnmc.shipped_index().query("fold == 1")["subject"]).unique().tolist()
+    card = {"crop": 300, "record": "e/r", "people": who}
     return saving.save(network, tmp_path_factory.mktemp("model") / "m.safetensors", card)
 
 

@@ -114,33 +114,26 @@ def test_interval_of_sensitivity_has_the_binomial_width():
     assert high - low == pytest.approx(2 * 1.96 * np.sqrt(0.9 * 0.1 / 400), rel=0.1)
 
 
-def test_bootstrap_statistics_equal_scikit_learn_on_the_same_draws(scored, monkeypatch):
-    """Every resampled value, ROC-AUC with ties included, is what resampled arrays would give."""
+def test_intervals_are_the_quantiles_of_what_resampled_arrays_give(scored):
+    """Also of ROC-AUC with ties, and of the difference of two classifiers on the same draws."""
     labels, p_all = scored
     p_b = np.random.default_rng(5).permutation(p_all)
     groups = np.arange(300) % 17 + 100 * labels
-    seen = {}
-
-    def bootstrap(data, statistic, **options):
-        rng = np.random.default_rng(3)
-        draws = [rng.integers(0, len(units), (6, len(units))) for units in data]
-        seen.update(draws=draws, values=statistic(*draws, axis=-1))
-        raise InterruptedError
-
-    monkeypatch.setattr(metrics.stats, "bootstrap", bootstrap)
-    for pair in ([p_all], [p_all, p_b]):
-        with pytest.raises(InterruptedError):
-            ask = metrics.intervals if len(pair) == 1 else metrics.paired_intervals
-            ask(labels, *pair, groups)
-        for row in range(6):
-            rows = []
-            for label, draw in zip((0, 1), seen["draws"], strict=True):
-                ids = np.unique(groups[labels == label])
-                rows += [np.flatnonzero((labels == label) & (groups == ids[u])) for u in draw[row]]
-            picked = np.concatenate(rows)
-            first, *second = (rates(labels[picked], p[picked]) for p in pair)
-            expected = [first[k] - second[0][k] if second else first[k] for k in first]
-            assert list(seen["values"][:, row]) == pytest.approx(expected)
+    rng = np.random.default_rng(3)
+    draws = [rng.integers(0, 17, (6, 17)) for _ in range(2)]
+    one, two = [], []
+    for draw in np.concatenate(draws, axis=1):
+        people = draw + np.repeat((0, 100), 17)
+        rows = np.concatenate([np.flatnonzero(groups == person) for person in people])
+        a, b = (rates(labels[rows], p[rows]) for p in (p_all, p_b))
+        one.append(a)
+        two.append({name: a[name] - b[name] for name in a})
+    found = metrics.intervals(labels, p_all, groups, n=6, seed=3)
+    paired = metrics.paired_intervals(labels, p_all, p_b, groups, n=6, seed=3)
+    for name in found:
+        for limits, values in ((found[name], one), (paired[name][1:], two)):
+            expected = np.quantile([value[name] for value in values], (0.025, 0.975))
+            assert limits == pytest.approx(tuple(expected))
 
 
 def test_intervals_by_person_are_wider_when_people_differ():
@@ -191,29 +184,6 @@ def test_tables_6_to_8_are_macro_averages(average, n_rows):
 def test_unknown_average_is_refused():
     with pytest.raises(ConfigError, match="micro"):
         metrics.confusion_from_printed(1, 1, 1, 1, 1, 5, 5, average="micro")
-
-
-class TestCombined:
-    def test_one_classifier_is_neutral_at_its_share(self):
-        p = np.array([0.2, 0.66, 0.68, 0.9])
-        assert (metrics.combined([p], [0.67]) >= 0.5).tolist() == [False, False, True, True]
-        np.testing.assert_allclose(metrics.combined([p], [0.5]), p)
-
-    def test_log_odds_are_averaged(self):
-        """Odds of 9 and 1/4, the first relative to even odds of 3: (9 / 3 * 1/4) ** (1/2)."""
-        (p,) = metrics.combined([[0.9], [0.2]], [0.75, 0.5])
-        assert p / (1 - p) == pytest.approx((9 / 3 / 4) ** 0.5)
-
-    def test_certainty_does_not_silence_the_others(self):
-        (p,) = metrics.combined([[0.0], [1.0]], [0.5, 0.5])
-        assert p == pytest.approx(0.5)
-
-    @pytest.mark.parametrize("shares", [[0.5], [0.5, 0.0], [0.5, 1.0]])
-    def test_what_cannot_be_combined_is_refused(self, shares):
-        with pytest.raises(ConfigError, match="between 0 and 1"):
-            metrics.combined([[0.5], [0.5]], shares)
-        with pytest.raises(DataError, match="1, 2 images"):
-            metrics.combined([[0.5], [0.5, 0.5]], [0.5, 0.5])
 
 
 def answers(both, only_a, only_b, neither):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from allm_utils.data import cnmc, images, sample
+from allm_utils.data import cnmc, images, people, sample
 from allm_utils.judge.predict import predict
 from allm_utils.network import models, saving
 from allm_utils.runs import records, store
@@ -51,6 +51,8 @@ def test_a_shipped_model_is_the_one_of_its_record(path):
     record = _record(card)
     for key in ("image_size", "crop"):
         assert card[key] == record.data["config"][key]
+    trained = record.data["split"]["train"]["subjects"]
+    assert card["people"] == sorted({people.person(subject) for subject in trained})
     assert models.parameters(model)["total"] == record.data["parameters"]["total"]
 
 

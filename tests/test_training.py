@@ -377,7 +377,7 @@ def test_a_full_disk_leaves_the_last_one_whole(
 
     monkeypatch.setattr(np, "savez", full)
     with pytest.raises(DataError, match="No space left"):
-        training._write(tmp_path / CHECKPOINT, {})
+        training.write_arrays(tmp_path / CHECKPOINT, np.savez)
     assert (tmp_path / CHECKPOINT).read_bytes() == trained
     assert [p.name for p in tmp_path.iterdir()] == [CHECKPOINT]
 
@@ -406,6 +406,19 @@ STEPS = textwrap.dedent(f"""{IMPORTED}
     }}))
 """)
 TWO_STEPS = config({"balance": "none"}, epochs=1)
+EQUAL = textwrap.dedent(f"""{IMPORTED}
+    import time
+
+    class Late(tests.TrainingData):
+        def batch(self, epoch, index):
+            time.sleep(0.02 * (index % 3))
+            return super().batch(epoch, index)
+
+    part, validation = tests.make_pictures(), tests.make_pictures(20, seed=1)
+    settings = tests.config(epochs=3, batch_size=4)
+    runs = [tests.train(part, validation, settings, kind=k) for k in (Late, tests.TrainingData)]
+    assert runs[0][1] == runs[1][1] and tests.same(*(tests.state(model) for model, _ in runs))
+""")
 
 
 def two_batches():
@@ -413,24 +426,30 @@ def two_batches():
     return images.repeat(2, axis=1).repeat(2, axis=2), np.arange(32) % 2
 
 
-@pytest.mark.parametrize(
-    "backend",
-    [
-        "tensorflow",
-        pytest.param("jax", marks=pytest.mark.needs("jax")),
-        pytest.param("torch", marks=pytest.mark.needs("torch")),
-    ],
-)
-def test_two_steps_move_every_weight_on_every_backend(backend):
-    command = [sys.executable, "-c", STEPS, os.path.abspath(__file__)]
+def on_backend(script, backend):
+    """Run a script in a process of its own; returns what it prints."""
+    command = [sys.executable, "-c", script, os.path.abspath(__file__)]
     environment = os.environ | {"KERAS_BACKEND": backend}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+BACKENDS = ["tensorflow", *(pytest.param(b, marks=pytest.mark.needs(b)) for b in ("jax", "torch"))]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_two_steps_move_every_weight_on_every_backend(backend):
     pixels = int(TrainingData(*two_batches(), TWO_STEPS).batch(0, 1)[0].sum())
-    assert json.loads(done.stdout.splitlines()[-1]) == {
+    assert json.loads(on_backend(STEPS, backend).splitlines()[-1]) == {
         "backend": backend,
         "steps": 2,
         "finite": True,
         "still": 0,
         "batch": pixels,
     }
+
+
+@pytest.mark.parametrize("backend", BACKENDS[1:])
+def test_equal_runs_end_bit_for_bit_alike_however_long_a_batch_takes(backend):
+    on_backend(EQUAL, backend)

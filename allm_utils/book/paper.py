@@ -1,7 +1,7 @@
 """What the paper prints, and what does not add up in it, from ``paper.yaml`` and ``errata.yaml``.
 
-The constants hold the entries of those files, whose comments say where in the paper each stands and
-in what unit. A misprint stands as printed.
+The constants, as `TABLE_1`, are the entries of ``paper.yaml``, whose comments say where each stands
+in the paper and in what unit. A misprint stands as printed.
 """
 
 import re
@@ -18,39 +18,15 @@ def _load(name):
 
 _PAPER: dict[str, Any] = _load("paper.yaml")
 
-TITLE = _PAPER["title"]
-DOI = _PAPER["doi"]
-CITATION = _PAPER["citation"]
-CODE = _PAPER["code"]
-HEADLINE = _PAPER["headline"]
-DATASET = _PAPER["dataset"]
-SPLIT_PERCENT = _PAPER["split_percent"]
-IMAGE_SIZE = _PAPER["image_size"]
-TRAIN_SIGMAS = tuple(_PAPER["train_sigmas"])
-TEST_SIGMAS = tuple(_PAPER["test_sigmas"])
-AUGMENTATION = _PAPER["augmentation"]
-TABLE_1 = _PAPER["table_1"]
-TABLE_2 = _PAPER["table_2"]
-TABLE_3 = _PAPER["table_3"]
-TABLE_3_NOTE = _PAPER["table_3_note"]
-TABLE_4 = _PAPER["table_4"]
-TABLE_4_NOTE = _PAPER["table_4_note"]
-TABLE_5 = _PAPER["table_5"]
-HYPERPARAMETERS = _PAPER["hyperparameters"]
-TRAINING = _PAPER["training"]
-TABLE_6 = _PAPER["table_6"]
-TABLE_7 = _PAPER["table_7"]
-TABLE_8 = _PAPER["table_8"]
-TIME_PER_IMAGE_MS = _PAPER["time_per_image_ms"]
-TABLE_9 = _PAPER["table_9"]
-TABLE_10 = _PAPER["table_10"]
-FOLD_0_CORRECT = _PAPER["fold_0_correct"]
-ALNETT_TEXT = _PAPER["alnett_text"]
-TABLE_11 = _PAPER["table_11"]
-ENVIRONMENT = _PAPER["environment"]
-
 ERRATA: list[dict[str, str]] = _load("errata.yaml")
 """What does not add up: ``where`` it stands, the ``finding``, and our ``reading`` of it."""
+
+
+def __getattr__(name: str) -> Any:
+    """The entry of ``paper.yaml`` whose name in capitals this is."""
+    if name.isupper() and name.lower() in _PAPER:
+        return _PAPER[name.lower()]
+    raise AttributeError(name)
 
 
 def errata(table: str) -> list[dict[str, str]]:

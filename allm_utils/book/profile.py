@@ -26,14 +26,14 @@ class Profile:
     """The size of a run, and where its cells are; without `data`, in the sample."""
 
     name: str
-    image_size: int
-    crop: int
-    alpha: float
-    weights: str
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    bn_momentum: float
+    image_size: int = 224
+    crop: int = 300
+    alpha: float = 1.0
+    weights: str = "imagenet"  # those of alpha 0.25 ship with the package
+    epochs: int = 100
+    batch_size: int = 16
+    learning_rate: float = 1e-3
+    bn_momentum: float = 0.99
     data: Path | None = None
     work: Path = Path("work")
     checkpoints: Path | None = None
@@ -66,28 +66,8 @@ class Profile:
         return sample.CITATION.replace(", The", ",\nThe")
 
 
-SMOKE = Profile(
-    name="smoke",
-    image_size=128,
-    crop=300,
-    alpha=0.25,
-    weights="imagenet",  # they ship with the package at this width
-    epochs=12,
-    batch_size=16,
-    learning_rate=2e-3,
-    bn_momentum=0.9,
-)
-FULL = Profile(
-    name="full",
-    image_size=224,
-    crop=300,
-    alpha=1.0,
-    weights="imagenet",
-    epochs=100,
-    batch_size=16,
-    learning_rate=1e-3,
-    bn_momentum=0.99,
-)
+FULL = Profile("full")
+SMOKE = Profile("smoke", image_size=128, alpha=0.25, epochs=12, learning_rate=2e-3, bn_momentum=0.9)
 CLASS = replace(FULL, name="class", image_size=112, epochs=30)
 """The paper's network and recipe on one fold, in small pictures: for a lesson on a GPU."""
 CLASS_FOLD = 1

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from allm_utils.data import images
-from allm_utils.errors import DataError
+from allm_utils.errors import DataError, reason
 from allm_utils.files import sha256, walk
 
 CLASSES = ("HEM", "ALL")
@@ -115,7 +115,7 @@ def shipped_prelim() -> pd.DataFrame:
 
 def file_names(frame: pd.DataFrame, column: str = "path") -> pd.Series:
     """File name of each row of an index, without its folders."""
-    return frame[column].str.replace("\\", "/").str.rsplit("/", n=1).str[-1]
+    return frame[column].map(lambda path: path.replace("\\", "/").rpartition("/")[2])
 
 
 def kind(frame: pd.DataFrame, cache: str | os.PathLike) -> str:
@@ -255,10 +255,9 @@ def download(dest: str | os.PathLike) -> Path:
     except FileExistsError:
         raise DataError(f"{dest}: holds no finished download; empty it, or give another") from None
     except Exception as error:  # kagglehub lets through its own errors, requests' and the system's
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(
-            f"{dest}: cannot download {KAGGLE_HANDLE} ({reason}); check the connection and the "
-            "space on the disk, or fetch it by hand from kaggle.com/datasets/" + KAGGLE_HANDLE
+            f"{dest}: cannot download {KAGGLE_HANDLE} ({reason(error)}); check the connection and "
+            "the space on the disk, or fetch it by hand from kaggle.com/datasets/" + KAGGLE_HANDLE
         ) from error
 
 
@@ -371,8 +370,7 @@ def _read_labels(path):
     try:
         table = pd.read_csv(path, dtype=str, usecols=["Patient_ID", "new_names"])
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{path}: cannot be read ({reason}); download it again") from error
+        raise DataError(f"{path}: cannot be read ({reason(error)}); download it again") from error
     names, patients = table["new_names"].str.lower(), table["Patient_ID"].astype(str)
     return {n: _parse(patient, path) for n, patient in zip(names, patients, strict=True)}
 

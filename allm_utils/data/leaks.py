@@ -6,7 +6,7 @@ import pandas as pd
 
 from allm_utils.data import cnmc
 from allm_utils.data.people import byte_twins, person, pixel_twins
-from allm_utils.errors import DataError
+from allm_utils.errors import DataError, reason
 
 _NAME = r"(?i)UID_(?P<subject>H?\d+)_(?P<smear>\d+)_\d+_(?:all|hem)\."
 _SHOWN = 10
@@ -64,8 +64,7 @@ def report(path: str | os.PathLike) -> str:
     try:
         found = leaks(pd.read_csv(path, dtype="string"))
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{path}: cannot be read ({reason}); give a CSV file") from None
+        raise DataError(f"{path}: cannot be read ({reason(error)}); give a CSV file") from None
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
     lines = []

@@ -43,19 +43,19 @@ def person(subject: str) -> str: ...
 def person(subject):
     """Name of the person behind a subject: one of `GROUPS`, or the subject itself."""
     if isinstance(subject, pd.Series):
-        return subject.replace(_PERSON)
+        return subject.map(lambda name: _PERSON.get(name, name), na_action="ignore")
     return _PERSON.get(subject, subject)
 
 
 def relation(frame: pd.DataFrame, train_people: Iterable[str]) -> pd.Series:
-    """Say how each row's person stands to the people (or subjects) that a network was trained on.
+    """Say how each row's person stands to the people that a network was trained on.
 
     ``"known"``: in training. ``"new"``: not in training, but of a fold that trained, which is one
     where somebody in training has all their images. ``"outside"``: of no such fold. Missing where
     there is no subject.
     """
     published = cnmc.shipped_index()
-    who, training = person(published["subject"]), {person(name) for name in train_people}
+    who, training = person(published["subject"]), set(train_people)
     only_here = published["fold"].groupby(who).transform("nunique") == 1
     folds = published["fold"][who.isin(training) & only_here].unique()
     asked = person(frame["subject"])

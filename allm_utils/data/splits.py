@@ -14,7 +14,6 @@ from importlib import resources
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold
 
 from allm_utils.data import cnmc
 from allm_utils.data.leaks import in_two_parts
@@ -77,14 +76,7 @@ def patient_disjoint_split(
             f"n_splits is {n_splits}: train, validation and test need 3 groups; give 3 or more"
         )
     group = _deal(_training(frame), n_splits, seed)
-    splits = []
-    for k in range(n_splits):
-        split = _unused(frame)
-        split[group.index] = "train"
-        split[group.index[group == (k + 1) % n_splits]] = "val"
-        split[group.index[group == k]] = "test"
-        splits.append(_checked(frame, split))
-    return splits
+    return [_round(frame, group, k, n_splits) for k in range(n_splits)]
 
 
 def cross_fold_split(
@@ -167,7 +159,7 @@ def protocol_split(
     if test == "prelim":
         return prelim_split(frame)
     if protocol == "patient-disjoint":
-        return patient_disjoint_split(frame)[round]
+        return _round(frame, _deal(_training(frame), N_ROUNDS, 0), round, N_ROUNDS)
     return cross_fold_split(frame, *folds)
 
 
@@ -223,6 +215,14 @@ def membership(frame: pd.DataFrame) -> str:
     return hashlib.sha256("\n".join(places).encode()).hexdigest()
 
 
+def _round(frame, group, k, n_splits):
+    split = _unused(frame)
+    split[group.index] = "train"
+    split[group.index[group == (k + 1) % n_splits]] = "val"
+    split[group.index[group == k]] = "test"
+    return _checked(frame, split)
+
+
 def _unused(frame):
     return pd.Series("unused", index=frame.index, name="split")
 
@@ -274,6 +274,8 @@ def _stratified(frame, n_parts, seed):
 
     The dealer is greedy and leaves only ties to chance; the half makes the deal depend on the seed.
     """
+    from sklearn.model_selection import StratifiedGroupKFold  # takes a second
+
     people = person(frame["subject"])
     rng = np.random.default_rng(seed)
     drawn = (rng.random(len(frame)) < 0.5) | ~people.duplicated()

@@ -104,24 +104,19 @@ def resolve_weights(
 
 
 @contextlib.contextmanager
+def _setting(name: str, value: str):
+    """Set something of `keras.config`, and put the old value back."""
+    put, before = getattr(keras.config, f"set_{name}"), getattr(keras.config, name)()
+    put(value)
+    try:
+        yield
+    finally:
+        put(before)
+
+
 def precision(policy: str):
-    """Build models under a dtype policy, e.g. ``"mixed_float16"``, and put the old one back."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
-@contextlib.contextmanager
-def _channels_last():
-    before = keras.config.image_data_format()
-    keras.config.set_image_data_format("channels_last")
-    try:
-        yield
-    finally:
-        keras.config.set_image_data_format(before)
+    """Build models under a dtype policy, e.g. ``"mixed_float16"``, in a with statement."""
+    return _setting("dtype_policy", policy)
 
 
 def _network(builder: Callable[P, keras.Model]) -> Callable[P, keras.Model]:
@@ -142,7 +137,7 @@ def _network(builder: Callable[P, keras.Model]) -> Callable[P, keras.Model]:
             )
         if given.arguments["seed"] is not None:
             keras.utils.set_random_seed(given.arguments["seed"])
-        with _channels_last():
+        with _setting("image_data_format", "channels_last"):
             model = builder(*args, **kwargs)
         for layer in model.layers:
             if isinstance(layer, layers.BatchNormalization):

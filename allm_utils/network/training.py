@@ -8,6 +8,7 @@ import json
 import math
 import os
 import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
@@ -17,7 +18,7 @@ import numpy as np
 from tqdm.keras import TqdmCallback
 
 from allm_utils.errors import ConfigError, DataError, check_choice, check_range, reason
-from allm_utils.files import write_atomically
+from allm_utils.files import write_arrays
 from allm_utils.network.recipe import Augmenter, Recipe, balanced_rows, desaturate
 
 CHECKPOINT = "checkpoint.npz"
@@ -113,7 +114,12 @@ class TrainingData(keras.utils.PyDataset):
         people=None,
     ):
         workers = min(8, max(2, os.cpu_count() or 2))  # threads: OpenCV lets the others work
-        super().__init__(workers=workers, use_multiprocessing=False, max_queue_size=2 * workers)
+        # What Keras' workers have ready when JAX or PyTorch end an epoch, or look at a first batch,
+        # comes first in the next, whichever it was: there, threads of our own work ahead.
+        theirs = keras.backend.backend() == "tensorflow"
+        super().__init__(workers=workers if theirs else 1, max_queue_size=2 * workers)
+        self._pool = None if theirs else ThreadPoolExecutor(workers)
+        self._ahead: dict[tuple[int, int], Future] = {}
         chosen = np.arange(len(images)) if rows is None else np.asarray(rows)
         self.images, self.labels = images, np.asarray(labels, int)
         self.config = config
@@ -164,7 +170,13 @@ class TrainingData(keras.utils.PyDataset):
         return np.asarray(pictures), np.eye(2, dtype=np.float32)[self.labels[rows]]
 
     def __getitem__(self, index: int):
-        return self.batch(self.epoch, index)
+        if self._pool is None:
+            return self.batch(self.epoch, index)
+        end = min(index + self.max_queue_size, len(self))
+        places = [(self.epoch, i) for i in range(index, end)]
+        ask, ready = self._pool.submit, self._ahead
+        self._ahead = {at: ready.get(at) or ask(self.batch, *at) for at in places}
+        return self._ahead[places[0]].result()
 
 
 def _chances(labels: np.ndarray, people: np.ndarray) -> np.ndarray:
@@ -238,7 +250,7 @@ class _Checkpoint(keras.callbacks.Callback):
         for i, variable in enumerate(self._variables()):
             arrays[f"v{i}"] = keras.ops.convert_to_numpy(variable)
         arrays |= {f"b{i}": value for i, value in enumerate(self.stopper.best_weights)}
-        _write(self.path, arrays)
+        write_arrays(self.path, np.savez, **arrays)
 
     def _check(self, logs: dict, step: str = "") -> None:
         """Stop before weights that are no numbers go into the checkpoint."""
@@ -250,14 +262,6 @@ class _Checkpoint(keras.callbacks.Callback):
                     f"learning_rate {self.made_with['learning_rate']}: {name} is {value} after "
                     f"{step}epoch {done + 1}{kept}; start again with a smaller one"
                 )
-
-
-def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    def write(part: Path) -> None:
-        with open(part, "wb") as file:  # given a path, NumPy would add a suffix
-            np.savez(file, **arrays)
-
-    write_atomically(path, write)
 
 
 def _read(path: Path, made_with: dict) -> dict:

@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 
 from allm_utils.data import images
 from allm_utils.errors import DataError
-from allm_utils.files import check_writable, sha256, write_atomically
+from allm_utils.files import check_writable, sha256, write_arrays
 from allm_utils.network.models import mobilenet_m, resolve_weights
 from allm_utils.runs import experiment, store
 from allm_utils.runs.config import ProbeConfig
@@ -145,7 +145,7 @@ def features(config: ProbeConfig, frame: pd.DataFrame, progress: bool = False) -
         path = config.work / "probe" / name
         if not path.exists():
             pictures = images.load(part, config.image_size, config.crop, cache, progress)
-            write_atomically(path, _saving(_measured(config, pictures, progress)))
+            write_arrays(path, np.save, _measured(config, pictures, progress))
         found.append(pd.DataFrame(np.load(path), index=part.index))
     return pd.concat(found).loc[frame.index].to_numpy()
 
@@ -156,14 +156,6 @@ def _measured(config, pictures, progress):
     if config.model == "area":
         return area(pictures)
     return handmade_features(pictures, progress).to_numpy()
-
-
-def _saving(values):
-    def save(part):
-        with open(part, "wb") as file:  # given a path, NumPy would add a suffix
-            np.save(file, values)
-
-    return save
 
 
 def fit(config: ProbeConfig, values: np.ndarray, labels: np.ndarray, weights=None) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from allm_utils.data import cnmc, splits
-from allm_utils.errors import AllmError, RecordError
+from allm_utils.errors import AllmError, RecordError, reason
 from allm_utils.files import check_writable, write_atomically
 
 SCHEMA_VERSION = 2
@@ -262,8 +262,9 @@ def read_table(path: Path) -> pd.DataFrame:
     except FileNotFoundError:
         raise RecordError(f"{path}: missing; keep it beside its record") from None
     except (OSError, ValueError, EOFError) as error:
-        fault = (str(error).splitlines() or ["empty"])[0]
-        raise RecordError(f"{path}: cannot be read ({fault}); restore it from git") from None
+        raise RecordError(
+            f"{path}: cannot be read ({reason(error)}); restore it from git"
+        ) from None
 
 
 def _plain(value: Any) -> Any:
