@@ -10,6 +10,14 @@ import pytest
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import cv2
+import numpy as np
+
+from allm_utils.book import scorecard
+from allm_utils.data import sample
+from allm_utils.errors import AllmError
+from allm_utils.runs.records import Runs
+
 ROOT = Path(__file__).resolve().parents[1]
 HTML = ROOT / "work" / "executed" / "_build" / "html"
 
@@ -27,6 +35,48 @@ def pytest_runtest_setup(item):
         (name,) = marker.args
         if not THERE[name]():
             (pytest.fail if name in required else pytest.skip)(f"{name} is not here")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_line():
+    """Every error of ours, in any test, is one line."""
+
+    def init(self, *said):
+        assert "\n" not in str(said[0])
+        Exception.__init__(self, *said)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AllmError, "__init__", init)
+        yield
+
+
+@pytest.fixture(scope="session")
+def tree(tmp_path_factory):
+    """The sample as files; no test may change it."""
+    return sample.write(tmp_path_factory.mktemp("data") / "tree")
+
+
+@pytest.fixture(scope="session")
+def runs():
+    """The records that ship."""
+    return Runs.load()
+
+
+@pytest.fixture(scope="session")
+def card(runs):
+    """The scorecard of the records that ship."""
+    return scorecard.scorecard(runs)
+
+
+@pytest.fixture(scope="session")
+def discs():
+    """Two discs, a large and a small one, off the middle."""
+    pictures = np.zeros((2, 64, 64, 3), np.uint8)
+    cv2.circle(pictures[0], (28, 34), 20, (90, 40, 120), -1)
+    cv2.circle(pictures[1], (36, 30), 10, (60, 30, 100), -1)
+    rng = np.random.default_rng(0)
+    inside = pictures.any(axis=-1, keepdims=True)
+    return (pictures + inside * rng.integers(-15, 15, pictures.shape)).astype(np.uint8)
 
 
 @pytest.fixture(scope="session")

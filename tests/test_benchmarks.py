@@ -85,20 +85,6 @@ def test_the_table_shows_every_row(run):
         assert shown.count(f"| {what} |") == 2
 
 
-def test_the_last_run_is_the_latest_date(tmp_path):
-    assert report.latest(tmp_path) is None
-    for day in ("2031-01-02", "2030-12-31"):
-        (tmp_path / f"{day}.json").write_text(json.dumps({"date": day}))
-    assert report.latest(tmp_path)["date"] == "2031-01-02"
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(0.0123, "0.012"), (0.952, "0.95"), (3.456, "3.46"), (1234.5, "1,234")]
-)
-def test_numbers_are_short(value, text):
-    assert report.number(value) == text
-
-
 def test_a_row_is_the_median_of_the_turns():
     made = row("a", "b", [0.001, 0.002, 0.004], [0.01, 0.01, 0.01], unit="ms a picture", goal=3)
     assert made["ours"] == pytest.approx(2) and made["alternative"] == pytest.approx(10)
@@ -131,12 +117,6 @@ def test_memory_is_watched_while_it_is_taken():
 
     before = growth._memory()
     assert growth._watched(take)["peak_mb"] > before + 50
-
-
-def test_a_topic_that_is_none_is_refused(capsys):
-    with pytest.raises(SystemExit):
-        command.main(["nothing"])
-    assert "choose from pipeline" in capsys.readouterr().err
 
 
 def test_the_book_is_built_twice(tmp_path):

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import typing
 
 import pandas as pd
 import pytest
@@ -27,11 +26,6 @@ def bare(monkeypatch, tmp_path):
     for name in cli.VARIABLES.values():
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory):
-    return sample.write(tmp_path_factory.mktemp("data") / "tree")
 
 
 @pytest.fixture(scope="module")
@@ -379,9 +373,3 @@ def test_interrupted_is_130(run, monkeypatch):
 
     monkeypatch.setattr(cnmc, "index", stop)
     assert run("data", "index", "x")[0] == 130
-
-
-def test_types_of_all_settings_can_be_parsed():
-    for kind in (ExperimentConfig, ProbeConfig):
-        for field, type_, text in cli._settings(kind):
-            assert text and typing.get_origin(type_) is not dict, field.name

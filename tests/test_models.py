@@ -1,6 +1,5 @@
 """The networks: counts of Tables 3 and 4 and of the papers, weights, and that they learn."""
 
-import inspect
 import os
 from pathlib import Path
 
@@ -77,21 +76,6 @@ def test_records_are_judged_by_the_counts_of_the_networks(full):
             assert counts == {key: found[key] for key in counts}, (name, alpha)
 
 
-def test_table_3_its_misprints_corrected(full):
-    convolutions = [
-        layer
-        for layer in full["mobilenet_m"].layers
-        if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D)
-    ]
-    assert len(convolutions) == 1 + 2 * 13
-    assert convolutions[0].kernel.shape == (3, 3, 3, 32)
-    strides = [layer.strides[0] for layer in convolutions[1::2]]
-    assert strides == [1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1]
-    assert [layer.filters for layer in convolutions[2::2]] == (
-        [64, 128, 128, 256, 256, *[512] * 6, 1024, 1024]
-    )
-
-
 # convolutions and their biases, of the published networks without classifiers, and what we add
 PUBLISHED = {
     "vgg16": 14_714_688,  # 138,357,544 with its fully connected layers
@@ -163,15 +147,6 @@ def test_shapes_of_alexnet_and_googlenet(full):
 
 
 # -- what all of them have in common ---------------------------------------------------------
-
-
-def test_peers_have_one_signature():
-    signatures = {
-        tuple((p.name, p.default) for p in inspect.signature(BUILDERS[name]).parameters.values())
-        for name in PEERS
-    }
-    assert len(signatures) == 1
-    assert all(BUILDERS[name].__doc__ and BUILDERS[name].__name__ == name for name in BUILDERS)
 
 
 @pytest.mark.parametrize("name", BUILDERS)

@@ -3,16 +3,11 @@
 import numpy as np
 import pytest
 
-from allm_utils.data import images, people, sample
+from allm_utils.data import images, people
 from allm_utils.errors import AllmError, DataError
 from allm_utils.network import models
 from allm_utils.runs import experiment, probe, records
-from allm_utils.runs.config import PROBES, ProbeConfig
-
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory):
-    return sample.write(tmp_path_factory.mktemp("data") / "tree")
+from allm_utils.runs.config import ProbeConfig
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +114,3 @@ def test_features_are_computed_once_and_keep_the_order(config, monkeypatch):
 def test_settings_out_of_range_are_refused(config, changes):
     with pytest.raises(AllmError):
         config(**changes)
-
-
-def test_every_probe_has_its_parameters_counted():
-    assert all((model, None) in records.PARAMETERS for model in PROBES)

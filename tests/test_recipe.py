@@ -13,7 +13,7 @@ from scipy import stats
 from allm_utils.data import cnmc
 from allm_utils.data.splits import paper_split
 from allm_utils.errors import ConfigError
-from allm_utils.judge.conditions import add_gaussian_noise
+from allm_utils.judge import conditions
 from allm_utils.network.recipe import (
     Augmenter,
     NoiseBank,
@@ -110,9 +110,8 @@ def test_a_seed_draws_the_noise_and_the_warp_of_the_records():
     ],
 )
 def test_a_setting_out_of_range_is_refused_by_name(name, value):
-    with pytest.raises(ConfigError, match=f"^{name[:5]}") as refused:
+    with pytest.raises(ConfigError, match=f"^{name[:5]}"):
         Recipe(**{name: value})
-    assert "\n" not in str(refused.value)
 
 
 # -- balance ---------------------------------------------------------------------------------
@@ -324,7 +323,7 @@ def noise_of(way, sigma, n, seed, size=64, level=128):
     """Noise of n grey pictures, int (n, size, size, 3), drawn as in training or as in a test."""
     grey = np.full((n, size, size, 3), level, np.uint8)
     if way == "test":
-        return add_gaussian_noise(grey, sigma, seed).astype(int) - level
+        return conditions.apply(f"noise:{sigma}", grey, seed).astype(int) - level
     bank, rng = NoiseBank((sigma,), seed), np.random.default_rng(seed)
     return np.array([bank.add(one, sigma, rng) for one in grey]).astype(int) - level
 
@@ -365,19 +364,6 @@ def test_noise_differs_per_pixel_channel_and_picture(way):
         assert abs(np.corrcoef(noise.ravel(), moved.ravel())[0, 1]) < bound
     between = np.corrcoef(noise.reshape(40, -1))[np.triu_indices(40, 1)]
     assert np.abs(between).max() < 5 / np.sqrt(noise[0].size)
-
-
-@pytest.mark.parametrize("way", ["test", "training"])
-def test_a_filter_cannot_tell_the_bank_from_a_draw_per_pixel(way):
-    """What a convolution sees: its answer at a place, normal with the variance of its weights."""
-    noise = noise_of(way, 9, 400, seed=9, size=32).astype(float)
-    rng = np.random.default_rng(10)
-    for side in (3, 7, 32):
-        weights = rng.normal(size=(25, side, side, 3))
-        weights /= np.sqrt((weights**2).sum(axis=(1, 2, 3), keepdims=True))
-        answers = np.tensordot(noise[:, :side, :side], weights, axes=([1, 2, 3], [1, 2, 3]))
-        standard = answers / np.sqrt(9**2 + 1 / 12)
-        assert stats.kstest(standard.ravel(), "norm").pvalue > 1e-3, side
 
 
 class Dice:

@@ -9,16 +9,6 @@ from allm_utils.book import paper, scorecard
 from allm_utils.runs.records import Runs
 
 
-@pytest.fixture(scope="module")
-def runs():
-    return Runs.load()
-
-
-@pytest.fixture(scope="module")
-def card(runs):
-    return scorecard.scorecard(runs)
-
-
 def leaves(value):
     """Every number of nested data."""
     if isinstance(value, dict):

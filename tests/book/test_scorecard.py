@@ -6,7 +6,6 @@ import pytest
 import yaml
 
 from allm_utils.book import paper, scorecard
-from allm_utils.runs.records import Runs
 
 pytestmark = [pytest.mark.needs("book"), pytest.mark.needs("chromium")]
 
@@ -14,16 +13,6 @@ ROOT = Path(__file__).resolve().parents[2]
 READ_TABLES = """tables => tables.map(
     table => [...table.rows].map(row => [...row.cells].map(cell => cell.innerText.trim()))
 )"""
-
-
-@pytest.fixture(scope="module")
-def runs():
-    return Runs.load()
-
-
-@pytest.fixture(scope="module")
-def card(runs):
-    return scorecard.scorecard(runs)
 
 
 @pytest.fixture
