@@ -17,16 +17,6 @@ from allm_utils.runs import records, store
 from allm_utils.runs.records import Record, Runs, aligned
 
 
-def part_of(frame):
-    return {
-        "n": len(frame),
-        "n_all": int((frame["label"] == 1).sum()),
-        "n_hem": int((frame["label"] == 0).sum()),
-        "subjects": sorted(frame["subject"].unique()),
-        "sha256": splits.membership(frame),
-    }
-
-
 def make(protocol="paper", folds=(1,), seed=1337, number=0, test="split", name="e", right=0.95):
     """A record of the published folds, and answers that are right so often."""
     frame = cnmc.shipped_index()
@@ -70,10 +60,10 @@ def make(protocol="paper", folds=(1,), seed=1337, number=0, test="split", name="
         },
         "data": {
             "kind": "cnmc-2019",
-            "fingerprint": cnmc.FINGERPRINTS[(*sorted(folds), *prelim)],
+            "fingerprint": cnmc.FINGERPRINTS["+".join(map(str, (*sorted(folds), *prelim)))],
             "n_images": len(frame),
         },
-        "split": {name: part_of(frame[split == name]) for name in splits.PARTS},
+        "split": {name: splits.part_of(frame[split == name]) for name in splits.PARTS},
         "weights": {"name": "imagenet", "sha256": "0" * 64},
         "parameters": {"total": 3_235_010, "trainable": 3_211_074},
         "processes": [process],

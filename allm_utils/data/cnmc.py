@@ -13,6 +13,7 @@ Gupta, A., & Gupta, R. (2019). ALL Challenge dataset of ISBI 2019 [Data set]. Th
 Archive. https://doi.org/10.7937/tcia.2019.dc64i46r
 """
 
+import json
 import lzma
 import os
 import re
@@ -31,23 +32,10 @@ from allm_utils.files import sha256, walk
 CLASSES = ("HEM", "ALL")
 """Class names by label: 0 is HEM (healthy), 1 is ALL (leukemia, the positive class)."""
 
-FINGERPRINTS = {
-    (0,): "2af62e8fe1ecf4c5ba53be5b8ebf5f6ac5177f519b57d52492539d0e1fd3500d",
-    (1,): "bec3f7f646103ab84895a5e870625c1dcbe445467bcb6a8e82cc64c5461a2bce",
-    (2,): "97ea011db29306dbfb7355d19324f94e6ef377f3b697bed54257a136bc46f272",
-    (0, 1): "cb429e3b3aa88f2966e9e14a577a8127a635345bbfd3742aee401e03c47d02cd",
-    (0, 2): "dfef2d15dadeb3f3076add728fca6c41e3db41172955b57f20c46e306d06b447",
-    (1, 2): "4ea9a96f5bf1617b057f21b97fc559d7605ddaf95022a30f7bdd002cac2fe7f1",
-    (0, 1, 2): "526b462884729181d7d17ddab8b046862b9f0cd8ee568436f29a342b629dd109",
-    (0, "prelim"): "eeb420a8055dc9c89438220aeb63085ce9d4d1cb055533490a6f8360f7953abb",
-    (1, "prelim"): "07859ec7f2c99687c9959ec52a341a93900803e7d5f31f5f99d7c7449c368b96",
-    (2, "prelim"): "886695498c97dd8ce6ebd8757bfcc98c64eb7ff1d9a75981d3ff194d6317753c",
-    (0, 1, "prelim"): "91538ba687e106ab7322852c0beb2ff888172efeab8b3463c9d831f7c2979bd1",
-    (0, 2, "prelim"): "4f5590ff9e79b47c417b8d4e58abc8c42a80f4238ba63310a534cad935251cc4",
-    (1, 2, "prelim"): "f5c130b0d2c4b39cfdfd687d6c2745c74b66c1577d8fb4cdc393ae87a7c313d8",
-    (0, 1, 2, "prelim"): "f0a8b6bc92aff13ad2ae9673263782421351622933b8ae0c52038180de613a2f",
-}
-"""Of the published folds, and of these with the preliminary test set, by `images.fingerprint`."""
+FINGERPRINTS: dict[str, str] = json.loads(
+    resources.files("allm_utils.data").joinpath("fingerprints.json").read_text("utf-8")
+)
+"""Of the published folds, as "0+1", and with the preliminary set, by `images.fingerprint`."""
 
 KAGGLE_HANDLE = "andrewmvd/leukemia-classification"
 

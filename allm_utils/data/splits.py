@@ -11,6 +11,7 @@ import json
 import random
 from collections.abc import Sequence
 from importlib import resources
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -202,6 +203,17 @@ def leakage(frame: pd.DataFrame, split: pd.Series) -> dict[str, float]:
         degrees["twin"] = frame["digest"]
     train, test = split == "train", split == "test"
     return {name: float(key[test].isin(key[train]).mean()) for name, key in degrees.items()}
+
+
+def part_of(frame: pd.DataFrame) -> dict[str, Any]:
+    """Count a part, and name its subjects and `membership`, as a record does."""
+    return {
+        "n": len(frame),
+        "n_hem": int((frame["label"] == 0).sum()),
+        "n_all": int((frame["label"] == 1).sum()),
+        "subjects": sorted(frame["subject"].unique()),
+        "sha256": membership(frame),
+    }
 
 
 def membership(frame: pd.DataFrame) -> str:

@@ -238,18 +238,8 @@ def describe(config: RunConfig, frame: pd.DataFrame, split: pd.Series) -> dict[s
             "fingerprint": images.fingerprint(frame, cache),
             "n_images": len(frame),
         },
-        "split": {part: _part(frame[split == part]) for part in splits.PARTS},
+        "split": {part: splits.part_of(frame[split == part]) for part in splits.PARTS},
         "note": config.note,
-    }
-
-
-def _part(frame: pd.DataFrame) -> dict[str, Any]:
-    return {
-        "n": len(frame),
-        "n_hem": int((frame["label"] == 0).sum()),
-        "n_all": int((frame["label"] == 1).sum()),
-        "subjects": sorted(frame["subject"].unique()),
-        "sha256": splits.membership(frame),
     }
 
 

@@ -140,7 +140,9 @@ def stale(data: dict, answers: pd.DataFrame) -> list[str]:
         return reasons
     folds, test = tuple(data["folds"]), config["test"]
     prelim = ("prelim",) if test == "prelim" else ()
-    if data["data"]["fingerprint"] != cnmc.FINGERPRINTS.get((*sorted(folds), *prelim)):
+    if data["data"]["fingerprint"] != cnmc.FINGERPRINTS.get(
+        "+".join(map(str, (*sorted(folds), *prelim)))
+    ):
         reasons.append(f"data fingerprint is not that of the published folds {list(folds)}")
     try:
         members, tested = _published_split(
