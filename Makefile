@@ -31,7 +31,9 @@ export PYTHONHASHSEED := 0
 .venv/.ready: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip $(PIP) -c constraints.txt -e '.[$(EXTRAS)]'
-	@$(BIN)/python -c 'import cv2' || { echo 'OpenCV needs two system libraries: apt-get install libgl1 libglib2.0-0'; exit 1; }
+	@# imaug asks for both packages of OpenCV, which write into one folder: the headless one serves
+	@$(BIN)/python -m pip uninstall --quiet --yes opencv-python
+	@$(BIN)/python -m pip $(PIP) -c constraints.txt --no-deps --force-reinstall opencv-python-headless
 	@touch $@
 
 # jupyter-cache looks at the code cells only. Here the cache also ends when the package, the records,

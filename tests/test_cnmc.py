@@ -26,20 +26,16 @@ LABELS = (
 LABEL_FILE = "C-NMC_test_prelim_phase_data_labels.csv"
 PRELIM = "C-NMC_test_prelim_phase_data"
 FINAL = "C-NMC_test_final_phase_data"
+
+
+def tcia(top):
+    return f"{top}/C-NMC_training_data", *(f"{top}/{part}" for part in (PRELIM, PRELIM, FINAL))
+
+
 LAYOUTS = {
     # name: (folder of the folds, of the preliminary set, of its labels, of the final set)
-    "tcia": (
-        "PKG - C-NMC 2019/C-NMC_training_data",
-        f"PKG - C-NMC 2019/{PRELIM}",
-        f"PKG - C-NMC 2019/{PRELIM}",
-        f"PKG - C-NMC 2019/{FINAL}",
-    ),
-    "tcia re-upload": (
-        "C-NMC 2019 (PKG)/C-NMC_training_data",
-        f"C-NMC 2019 (PKG)/{PRELIM}",
-        f"C-NMC 2019 (PKG)/{PRELIM}",
-        f"C-NMC 2019 (PKG)/{FINAL}",
-    ),
+    "tcia": tcia("PKG - C-NMC 2019"),
+    "tcia re-upload": tcia("C-NMC 2019 (PKG)"),
     "kaggle avk256": ("cnmc-leukemia", None, None, None),
     "kaggle andrewmvd": (
         "C-NMC_Leukemia/training_data",

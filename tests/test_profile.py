@@ -35,37 +35,27 @@ def bare(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-def test_nothing_set_is_smoke(gpu):
+def test_nothing_set_is_smoke(gpu, monkeypatch):
     chosen = profile.current()
     assert (chosen.name, chosen.data, chosen.weights) == ("smoke", None, "imagenet")
     assert (chosen.alpha, chosen.image_size, chosen.crop) == (0.25, 128, 300)
+    for name in VARIABLES:
+        monkeypatch.setenv(name, "")
+    assert profile.current() == chosen
 
 
-@pytest.mark.parametrize(
-    ("with_gpu", "with_data", "name"),
-    [
-        (True, True, "full"),
-        (True, False, "smoke"),
-        (False, True, "smoke"),
-        (False, False, "smoke"),
-    ],
-)
-def test_full_needs_both_a_gpu_and_the_data(gpu, monkeypatch, tmp_path, with_gpu, with_data, name):
+@pytest.mark.parametrize("with_gpu", [True, False])
+@pytest.mark.parametrize("with_data", [True, False])
+def test_full_needs_both_a_gpu_and_the_data(gpu, monkeypatch, tmp_path, with_gpu, with_data):
     gpu(with_gpu)
     if with_data:
         monkeypatch.setenv("ALLM_DATA", str(tmp_path))
     chosen = profile.current()
-    assert chosen.name == name
+    assert chosen.name == ("full" if with_gpu and with_data else "smoke")
     assert chosen.data == (tmp_path if with_data else None)
-
-
-def test_the_variable_decides_over_the_machine(gpu, monkeypatch, tmp_path):
-    monkeypatch.setenv("ALLM_PROFILE", "full")
-    assert profile.current().name == "full"
-    gpu(True)
-    monkeypatch.setenv("ALLM_PROFILE", "smoke")
-    monkeypatch.setenv("ALLM_DATA", str(tmp_path))
-    assert profile.current().name == "smoke"
+    for name in ("full", "smoke"):  # the variable decides over the machine
+        monkeypatch.setenv("ALLM_PROFILE", name)
+        assert profile.current().name == name
 
 
 def test_weights_of_ones_own_are_for_full_only(gpu, monkeypatch):
@@ -92,15 +82,12 @@ def test_wrong_settings_are_one_line(gpu, monkeypatch, name, value):
     assert f"{name}={value}" in str(caught.value)
 
 
-def test_banner_says_that_the_cells_are_a_sample(gpu, capsys):
-    assert profile.banner() == profile.current()
+def test_banner_and_source_say_whose_cells_they_are(gpu, monkeypatch, tmp_path, capsys):
+    gpu(True)
+    assert profile.banner() == profile.current() and "sample" in profile.current().source
     shown = capsys.readouterr().out
-    assert "Profile smoke" in shown
+    assert "Profile smoke" in shown and "A GPU is here" in shown
     assert "600 real cells of C-NMC 2019, a sample; numbers on this page are noisier" in shown
-
-
-def test_banner_and_source_say_that_the_cells_are_all_of_them(gpu, monkeypatch, tmp_path, capsys):
-    assert "sample" in profile.current().source
     monkeypatch.setenv("ALLM_DATA", str(tmp_path))
     chosen = profile.banner()
     assert "sample" not in chosen.source + capsys.readouterr().out
@@ -155,19 +142,10 @@ def test_smoke_training_beats_the_area_of_the_cell_over_three_seeds(tmp_path):
     for seed in (1337, 2, 3):
         split = splits.paper_split(frame, seed)
         rows = {part: np.flatnonzero(split == part) for part in splits.PARTS}
-        config = TrainingConfig(
-            epochs=smoke.epochs,
-            batch_size=smoke.batch_size,
-            learning_rate=smoke.learning_rate,
-            seed=seed,
-        )
-        network = models.mobilenet_m(
-            smoke.weights,
-            smoke.image_size,
-            smoke.alpha,
-            bn_momentum=smoke.bn_momentum,
-            seed=seed,
-        )
+        how = {"epochs": smoke.epochs, "learning_rate": smoke.learning_rate, "seed": seed}
+        config = TrainingConfig(**how, batch_size=smoke.batch_size)
+        size = smoke.weights, smoke.image_size, smoke.alpha
+        network = models.mobilenet_m(*size, bn_momentum=smoke.bn_momentum, seed=seed)
         held_out = pictures[rows["val"]], labels[rows["val"]]
         data = TrainingData(pictures, labels, config, rows["train"])
         fit(network, data, held_out, config, progress=False)

@@ -93,18 +93,10 @@ def test_the_defaults_are_table_5():
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("epochs", 0),
-        ("batch_size", 0),
-        ("lr_patience", 0),
-        ("early_stop", 0),
-        ("learning_rate", 1e-7),
-        ("learning_rate", float("nan")),
-        ("min_learning_rate", 0),
-        ("lr_factor", 1.0),
-        ("draw", "smear"),
-        ("precision", "float8"),
-        ("seed", -1),
-        ("seed", 2**32),
+        *((name, 0) for name in ("epochs", "batch_size", "lr_patience", "early_stop")),
+        *(("learning_rate", value) for value in (1e-7, float("nan"))),
+        *(("min_learning_rate", 0), ("lr_factor", 1.0), ("seed", -1), ("seed", 2**32)),
+        *(("draw", "smear"), ("precision", "float8")),
     ],
 )
 def test_a_setting_out_of_range_is_refused_by_name(name, value):
