@@ -198,10 +198,7 @@ def retest(
     record = {
         **{key: value for key, value in source.data.items() if key != "best_epoch"},
         "experiment": experiment,
-        "processes": [clock.process(epochs=0)],
-        "resumed": False,
-        "epochs_run": 0,
-        "history": {},
+        **clock.alone(),
         "conditions": list(p_all),
         "source": {"record": source.name, "model": Path(saved).name, "sha256": sha256(saved)},
         "validation": validation.drop(columns="condition").round({"p_all": 6}).to_dict("list"),
@@ -290,6 +287,11 @@ class Clock:
         seconds = round(time.monotonic() - self._from, 1)
         times = {"started": self._began, "finished": _now(), "seconds": seconds}
         return {**times, "epochs": epochs, **self._provenance}
+
+    def alone(self) -> dict[str, Any]:
+        """Say for a record of no epochs that this process made it."""
+        made = {"processes": [self.process(epochs=0)], "resumed": False}
+        return made | {"epochs_run": 0, "history": {}}
 
 
 class _Note:

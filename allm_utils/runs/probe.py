@@ -186,10 +186,7 @@ def run(config: ProbeConfig, progress: bool = True) -> Path:
         **about,
         "weights": experiment.weights_file(resolve_weights(config.weights)),
         "parameters": store.PARAMETERS[config.model, None],
-        "processes": [clock.process(epochs=0)],
-        "resumed": False,
-        "epochs_run": 0,
-        "history": {},
+        **clock.alone(),
         "conditions": ["clean"],
     }
     return store.write(config.records, record, experiment.answers(frame[test], {"clean": p_all}))
