@@ -19,7 +19,7 @@ from PIL import Image
 
 from allm_utils.data import cnmc, images
 from allm_utils.errors import DataError
-from allm_utils.files import write_atomically
+from allm_utils.files import naming, write_atomically
 
 _DOTS_PER_METRE = bytes.fromhex("c30e0000c30e0000")  # bytes 38 to 45 of a published BMP file
 
@@ -50,7 +50,7 @@ def restore(dest: Path, cells: pd.DataFrame, read: Callable[[str], bytes]) -> Pa
         The folder holds something already, or cannot be written; or a file is not the cell that
         was published.
     """
-    try:
+    with naming(dest):
         if dest.exists() and not (dest.is_dir() and not any(dest.iterdir())):
             raise DataError(f"{dest}: exists already; give a new folder, or remove this one")
         dest.parent.mkdir(parents=True, exist_ok=True)
@@ -70,11 +70,6 @@ def restore(dest: Path, cells: pd.DataFrame, read: Callable[[str], bytes]) -> Pa
             part.replace(dest)
         finally:
             shutil.rmtree(part, ignore_errors=True)
-    except OSError as error:
-        raise DataError(
-            f"{dest}: cannot be written ({error.strerror}); free some space, or choose another "
-            "folder"
-        ) from None
     return dest
 
 
