@@ -221,8 +221,7 @@ def _evaluate():
         names, config = conditions.check(condition), _built(ExperimentConfig, settings)
         network, card = inference.load(model)
         frame = _asked_about(config, people, card, model)
-        size, crop = card["image_size"], card["crop"]
-        pictures = images.load(frame, size, crop, config.work / "images")
+        pictures = images.load(frame, card["image_size"], card["crop"], config.work / "images")
         labels = frame["label"].to_numpy(int)
         p_all = {n: predict(network, pictures, n, config.seed, progress=True) for n in names}
         _print_metrics({name: metrics(labels, p) for name, p in p_all.items()})
@@ -283,9 +282,7 @@ def _predict():
     ):
         if not image or (json and csv):
             raise ConfigError("give images, or folders of them, and --json or --csv but not both")
-        found, refused = inference.predict_images(
-            model, image, batch_size, handmade=second is not None
-        )
+        found, refused = inference.predict_images(model, image, batch_size, handmade=bool(second))
         if json:
             rows = found.astype({"p_all": float}).round({"p_all": 6}).to_dict("records")
             print(dumps(rows, indent=1))

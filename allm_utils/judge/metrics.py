@@ -116,7 +116,7 @@ def paired_intervals(
     return {name: (a[name] - b[name], *ends) for name, ends in limits.items()}
 
 
-def _bootstrap(labels, answers, groups, n, seed, threshold):
+def _bootstrap(labels, answers, groups, n, seed, threshold) -> dict[str, tuple[float, float]]:
     """Low and high of the rates of one classifier, or of what two differ by on the same draws."""
     names = [*rates_from_counts(1, 1, 1, 1), "roc_auc"]
     labels, _ = _checked(labels, answers[0])
