@@ -1,6 +1,9 @@
 # make book   the book: _build/html/index.html, every chapter executed on this machine
 # make unit   the package's tests: three minutes
 # make test   those, every notebook twice over, the exercises, and the built book in a browser
+# make soak   kills, broken inputs and failing disks: half an hour (a share of it is in `make unit`)
+# make audit  known holes in the versions of constraints.txt; fails where nobody can be asked
+# make sbom   what a release is made of: work/sbom.json
 # make bench  how fast it is, against what one would use instead (five minutes)
 # make lint   style, types and spelling
 # make sync   notebooks/*.ipynb from notebooks/*.py, the editions, README's results
@@ -15,10 +18,11 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: book unit test bench lint sync lab offline handout codecheck colab clean
+.PHONY: book unit test soak audit sbom bench lint sync lab offline handout codecheck colab clean
 
 PYTHON ?= python3
 EXTRAS ?= book,test
+VERSIONS ?= constraints.txt
 BIN := .venv/bin
 PIP := install --quiet --disable-pip-version-check
 
@@ -30,10 +34,10 @@ export PYTHONHASHSEED := 0
 
 .venv/.ready: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip $(PIP) -c constraints.txt -e '.[$(EXTRAS)]'
+	$(BIN)/python -m pip $(PIP) -c $(VERSIONS) -e '.[$(EXTRAS)]'
 	@# imaug asks for both packages of OpenCV, which write into one folder: the headless one serves
 	@$(BIN)/python -m pip uninstall --quiet --yes opencv-python
-	@$(BIN)/python -m pip $(PIP) -c constraints.txt --no-deps --force-reinstall opencv-python-headless
+	@$(BIN)/python -m pip $(PIP) -c $(VERSIONS) --no-deps --force-reinstall opencv-python-headless
 	@touch $@
 
 # jupyter-cache looks at the code cells only. Here the cache also ends when the package, the records,
@@ -76,6 +80,20 @@ offline: book
 handout: .venv/.ready
 	$(BIN)/python book/handouts.py handout work/handout
 
+soak: .venv/.ready
+	ALLM_SOAK=1 $(BIN)/python -m pytest tests/soak -n 2
+
+audit sbom: .venv-tools
+	mkdir -p work
+	$($@)
+
+audit = .venv-tools/bin/pip-audit --strict --no-deps --disable-pip -r constraints.txt
+sbom = .venv-tools/bin/cyclonedx-py requirements constraints.txt --pyproject pyproject.toml -o work/sbom.json
+
+.venv-tools:
+	$(PYTHON) -m venv $@
+	$@/bin/python -m pip $(PIP) pip-audit==2.10.1 cyclonedx-bom==7.5.0
+
 codecheck: .venv/.ready
 	$(BIN)/python book/codecheck.py work/codecheck
 
@@ -105,4 +123,4 @@ colab:
 	.venv-colab/bin/python -m pytest --nbmake --nbmake-timeout=600 -c /dev/null --rootdir . work/colab
 
 clean:
-	rm -rf _build work/executed work/colab work/offline work/handout
+	rm -rf _build work/executed work/colab work/offline work/handout .venv-tools

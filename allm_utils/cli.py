@@ -32,6 +32,9 @@ def main(argv: list[str] | None = None) -> int:
     Returns 0; 1 when `data verify` finds a difference; 2 after an error, which is one line on
     stderr; 130 when interrupted.
     """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:  # closed by who started us: else a file takes its place
+            setattr(sys, name, open(os.devnull, "w" if number else "r"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names that the encoding cannot show
@@ -52,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         _shut_stdout()
         where = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{where}{error.strerror or reason(error)}; check rights and free space")
+        return _fail(f"{where}{reason(error)}; check rights and free space")
     except KeyboardInterrupt:
         _fail("interrupted")
         return 130
@@ -416,8 +419,7 @@ def _app(words):
 def _import_keras():
     """Import Keras with its mouth shut: TensorFlow greets before any setting can stop it.
 
-    Whoever sets TF_CPP_MIN_LOG_LEVEL wants to hear it, and does. What a user's keras.json says
-    changes no network of ours.
+    Whoever sets TF_CPP_MIN_LOG_LEVEL wants to hear it, and does.
     """
     from allm_utils.files import quiet
 
@@ -425,13 +427,11 @@ def _import_keras():
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         with contextlib.nullcontext() if loud else quiet():
-            import keras
+            import keras  # noqa: F401
     except Exception as error:
         raise ConfigError(
             f"Keras does not start ({reason(error)}); check KERAS_BACKEND and ~/.keras/keras.json"
         ) from None
-    keras.config.set_floatx("float32")
-    keras.config.set_image_data_format("channels_last")
 
 
 # -- from configuration classes to options, and back ------------------------------------------

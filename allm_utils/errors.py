@@ -55,4 +55,5 @@ def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
 
 def reason(error: Exception) -> str:
     """Say in a few words why a library failed; their messages may be long, or empty."""
-    return textwrap.shorten(str(error) or type(error).__name__, 160, placeholder=" …")
+    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return textwrap.shorten(str(said), 160, placeholder=" …")

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import secrets
+import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from allm_utils.errors import ConfigError, DataError
+from allm_utils.errors import ConfigError, DataError, reason
 
 try:
     import fcntl
@@ -21,8 +22,10 @@ except ImportError:  # Windows, which does not remove a file that is open
     fcntl = None
 
 
-def write_atomically(path: str | os.PathLike, write: Callable[[Path], object]) -> Path:
-    """Fill a file beside its place by ``write(part)``, then move it there in one step.
+def write_atomically(
+    path: str | os.PathLike, write: Callable[[Path], object], folder: bool = False
+) -> Path:
+    """Fill a file or folder beside its place by ``write(part)``, then move it there in one step.
 
     The folder is made if absent. A DataError where the disk refuses: then nothing half-written is
     left, and an old file stays as it was. Parts that a killed process left go with the next call.
@@ -31,18 +34,18 @@ def write_atomically(path: str | os.PathLike, write: Callable[[Path], object]) -
     with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
-            _remove_if_left(left)
+            with contextlib.suppress(OSError), _claimed(left) as free:
+                if free:  # of a process that was killed
+                    _remove(left)
         part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+        # with a user's rights, which tempfile does not give
+        part.mkdir() if folder else part.touch(exist_ok=False)
         try:
-            with open(part, "xb") as lock:  # with a user's rights, which tempfile does not give
-                if fcntl:
-                    fcntl.flock(lock, fcntl.LOCK_EX)  # says to others that its writer lives
-                else:
-                    lock.close()
+            with _claimed(part):
                 write(part)
                 os.replace(part, path)
         finally:
-            part.unlink(missing_ok=True)
+            _remove(part)
     return path
 
 
@@ -53,7 +56,7 @@ def naming(path: str | os.PathLike) -> Iterator[None]:
         yield
     except OSError as error:
         cure = "free some space, or choose another folder"
-        raise DataError(f"{path}: cannot be written ({error.strerror}); {cure}") from None
+        raise DataError(f"{path}: cannot be written ({reason(error)}); {cure}") from None
 
 
 def write_arrays(path: str | os.PathLike, save: Callable, *arrays: Any, **named: Any) -> Path:
@@ -66,12 +69,25 @@ def write_arrays(path: str | os.PathLike, save: Callable, *arrays: Any, **named:
     return write_atomically(path, write)
 
 
-def _remove_if_left(part: Path) -> None:
-    """Remove the part of a process that was killed; one whose writer lives is locked."""
-    with contextlib.suppress(OSError), open(part, "rb") as file:
-        if fcntl:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        part.unlink()
+@contextlib.contextmanager
+def _claimed(part: Path) -> Iterator[bool]:
+    """Lock a part, as long as its writer lives; say whether nobody else has."""
+    if not fcntl:
+        yield True
+        return
+    handle, free = os.open(part, os.O_RDONLY), True
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # or a disk that knows no locks: what is left there stays
+            free = False
+        yield free
+    finally:
+        os.close(handle)
+
+
+def _remove(part: Path) -> None:
+    shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
 
 
 def check_writable(folder: str | os.PathLike) -> None:

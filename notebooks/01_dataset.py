@@ -402,7 +402,7 @@ scorecard.table("Table 1")
 #
 # ```bash
 # allm data download cnmc     # training and both test sets
-# allm data verify cnmc       # every file against the published hashes
+# allm data verify cnmc       # every training file against the published hashes
 # export ALLM_DATA=$PWD/cnmc  # the chapters now use all cells
 # ```
 #

@@ -361,6 +361,13 @@ def test_a_full_disk_is_one_line():
     assert "No space left" in done.stderr and len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+def test_closed_streams_change_no_exit_code(closed, tree):
+    command = [sys.executable, "-m", "allm_utils.cli", "data", "verify", str(tree / "fold_1")]
+    done = subprocess.run(command, preexec_fn=lambda: [os.close(stream) for stream in closed])
+    assert done.returncode == 1
+
+
 def test_an_absent_backend_is_one_line():
     done = process("predict", "m.safetensors", "x.png", KERAS_BACKEND="theano")
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from allm_utils.data import cnmc, sample
+from allm_utils.data import cnmc, images, sample
 from allm_utils.errors import DataError
 
 TRAINING = {
@@ -118,6 +118,24 @@ def test_index_from_any_level(tmp_path, monkeypatch):
     assert set(fold["fold"]) == {1} and len(fold) == 3 and Path(fold["path"][0]).is_absolute()
 
 
+def test_folds_that_were_merged_are_told_apart_by_the_published_names(tmp_path):
+    published = cnmc.shipped_index().sample(40, random_state=0)
+    for path in published["path"]:
+        put(tmp_path / "cells" / path.split("/", 1)[1])  # without its fold
+    frame = cnmc.index(tmp_path)
+    expected = published.set_index(cnmc.file_names(published))[["fold", "label"]]
+    found = frame.set_index(cnmc.file_names(frame))[["fold", "label"]]
+    assert found.sort_index().equals(expected.sort_index())
+    put_training(tmp_path / "own")
+    for place in ("all", "hem"):
+        (tmp_path / "own" / "fold_0" / place).rename(tmp_path / "own" / place)
+    with pytest.raises(DataError, match="named fold_0"):
+        cnmc.index(tmp_path / "own")
+    (tmp_path / "own" / "fold_0").rmdir()
+    (tmp_path / "own" / "fold_1").rename(tmp_path / "fold1")  # as some unpack them
+    assert set(cnmc.index(tmp_path / "fold1")["fold"]) == {1}
+
+
 @pytest.mark.parametrize("change", [{"doubled": True}, {"upper": True}])
 def test_doubled_folder_and_upper_case_suffix(tmp_path, change):
     put_training(tmp_path, **change)
@@ -150,6 +168,11 @@ def test_stray_files_links_and_loops_of_links(tree, tmp_path):
             "neither an 'all' nor a 'hem'",
             "give the folder",
         ),
+        (
+            lambda t: (shutil.rmtree(t / "fold_0"), (t / "fold_1").rename(t / "fold_300")),
+            "all: in no fold_*",
+            "named fold_0",
+        ),
         (lambda t: put(t / "fold_0/all/cell 7.bmp"), "'cell 7.bmp'", "UID_<n>_<smear>_<cell>"),
         (lambda t: put(t / "fold_0/all/UID_H9_1_1_all.bmp"), "UID_H9_1_1_all.bmp", "rename"),
         (lambda t: put(t / "fold_0/hem/UID_9_1_1_all.bmp"), "in a folder of HEM", "move it"),
@@ -162,6 +185,13 @@ def test_what_is_wrong_with_a_tree_is_one_line(tree, break_it, named, cure):
         cnmc.index(tree)
     message = str(error.value)
     assert named in message.replace("\\", "/") and cure in message
+
+
+def test_the_cure_of_one_class_is_the_folder_above_where_that_holds_both(tree):
+    with pytest.raises(DataError, match="no 'hem' folder") as error:
+        cnmc.index(tree / "fold_0" / "all")
+    cure = str(error.value).split("; give ")[1]
+    assert len(cnmc.index(cure)) == 4
 
 
 @pytest.fixture
@@ -177,6 +207,8 @@ def prelim(tmp_path):
         (LABELS + "UID_57_4_2_all.bmp,11.bmp,1\r\n", "a row, but no image, of 11.bmp"),
         (LABELS.replace("UID_57_29_1_all.bmp", "57"), "'57' is not named"),
         (LABELS.replace("new_names", "name"), "cannot be read"),
+        (LABELS.replace(",", ";"), "with commas between them"),
+        (LABELS.replace("2.bmp", ""), "a row, but no image, of"),
         ("", "cannot be read"),
         (None, f"no {LABEL_FILE}"),
     ],
@@ -318,6 +350,16 @@ def test_kind_is_told_by_content(root, tmp_path):
     more = frame[["path"]].iloc[:3]
     more.loc[len(more)] = str(tmp_path / "fold_0/hem/UID_H11_2_1_hem.bmp")
     assert cnmc.kind(more, tmp_path / "cache") == "other"
+
+
+def test_content_under_the_name_of_another_class_is_not_the_data_set(root, monkeypatch):
+    frame, cache = sample.index(root / "work"), root / "work" / "images"
+    monkeypatch.setitem(cnmc.FINGERPRINTS, ("these",), images.fingerprint(frame, cache))
+    assert cnmc.kind(frame, cache) == "cnmc-2019"
+    digests = images.digests(frame, cache)
+    digests[0], digests[-1] = digests[-1], digests[0]
+    monkeypatch.setattr(images, "digests", lambda *_: digests)
+    assert cnmc.kind(frame, cache) == "other"
 
 
 @pytest.mark.skipif("ALLM_DATA" not in os.environ, reason="no C-NMC: ALLM_DATA is not set")

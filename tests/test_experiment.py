@@ -229,6 +229,15 @@ def test_another_configuration_is_not_resumed(config, monkeypatch, changes, name
         run(config(**changes), resume=True)
 
 
+def test_other_weights_of_one_name_are_not_resumed(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(models, "resolve_weights", lambda *_: tmp_path / "w.h5")
+    (tmp_path / "w.h5").write_bytes(b"one")
+    killed(config(), 1, monkeypatch)
+    (tmp_path / "w.h5").write_bytes(b"other")
+    with pytest.raises(ConfigError, match="another weights"):
+        run(config(), resume=True)
+
+
 def test_other_data_are_not_resumed(config, tree, monkeypatch, tmp_path):
     killed(config(), 1, monkeypatch)
     other = sample.write(tmp_path / "other")
@@ -293,6 +302,15 @@ def test_records_of_the_sample_do_not_enter_results(config, tmp_path, untrained)
     with pytest.raises(RecordError, match="cnmc-2019-sample"):
         run(config(out=tmp_path / "results"))
     assert not (tmp_path / "results").exists()
+
+
+def test_a_model_has_its_own_place(config, untrained):
+    settings = config(model_file=config().work / "m.safetensors")
+    saving.card_path(settings.model_file).mkdir()
+    with pytest.raises(DataError, match="a folder is there"):
+        run(settings)
+    with pytest.raises(DataError, match="among the records"):
+        run(config(model_file=settings.records / "m.safetensors"))
 
 
 @pytest.mark.parametrize("place", ["out", "work", "model_file"])

@@ -78,6 +78,11 @@ def test_card_travels_with_the_file(name, saved, exported, tmp_path):
     bare.write_bytes(exported[name].read_bytes())
     with pytest.raises(ModelError, match="card"):
         inference.load(bare)
+    saving.card_path(bare).write_text(json.dumps(card))
+    inference.load(bare)
+    bare.write_bytes(bare.read_bytes()[:-1])
+    with pytest.raises(ModelError, match="not those of its card"):
+        inference.load(bare)
 
 
 def test_int8_is_smaller(exported):

@@ -113,6 +113,7 @@ BAD = {
         "16-bit",
     ),
     "rgb16.png": (sixteen_bit_rgb, "16-bit"),
+    "large.png": (lambda path: Image.new("RGB", (5000, 1)).save(path), "more than 4096 a side"),
     "small.png": (lambda path: Image.fromarray(draw(side=79)).save(path), "79x79"),
     "folder.bmp": (lambda path: path.mkdir(), "not a file"),
     "absent.bmp": (lambda path: None, "no such file"),
@@ -256,19 +257,23 @@ def test_the_same_pictures_elsewhere_are_known(folder, paths, cache, built):
     assert len(built) == len(paths)
 
 
-def test_a_damaged_cache_is_named(paths, cache):
+@pytest.mark.parametrize("damage", ["cut", "empty", "other"])
+def test_a_damaged_cache_is_named(paths, cache, damage):
     load(paths, cache)
     (array,) = arrays(cache)
-    array.write_bytes(array.read_bytes()[:50])
+    array.write_bytes(array.read_bytes()[: 50 if damage == "cut" else 0])
+    if damage == "other":
+        np.save(array, np.zeros((len(paths), 3), np.uint8))
     with pytest.raises(AllmError, match="delete it") as caught:
         load(paths, cache)
     one_line(caught, array)
 
 
-def test_a_damaged_memory_of_hashes_is_made_anew(paths, cache, built):
+@pytest.mark.parametrize("text", ["{", "[]", '{"a": 3}', '{"a": ["x", {}, null]}', "[" * 10**5])
+def test_a_damaged_memory_of_hashes_is_made_anew(paths, cache, built, text):
     load(paths, cache)
     (memory,) = cache.glob("digests-*.json")
-    memory.write_text("{")
+    memory.write_text(text)
     load(paths, cache)
     assert len(built) == len(paths)
     assert len(json.loads(memory.read_text())) == len(paths)

@@ -9,6 +9,7 @@ from PIL import Image
 
 from allm_utils.data import images
 from allm_utils.errors import ConfigError, ImageError, ModelError
+from allm_utils.files import sha256
 from allm_utils.judge.predict import predict
 from allm_utils.network import models, saving
 from allm_utils.ship import inference
@@ -126,7 +127,7 @@ def test_a_model_that_cannot_be_fed_is_refused(saved, tmp_path, suffix):
         inference.load(path)
     card = json.loads(saving.card_path(saved).read_text())
     saving.card_path(path).write_text(json.dumps(card | {"image_size": 64}))
-    why = "its card says 64 pixels" if suffix == "safetensors" else "cannot be opened"
+    why = "its card says 64 pixels" if suffix == "safetensors" else "not those of its card"
     with pytest.raises(ModelError, match=why):
         inference.load(path)
 
@@ -144,6 +145,7 @@ def test_an_exported_network_of_other_pixels_is_refused(saved, tmp_path):
     graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", ends[:1], ends[1:])
     versions = {"ir_version": 10, "opset_imports": [helper.make_opsetid("", 17)]}
     save(helper.make_model(graph, **versions), path)
-    saving.card_path(path).write_text(saving.card_path(saved).read_text())
+    card = json.loads(saving.card_path(saved).read_text()) | {"file_sha256": sha256(path)}
+    saving.card_path(path).write_text(json.dumps(card))
     with pytest.raises(ModelError, match="takes .*float.*raw"):
         inference.load(path)

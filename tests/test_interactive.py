@@ -33,8 +33,9 @@ def test_crop_slider_holds_its_pictures_and_shares():
 
 def test_a_name_cannot_end_the_script():
     picture = np.zeros((450, 450, 3), np.uint8)
-    page = widgets.crop_slider({"</script>": picture}, [150], [150, 160], [0, 1], "made")
-    assert page.data.count("</script>") == 1
+    page = widgets.crop_slider({"</script><!--": picture}, [150], [150, 160], [0, 1], "made")
+    assert page.data.count("</script>") == 1 and "<!--" not in page.data
+    assert payload(page)["cells"][0]["name"] == "</script><!--"
 
 
 def test_noise_lab_holds_the_raw_pixels():

@@ -12,7 +12,7 @@ from scipy import stats
 
 from allm_utils.data import cnmc
 from allm_utils.data.splits import paper_split
-from allm_utils.errors import ConfigError
+from allm_utils.errors import ConfigError, ImageError
 from allm_utils.judge import conditions
 from allm_utils.network.recipe import (
     Augmenter,
@@ -24,6 +24,7 @@ from allm_utils.network.recipe import (
     reference,
 )
 from allm_utils.network.training import TrainingConfig, TrainingData
+from allm_utils.runs import probe
 
 SIZE = 64
 STILL = {"rotation": 0, "shift": 0, "shear": 0, "zoom": (1, 1), "brightness": (1, 1), "flip": 0}
@@ -265,6 +266,25 @@ def test_a_batch_is_a_function_of_its_generator_and_leaves_its_pictures_alone():
 
 
 # -- noise -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrong", ["floats", "one"])
+def test_floats_and_a_single_picture_are_refused(wrong):
+    batch = np.full((3, 8, 8, 3), 60, np.uint8)
+    given = batch / 255 if wrong == "floats" else batch[0]
+    functions = {
+        "augment": lambda x: Augmenter()(x, np.random.default_rng(0)),
+        "noise": lambda x: conditions.apply("noise:3", x),
+        "area": probe.area,
+        "handmade": probe.handmade_features,
+        "grey": desaturate,
+    }
+    if wrong == "one":
+        del functions["grey"]  # takes them
+    for function in functions.values():
+        function(batch)
+        with pytest.raises(ImageError, match="give uint8"):
+            function(given)
 
 
 def test_half_the_pictures_get_each_sigma():

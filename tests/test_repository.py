@@ -274,6 +274,10 @@ def test_workflows_pin_actions_and_ask_for_little():
     for path in (ROOT / ".github" / "workflows").glob("*.yml"):
         workflow = yaml.safe_load(path.read_text())
         assert workflow["permissions"] == {"contents": "read"}
+        allowed = {"pages": "write", "id-token": "write", "contents": "write"}
+        for name, job in workflow["jobs"].items():
+            asked = job.get("permissions", {})
+            assert asked.items() <= allowed.items() and (name == "publish" or not asked), name
         for used in re.findall(r"uses: (\S+)", path.read_text()):
             assert re.fullmatch(r"(?:actions|pypa)/[\w-]+@[0-9a-f]{40}", used), used
 
@@ -296,8 +300,9 @@ def test_conda_environment_agrees_with_pyproject():
     assert python == "python " + PYPROJECT["project"]["requires-python"]
 
 
-def test_constraints_pin_every_requirement_inside_its_range():
-    lines = (ROOT / "constraints.txt").read_text().split()
+@pytest.mark.parametrize("file", ["constraints.txt", "constraints-oldest.txt"])
+def test_constraints_pin_every_requirement_inside_its_range(file):
+    lines = (ROOT / file).read_text().split()
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[0-9][0-9A-Za-z.]*", line) for line in lines)
     pinned = {name.lower().replace("_", "-"): v for name, v in (x.split("==") for x in lines)}
     assert "imaug" in pinned and "imgaug" not in pinned, "the fork installs the same module"
@@ -307,6 +312,8 @@ def test_constraints_pin_every_requirement_inside_its_range():
         if requirement.name != PYPROJECT["project"]["name"]:  # not an extra that holds others
             name = requirement.name.lower().replace("_", "-")
             assert requirement.specifier.contains(pinned[name]), line
+            (lowest,) = (one.version for one in requirement.specifier if one.operator == ">=")
+            assert "oldest" not in file or (pinned[name] + ".").startswith(lowest + "."), line
 
 
 def colab_brings():

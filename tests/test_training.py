@@ -1,5 +1,6 @@
 """Training: Table 5, what a step sees, and runs that survive a kill, a NaN and a full disk."""
 
+import io
 import json
 import os
 import signal
@@ -335,6 +336,18 @@ def test_that_of_another_run_is_refused_by_name(
     with pytest.raises(ConfigError, match=f"made with another {name};") as refused:
         train(pictures, validation, settings, tmp_path, resume=True, fingerprint=fingerprint)
     assert str(tmp_path / CHECKPOINT) in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"plateau": [1]}, {"history": {"loss": 3}}, {"stopper": 0}, {"history": {}}]
+)
+def test_one_of_wrong_types_is_refused(tmp_path, pictures, validation, trained, changes):
+    with np.load(io.BytesIO(trained)) as found:
+        arrays = dict(found)
+    counters = json.loads(str(arrays["counters"])) | changes
+    np.savez(tmp_path / CHECKPOINT, **arrays | {"counters": np.array(json.dumps(counters))})
+    with pytest.raises(DataError, match="delete it"):
+        train(pictures, validation, config(epochs=1), tmp_path, **RUN)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "text", "empty", "no counters"])

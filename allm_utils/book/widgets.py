@@ -84,7 +84,7 @@ def _page(name: str, payload: dict) -> HTML:
     """The page ``widgets/NAME.html`` in our look, with the payload as JSON in its script."""
     folder = resources.files("allm_utils.book") / "widgets"
     page = Template((folder / f"{name}.html").read_text("utf-8"))
-    filled = page.substitute(payload=json.dumps(payload).replace("</", "<\\/"))
+    filled = page.substitute(payload=json.dumps(payload).replace("<", "\\u003c"))
     style = (folder / "style.css").read_text("utf-8")
     return HTML(f'<div class="aw"><style>{style}</style>\n{filled}</div>')
 

@@ -17,6 +17,7 @@ import json
 import lzma
 import os
 import re
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -40,7 +41,7 @@ FINGERPRINTS: dict[str, str] = json.loads(
 KAGGLE_HANDLE = "andrewmvd/leukemia-classification"
 
 _GRAMMAR = re.compile(r"UID_(H?\d{1,9})_(\d{1,9})_(\d{1,9})_(all|hem)\.bmp", re.IGNORECASE)
-_FOLD = re.compile(r"fold_(\d+)", re.IGNORECASE)
+_FOLD = re.compile(r"fold[ _-]?(\d{1,2})", re.IGNORECASE)
 _TEST_SET = re.compile(r"test_(prelim|final)_phase", re.IGNORECASE)
 _LABELS = re.compile(r"[^.].*prelim.*labels.*\.csv", re.IGNORECASE)
 _SHOWN = 20  # files of a fault that a printed verification names
@@ -63,9 +64,10 @@ class _Folder(NamedTuple):
 def index(root: str | os.PathLike) -> pd.DataFrame:
     """Index a C-NMC tree in any of its published layouts, without opening an image.
 
-    `root` is a folder at any level above the folds, a fold itself, or what `pack.write` made. A
-    DataError names a class folder that is empty or absent, a folder that stands twice, a file name
-    outside the grammar, or a label file that does not match its images.
+    `root` is a folder at any level above the folds, a fold itself, or what `pack.write` made. Of
+    folds that were merged into ``all`` and ``hem`` the published names tell the fold. A DataError
+    names a class folder that is empty or absent, a folder that stands twice, a file name outside
+    the grammar, or a label file that does not match its images.
 
     Returns
     -------
@@ -110,13 +112,16 @@ def kind(frame: pd.DataFrame, cache: str | os.PathLike) -> str:
     """Name the kind of some images by their content, hashed as in `images.digests`.
 
     ``"cnmc-2019"`` if these are whole published folds; ``"cnmc-2019-sample"`` if every file is of
-    them; else ``"other"``.
+    them, under its own name; else ``"other"``.
     """
-    if images.fingerprint(frame, cache) in FINGERPRINTS.values():
+    published = shipped_index()
+    digest_of = dict(zip(file_names(published).str.lower(), published["digest"], strict=True))
+    found = [digest[:12] for digest in images.digests(frame, cache)]
+    meant = file_names(frame).str.lower().map(digest_of)  # the name is the label
+    whole = images.fingerprint(frame, cache) in FINGERPRINTS.values()
+    if whole and (meant.isna() | (meant == found)).all():
         return "cnmc-2019"
-    published = set(shipped_index()["digest"])
-    known = all(digest[:12] in published for digest in images.digests(frame, cache))
-    return "cnmc-2019-sample" if known else "other"
+    return "cnmc-2019-sample" if (meant == found).all() else "other"
 
 
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
@@ -269,6 +274,8 @@ def _locate(root):
         if fold and path.name.upper() in CLASSES:
             label = CLASSES.index(path.name.upper())
             folders.append(_Folder("train", int(fold[1]), label, path, names))
+        elif path.name.upper() in CLASSES and names:
+            folders += _unmerged(path, names)
         elif _FOLD.fullmatch(path.name) and not any(
             _FOLD.fullmatch(child.name) or child.name.upper() in CLASSES for child in path.iterdir()
         ):
@@ -279,6 +286,21 @@ def _locate(root):
         raise DataError(f"{root}: no C-NMC images here (fold_*/all, fold_*/hem); {_CURE}")
     order = list(_ROWS)
     return sorted(folders, key=lambda f: (order.index(f.split), f.fold or 0, f.label or 0, f.path))
+
+
+def _unmerged(path, names):
+    published = shipped_index()
+    fold_of = dict(zip(file_names(published).str.lower(), published["fold"], strict=True))
+    parts = defaultdict(list)
+    for name in names:
+        if name.lower() not in fold_of:
+            raise DataError(
+                f"{path}: in no fold_*, and '{name}' is no published name, which would tell the "
+                "fold; remove it, or put the class folders into one named fold_0"
+            )
+        parts[fold_of[name.lower()]].append(name)
+    label = CLASSES.index(path.name.upper())
+    return [_Folder("train", fold, label, path, part) for fold, part in parts.items()]
 
 
 def _check_folds(folders):
@@ -294,11 +316,10 @@ def _check_folds(folders):
         seen[place] = folder.path
     for split, fold, label in list(seen):
         if split == "train" and (split, fold, 1 - label) not in seen:
-            other = CLASSES[1 - label].lower()
-            raise DataError(
-                f"{seen[split, fold, label].parent}: no '{other}' folder beside "
-                f"'{seen[split, fold, label].name}'; unpack or download the fold again"
-            )
+            here, other = seen[split, fold, label], CLASSES[1 - label].lower()
+            there = any(p.is_dir() and p.name.lower() == other for p in here.parent.iterdir())
+            cure = f"give {here.parent}" if there else "unpack or download the fold again"
+            raise DataError(f"{here}: no '{other}' folder came with it; {cure}")
 
 
 def _training_rows(folder):
@@ -356,10 +377,14 @@ _ROWS = {"train": _training_rows, "prelim": _prelim_rows, "final": _final_rows}
 def _read_labels(path):
     """Subject, smear, cell and label by image name, from the CSV of the preliminary test set."""
     try:
-        table = pd.read_csv(path, dtype=str, usecols=["Patient_ID", "new_names"])
+        columns = ["Patient_ID", "new_names"]
+        table = pd.read_csv(path, dtype=str, usecols=columns, na_filter=False)
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({reason(error)}); download it again") from error
-    names, patients = table["new_names"].str.lower(), table["Patient_ID"].astype(str)
+        raise DataError(
+            f"{path}: cannot be read ({reason(error)}); it needs the columns Patient_ID and "
+            "new_names with commas between them, as the published file has"
+        ) from None
+    names, patients = table["new_names"].str.lower(), table["Patient_ID"]
     return {n: _parse(patient, path) for n, patient in zip(names, patients, strict=True)}
 
 
@@ -389,5 +414,5 @@ def _digest(path):
         return sha256(path)[:12]
     except OSError as error:
         raise DataError(
-            f"{path}: cannot be read ({error.strerror}); check its rights, or download it again"
+            f"{path}: cannot be read ({reason(error)}); check its rights, or download it again"
         ) from error

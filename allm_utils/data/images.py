@@ -11,13 +11,14 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
 from tqdm.auto import tqdm
 
-from allm_utils.errors import ConfigError, DataError, ImageError
+from allm_utils.errors import ConfigError, DataError, ImageError, reason
 from allm_utils.files import sha256, write_atomically
 
 CROP = 300
@@ -28,6 +29,9 @@ ONE_SIZE = 0.35
 
 SIZE = 224
 """Side of the model's input in pixels."""
+
+LARGEST = 4096
+"""No picture of one cell is larger, in pixels a side: 50 MB in memory."""
 
 _FORMATS = ("BMP", "PNG", "JPEG", "WEBP")
 
@@ -41,12 +45,19 @@ def _open(path: Path) -> Image.Image:
         if not path.stat().st_size:
             raise ImageError(f"{path}: empty; copy it again")
         image = Image.open(path, formats=_FORMATS)
+        if max(image.size) > LARGEST:
+            raise ImageError(
+                f"{path}: {image.width}x{image.height} pixels, more than {LARGEST} a side; give a "
+                "picture of one cell"
+            )
         rawmode = str(image.tile[0].args) if image.tile else ""
         image.load()
     except UnidentifiedImageError:
         raise ImageError(f"{path}: not a BMP, PNG, JPEG or WebP image; give a picture") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ImageError(f"{path}: cannot be decoded ({error}); copy it again") from None
+    except ImageError:
+        raise
+    except Exception as error:  # a decoder may raise anything
+        raise ImageError(f"{path}: cannot be decoded ({reason(error)}); copy it again") from None
     if image.mode != "RGB" or ";16" in rawmode:
         kind = "16-bit" if ";16" in rawmode or ";16" in image.mode else image.mode
         raise ImageError(f"{path}: {kind} image; the model knows 8-bit RGB only, give the original")
@@ -96,7 +107,7 @@ def prepare(path: str | os.PathLike, size: int = SIZE, crop: float = CROP) -> np
     if min(width, height) < crop:
         raise ImageError(
             f"{path}: {width}x{height} pixels, smaller than the crop of {crop}; "
-            "give the original 450-pixel image or a smaller crop"
+            "give the original 450-pixel image"
         )
     left, top = (width - crop) // 2, (height - crop) // 2
     box = (left, top, left + crop, top + crop)
@@ -128,23 +139,24 @@ def digests(
     They are remembered in the cache folder until a file's size or modification time changes.
     """
     paths = _paths(source)
-    listing = hashlib.sha256("\n".join(map(os.path.abspath, paths)).encode()).hexdigest()[:16]
-    memory = Path(cache) / f"digests-{listing}.json"
+    listing = b"\n".join(os.fsencode(os.path.abspath(path)) for path in paths)
+    memory = Path(cache) / f"digests-{hashlib.sha256(listing).hexdigest()[:16]}.json"
     known = {}
-    with contextlib.suppress(OSError, ValueError):
-        known = json.loads(memory.read_text())
+    with contextlib.suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
+        said = json.loads(memory.read_text()).items()
+        known = {path: (int(n), int(t), str(digest)) for path, (n, t, digest) in said}
 
-    def digest(path: Path) -> tuple[str, list]:
+    def digest(path: Path) -> tuple[str, tuple[int, int, str]]:
         try:
             stat = path.stat()
             before = known.get(str(path))
-            if before and before[:2] == [stat.st_size, stat.st_mtime_ns]:
+            if before and before[:2] == (stat.st_size, stat.st_mtime_ns):
                 return str(path), before
             if not path.is_file():
                 raise ImageError(f"{path}: not a file; check the path")
-            return str(path), [stat.st_size, stat.st_mtime_ns, sha256(path)]
+            return str(path), (stat.st_size, stat.st_mtime_ns, sha256(path))
         except OSError as error:
-            raise ImageError(f"{path}: {error.strerror}; check the path and its rights") from None
+            raise ImageError(f"{path}: {reason(error)}; check the path and its rights") from None
 
     if known:  # as a rule nothing has changed, and looking is faster than starting threads
         found = dict(map(digest, paths))
@@ -194,7 +206,34 @@ def load(
                 file.writelines(ready)
 
         write_atomically(target, build)
+    return open_array(target, (len(paths), size, size, 3), np.uint8)
+
+
+def as_batch(pictures: Any) -> np.ndarray:
+    """Pass pictures on as they are, if they are ``uint8 (N, H, W, 3)``; else an ImageError."""
+    pictures = np.asarray(pictures)
+    if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[-1] != 3:
+        raise ImageError(
+            f"pictures of {pictures.dtype} {pictures.shape}: give uint8 (N, H, W, 3), RGB from 0 "
+            "to 255; of one picture, picture[None]"
+        )
+    return pictures
+
+
+def open_array(path: Path, shape: tuple[int, ...], dtype: type) -> np.memmap:
+    """Open a cached array without reading it.
+
+    Raises
+    ------
+    DataError
+        It is not whole, or not of this type, or its shape does not begin so.
+    """
     try:
-        return np.load(target, mmap_mode="r")
-    except (OSError, ValueError) as error:
-        raise DataError(f"{target}: not a readable cache ({error}); delete it, run again") from None
+        array = np.lib.format.open_memmap(path, mode="r")
+        if not np.issubdtype(array.dtype, dtype) or array.shape[: len(shape)] != shape:
+            raise ValueError(f"{array.dtype} of {array.shape}")
+    except Exception as error:  # its header is Python, so may raise anything
+        raise DataError(
+            f"{path}: not a readable cache ({reason(error)}); delete it, run again"
+        ) from None
+    return array

@@ -40,7 +40,9 @@ def leaks(frame: pd.DataFrame) -> pd.DataFrame:
     place = "file" if "file" in frame else "path"
     for column in (place, "part"):
         if column not in frame:
-            raise DataError(f"no column '{column}'; give file or path, part, and subject")
+            raise DataError(
+                f"no column '{column}'; give file or path, part, and subject, with commas between"
+            )
     frame = frame[frame["part"].notna()].reset_index(drop=True)
     file, part = cnmc.file_names(frame, place), frame["part"].astype("string")
     name = file.str.extract(_NAME)

@@ -7,7 +7,6 @@ files. Wherever a command or a chapter takes a folder of C-NMC, it takes such an
 import hashlib
 import io
 import os
-import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -18,8 +17,11 @@ import pandas as pd
 from PIL import Image
 
 from allm_utils.data import cnmc, images
-from allm_utils.errors import DataError
-from allm_utils.files import naming, write_atomically
+from allm_utils.errors import DataError, reason
+from allm_utils.files import write_atomically
+
+LARGEST = 1 << 21
+"""No packed cell is larger, in bytes; those of C-NMC are a tenth of it."""
 
 _DOTS_PER_METRE = bytes.fromhex("c30e0000c30e0000")  # bytes 38 to 45 of a published BMP file
 
@@ -50,12 +52,10 @@ def restore(dest: Path, cells: pd.DataFrame, read: Callable[[str], bytes]) -> Pa
         The folder holds something already, or cannot be written; or a file is not the cell that
         was published.
     """
-    with naming(dest):
-        if dest.exists() and not (dest.is_dir() and not any(dest.iterdir())):
-            raise DataError(f"{dest}: exists already; give a new folder, or remove this one")
-        dest.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(dir=dest.parent, prefix=f".{dest.name}.", suffix=".part"))
+    if dest.exists() and not (dest.is_dir() and not any(dest.iterdir())):
+        raise DataError(f"{dest}: exists already; give a new folder, or remove this one")
 
+    def fill(part: Path) -> None:
         def one(path: str, digest: str) -> None:
             bmp = _decode(read(path))
             if hashlib.sha256(bmp).hexdigest()[: len(digest)] != digest:
@@ -63,14 +63,10 @@ def restore(dest: Path, cells: pd.DataFrame, read: Callable[[str], bytes]) -> Pa
             (part / path).parent.mkdir(parents=True, exist_ok=True)
             (part / path).write_bytes(bmp)
 
-        try:
-            with ThreadPoolExecutor(os.cpu_count()) as pool:
-                list(pool.map(one, cells["path"], cells["digest"]))
-            part.chmod(0o755)
-            part.replace(dest)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-    return dest
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(one, cells["path"], cells["digest"]))
+
+    return write_atomically(dest, fill, folder=True)
 
 
 def write(root: str | os.PathLike, archive: str | os.PathLike, fold: int) -> Path:
@@ -112,11 +108,11 @@ def opened(archive: Path) -> Path:
     """
     try:
         with zipfile.ZipFile(archive) as file:
-            packed = {item.filename: item.CRC for item in file.infolist()}
+            packed = {one.filename: one.CRC for one in file.infolist() if one.file_size < LARGEST}
             cells = cnmc.shipped_index()
             source = cells["path"].str.replace(".bmp", ".webp")
             cells = cells[source.isin(list(packed))]
-            if not packed or len(cells) != len(packed):
+            if not packed or len(cells) != len(file.infolist()):
                 raise DataError(f"{archive}: not made by 'allm data pack'; give a folder or a pack")
             key = hashlib.sha256(repr(sorted(packed.items())).encode()).hexdigest()[:16]
             folder = Path(tempfile.gettempdir(), f"allm-{key}")
@@ -127,10 +123,12 @@ def opened(archive: Path) -> Path:
                 if not folder.exists():  # else another process was faster
                     raise
             return folder
-    except (OSError, zipfile.BadZipFile, EOFError) as error:
+    except DataError:
+        raise
+    except Exception as error:  # zip and zlib raise many kinds
         raise DataError(
-            f"{archive}: not a folder, and cannot be unpacked ({error}); give the folder, or copy "
-            "the archive again"
+            f"{archive}: not a folder, and cannot be unpacked ({reason(error)}); give the folder, "
+            "or copy the archive again"
         ) from None
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from allm_utils.errors import ConfigError, ImageError, need
+from allm_utils.data.images import as_batch
+from allm_utils.errors import ConfigError, need
 from allm_utils.network.recipe import desaturate
 
 STAIN_STEP = 0.05
@@ -180,10 +181,10 @@ def batches(
     name, value = _parsed(condition)
     change, starts = CONDITIONS[name].change, range(0, len(pictures), batch_size)
     if name == "size-normalised" and starts:
-        areas = [_checked(pictures[a : a + batch_size]).any(-1).sum((1, 2)) for a in starts]
+        areas = [as_batch(pictures[a : a + batch_size]).any(-1).sum((1, 2)) for a in starts]
         value = np.median(np.concatenate(areas))
     for start in starts:
-        batch = _checked(pictures[start : start + batch_size])
+        batch = as_batch(pictures[start : start + batch_size])
         if change is not _same:
             rngs = (np.random.default_rng([seed, i]) for i in range(start, start + len(batch)))
             changed = [change(p, value, rng) for p, rng in zip(batch, rngs, strict=True)]
@@ -194,16 +195,6 @@ def batches(
 def _eight(batch):
     """The pictures in four rotations, and their mirror images: none changes what they show."""
     return [np.rot90(b, k, axes=(1, 2)) for b in (batch, batch[:, :, ::-1]) for k in range(4)]
-
-
-def _checked(pictures):
-    pictures = np.asarray(pictures)
-    if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[-1] != 3:
-        raise ImageError(
-            f"pictures of {pictures.dtype} {pictures.shape}: give uint8 (N, H, W, 3), RGB from 0 "
-            "to 255; of one picture, picture[None]"
-        )
-    return pictures
 
 
 def apply(condition: str, pictures: np.ndarray, seed: int = 0) -> np.ndarray:

@@ -6,6 +6,7 @@ import cv2
 import keras
 import numpy as np
 
+from allm_utils.data.images import as_batch
 from allm_utils.errors import ConfigError, need
 from allm_utils.judge.predict import predict
 from allm_utils.network.models import BACKBONE_END
@@ -25,6 +26,7 @@ def gradcam(model: keras.Model, pictures: np.ndarray, labels: np.ndarray) -> np.
     from tf_keras_vis.utils.model_modifiers import ReplaceToLinear
     from tf_keras_vis.utils.scores import CategoricalScore
 
+    pictures = as_batch(pictures)
     explain = Gradcam(model, model_modifier=ReplaceToLinear(), clone=True)
     heat = np.zeros(pictures.shape[:3], np.float32)
     for start in range(0, len(pictures), 32):

@@ -6,8 +6,11 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from allm_utils.errors import ConfigError, ImageError, ModelError, reason
+from allm_utils.errors import ImageError, ModelError, check_range, reason
 from allm_utils.judge import conditions
+
+MOST_PICTURES = 1024
+"""No batch is larger: at 224 pixels these are 150 MB, and a network takes many times that."""
 
 TOLERANCE = 0.01
 """How far two answers may be from 1 in sum: a network of eight bits rounds each to 1/255."""
@@ -44,8 +47,7 @@ def predict(
     ModelError
         It does not have two outputs, or an answer is not a pair of probabilities.
     """
-    if batch_size < 1:
-        raise ConfigError(f"batch size {batch_size}: give at least 1")
+    check_range("batch size", batch_size, 1, MOST_PICTURES)
     if tuple(model.output_shape) != (None, 2):
         raise ModelError(
             f"model {model.name!r} gives {model.output_shape}, not one probability for each of "

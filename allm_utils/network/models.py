@@ -17,7 +17,7 @@ import keras
 from keras import layers
 
 from allm_utils.data.cnmc import CLASSES
-from allm_utils.errors import ConfigError, WeightsError, check_choice, check_range, reason
+from allm_utils.errors import WeightsError, check_choice, check_range, reason
 
 BACKBONE_END = "conv_pw_13_relu"
 """Last layer of the MobileNet part; what follows is the paper's head."""
@@ -104,19 +104,23 @@ def resolve_weights(
 
 
 @contextlib.contextmanager
-def _setting(name: str, value: str):
-    """Set something of `keras.config`, and put the old value back."""
-    put, before = getattr(keras.config, f"set_{name}"), getattr(keras.config, name)()
-    put(value)
+def precision(policy: str):
+    """Build models under a dtype policy, e.g. ``"mixed_float16"``, and put the old one back."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
     try:
         yield
     finally:
-        put(before)
+        keras.config.set_dtype_policy(before)
 
 
-def precision(policy: str):
-    """Build models under a dtype policy, e.g. ``"mixed_float16"``, in a with statement."""
-    return _setting("dtype_policy", policy)
+def ignore_keras_json() -> None:
+    """Undo what a user's keras.json and KERAS_MAX_EPOCHS say: they would change network and run."""
+    keras.config.set_floatx("float32")
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_max_epochs(None)
+    keras.config.set_max_steps_per_epoch(None)
 
 
 def _network(builder: Callable[P, keras.Model]) -> Callable[P, keras.Model]:
@@ -130,15 +134,10 @@ def _network(builder: Callable[P, keras.Model]) -> Callable[P, keras.Model]:
         for name, (low, high) in _RANGES.items():
             if name in settings:
                 check_range(name, settings[name], low, high)
-        if keras.config.floatx() != "float32":
-            raise ConfigError(
-                f"keras.json sets floatx to {keras.config.floatx()}; the networks need float32 "
-                "there (half precision is a setting of training)"
-            )
+        ignore_keras_json()
         if given.arguments["seed"] is not None:
             keras.utils.set_random_seed(given.arguments["seed"])
-        with _setting("image_data_format", "channels_last"):
-            model = builder(*args, **kwargs)
+        model = builder(*args, **kwargs)
         for layer in model.layers:
             if isinstance(layer, layers.BatchNormalization):
                 layer.momentum = settings["bn_momentum"]
@@ -162,7 +161,7 @@ def _load(backbone: keras.Model, path: Path | None, what: str) -> None:
         return
     try:
         backbone.load_weights(path)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # zip, HDF5 and Keras raise many kinds
         raise WeightsError(
             f"{path}: not weights of {what} without top ({reason(error)}); give the right file"
         ) from None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import cv2
 import numpy as np
 
+from allm_utils.data.images import as_batch
 from allm_utils.errors import check_choice, check_range
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def desaturate(images: np.ndarray) -> np.ndarray:
     if not images.size:
         return images.copy()
     flat = images.reshape(-1, images.shape[-2], 3)  # OpenCV knows rows and columns only
+    as_batch(flat[None])
     red, green, blue = cv2.split(flat)
     value = cv2.max(cv2.max(red, green), blue)
     return cv2.cvtColor(value, cv2.COLOR_GRAY2RGB).reshape(images.shape)
@@ -213,7 +215,7 @@ class Augmenter:
 
     def __call__(self, images: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
         """Augment N pictures, ``uint8 (S, S, 3)``, into a new array; all randomness is `rng`'s."""
-        recipe, shape = self.recipe, images[0].shape
+        recipe, shape = self.recipe, as_batch(images[:1]).shape[1:]
         augmented = np.empty((len(images), *shape), np.uint8)
         noisy, warped = np.empty((2, *shape), np.uint8)  # for all pictures: new memory is slow
         for image, out in zip(images, augmented, strict=True):

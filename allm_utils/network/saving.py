@@ -17,8 +17,8 @@ import numpy as np
 import safetensors.numpy
 
 from allm_utils.data.cnmc import CLASSES
-from allm_utils.errors import ModelError, reason
-from allm_utils.files import sha256, write_atomically
+from allm_utils.errors import DataError, ModelError, reason
+from allm_utils.files import check_writable, sha256, write_atomically
 from allm_utils.network.models import BUILDERS, LARGEST, build, precision
 
 MOST_BYTES = 1 << 28
@@ -50,12 +50,30 @@ def read_card(path: str | os.PathLike) -> dict:
     share = type(crop) is float and 0 < crop < 1
     sides = (size,) if share else (size, crop)
     fits = all(type(side) is int and 0 < side <= LARGEST for side in sides)
+    people = card.get("people", [])
+    fits &= isinstance(people, list) and all(isinstance(person, str) for person in people)
     if not fits or card.get("classes") != list(CLASSES):
         raise ModelError(
-            f"{card_file}: needs image_size and crop, up to {LARGEST} pixels, and classes "
-            f"{list(CLASSES)}; take the card that was saved with the model"
+            f"{card_file}: needs image_size and crop, up to {LARGEST} pixels, classes "
+            f"{list(CLASSES)} and people by name; take the card that was saved with the model"
         )
     return card
+
+
+def check_place(path: Path, records: Path) -> None:
+    """Make sure, before hours of training, that a model can be saved there.
+
+    Raises
+    ------
+    DataError
+        The folder cannot be written, or model or card would stand where something else does:
+        a folder, or the records.
+    """
+    check_writable(path.parent)
+    if path.is_dir() or card_path(path).is_dir():
+        raise DataError(f"{path}: a folder is there; give the model another name")
+    if path.parent.resolve() == records.resolve():
+        raise DataError(f"{path}: its card would stand among the records; give another folder")
 
 
 def save(model: keras.Model, path: str | os.PathLike, card: dict) -> Path:
@@ -104,6 +122,7 @@ def load(path: str | os.PathLike) -> tuple[keras.Model, dict]:
         raise ModelError(f"{path}: not a model of ours; give a .safetensors or .keras file")
     card = read_card(path)
     try:
+        check_size(path.stat().st_size)
         with precision("float32"):
             model = opened(path, card)
         size = card["image_size"]
@@ -141,24 +160,25 @@ def _load_ours(path: Path, card: dict) -> keras.Model:
 
 def _load_keras(path: Path, card: dict) -> keras.Model:
     with zipfile.ZipFile(path) as archive:
-        _check_size(sum(entry.file_size for entry in archive.infolist()))
+        check_size(sum(entry.file_size for entry in archive.infolist()))
         config = json.loads(archive.read("config.json"))
         weights = io.BytesIO(archive.read("model.weights.h5"))
     config.pop("compile_config", None)
     with keras.StatelessScope(initialize_variables=False):  # nothing takes memory in it
         plan = keras.saving.deserialize_keras_object(config, safe_mode=True)
-    _check_size(4 * plan.count_params())
+    check_size(4 * plan.count_params())
     sizes = []
     with h5py.File(weights) as file:
         file.visititems(lambda _, node: sizes.append(getattr(node, "nbytes", 0)))
-    _check_size(sum(sizes))
+    check_size(sum(sizes))
     model = keras.models.load_model(path, compile=False, safe_mode=True)
     if not _finite(map(keras.ops.convert_to_numpy, model.weights)):
         raise ValueError("not all its weights are numbers")
     return model
 
 
-def _check_size(found: int) -> None:
+def check_size(found: int) -> None:
+    """Refuse, by a ValueError, what asks for more than `MOST_BYTES`."""
     if found > MOST_BYTES:
         raise ValueError(f"it asks for {found >> 20} MB, more than {MOST_BYTES >> 20}")
 

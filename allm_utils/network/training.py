@@ -17,8 +17,10 @@ import keras
 import numpy as np
 from tqdm.keras import TqdmCallback
 
+from allm_utils.data.images import as_batch
 from allm_utils.errors import ConfigError, DataError, check_choice, check_range, reason
 from allm_utils.files import write_arrays
+from allm_utils.network.models import ignore_keras_json
 from allm_utils.network.recipe import Augmenter, Recipe, balanced_rows, desaturate
 
 CHECKPOINT = "checkpoint.npz"
@@ -121,6 +123,7 @@ class TrainingData(keras.utils.PyDataset):
         self._pool = None if theirs else ThreadPoolExecutor(workers)
         self._ahead: dict[tuple[int, int], Future] = {}
         chosen = np.arange(len(images)) if rows is None else np.asarray(rows)
+        as_batch(images[:1])
         self.images, self.labels = images, np.asarray(labels, int)
         self.config = config
         self.epoch = 0
@@ -220,7 +223,8 @@ class _Checkpoint(keras.callbacks.Callback):
         if self.state is None:
             return
         variables, saved = self._variables(), self.state["variables"]
-        if [tuple(v.shape) for v in variables] != [value.shape for value in saved]:
+        wanted = [tuple(v.shape) for v in [*variables, *self.model.weights]]
+        if wanted != [value.shape for value in [*saved, *self.state["best"]]]:
             raise ConfigError(f"{self.path}: was made by another model; build that one to resume")
         for variable, value in zip(variables, saved, strict=True):
             variable.assign(value)
@@ -271,6 +275,12 @@ def _read(path: Path, made_with: dict) -> dict:
             for kind, name in (("v", "variables"), ("b", "best")):
                 count = sum(entry[0] == kind for entry in arrays.files)
                 state[name] = [arrays[f"{kind}{i}"] for i in range(count)]
+        for name, kinds in (("plateau", (float, int)), ("stopper", (float, int, int))):
+            state[name] = [kind(v) for kind, v in zip(kinds, state[name], strict=True)]
+        history = {str(name): [*map(float, v)] for name, v in state["history"].items()}
+        if {len(values) for values in history.values()} - {len(history["loss"])}:
+            raise ValueError("its history is not of one length")
+        state["history"] = history
         before = state["made_with"]
         changed = {key for key in before | made_with if before.get(key) != made_with.get(key)}
     except Exception as error:  # zip, NumPy and JSON raise many kinds
@@ -315,6 +325,7 @@ def fit(
         The checkpoint was made with another configuration, data or model, or the loss is no
         number any more; the last good checkpoint stays.
     """
+    ignore_keras_json()
     model.compile(
         optimizer=keras.optimizers.Adam(config.learning_rate),
         loss="categorical_crossentropy",

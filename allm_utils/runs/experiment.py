@@ -83,8 +83,10 @@ def run(config: ExperimentConfig, resume: bool = False, progress: bool = True) -
     """
     run_id, cache = config.run_id(), config.work / "images"
     folder = config.work / "runs" / config.experiment / run_id
-    for place in (folder, config.records, *(p.parent for p in [config.model_file] if p)):
+    for place in (folder, config.records):
         check_writable(place)
+    if config.model_file:
+        saving.check_place(config.model_file, config.records)
     frame, split = select(config)
     left_out = splits.dropped(frame, split)
     if progress and len(left_out):
@@ -97,8 +99,9 @@ def run(config: ExperimentConfig, resume: bool = False, progress: bool = True) -
         about = describe(config, frame, split)
         store.check_free(config.records, run_id, about["data"]["kind"], resume)
         pictures = images.load(frame, config.image_size, config.crop, cache, progress)
-        made_with = {**config.values(), "data": about["data"]["fingerprint"]}
-        note = _Note(folder, {**made_with, "schema": store.SCHEMA_VERSION}, resume)
+        made_with = {**config.values(), "weights": weights_file(weights), "data": about["data"]}
+        made_with |= {"split": about["split"], "schema": store.SCHEMA_VERSION}
+        note = _Note(folder, made_with, resume)
         labels = frame["label"].to_numpy(int)
         rows = {part: np.flatnonzero(split == part) for part in splits.PARTS}
         who = frame["subject"].map(people.person)
@@ -129,7 +132,7 @@ def run(config: ExperimentConfig, resume: bool = False, progress: bool = True) -
         note.beat(len(history))
         record = {
             **about,
-            "weights": weights_file(weights),
+            "weights": made_with["weights"],
             "parameters": models.parameters(model),
             "processes": note.processes,
             "resumed": len(note.processes) > 1,

@@ -41,6 +41,7 @@ def deep_features(pictures, weights="imagenet", alpha=1.0, batch_size=64, progre
     Takes ``uint8 (N, S, S, 3)``, which may be a memory map, and weights as `mobilenet_m` does.
     Returns ``float32 (N, 1024 alpha)``, of pictures scaled to [-1, 1].
     """
+    pictures = images.as_batch(pictures)
     whole = mobilenet_m(weights, pictures.shape[1], alpha, scaling="imagenet", seed=0)
     backbone = keras.Model(whole.inputs, whole.get_layer("average_pooling").output)
     starts = tqdm(range(0, len(pictures), batch_size), "features", disable=not progress)
@@ -55,7 +56,7 @@ def handmade_features(pictures, progress=False):
     cell. Texture: how much the brightness varies at four scales. Size: area, perimeter, box,
     roundness, in pixels. A DataError for a picture that is all black.
     """
-    rows = []
+    rows, pictures = [], images.as_batch(pictures)
     for number, picture in enumerate(tqdm(pictures, "measuring", disable=not progress)):
         cell = picture.any(axis=-1)
         if not cell.any():
@@ -119,7 +120,7 @@ def _spread(name, values):
 
 def area(pictures: np.ndarray) -> np.ndarray:
     """Count the pixels of each cell that are not exactly black: ``float (N, 1)``."""
-    return np.array([[float(picture.any(axis=-1).sum())] for picture in pictures])
+    return np.array([[float(picture.any(axis=-1).sum())] for picture in images.as_batch(pictures)])
 
 
 def linear(seed: int = 0) -> Pipeline:
@@ -146,7 +147,8 @@ def features(config: ProbeConfig, frame: pd.DataFrame, progress: bool = False) -
         if not path.exists():
             pictures = images.load(part, config.image_size, config.crop, cache, progress)
             write_arrays(path, np.save, _measured(config, pictures, progress))
-        found.append(pd.DataFrame(np.load(path), index=part.index))
+        values = images.open_array(path, (len(part),), np.floating)
+        found.append(pd.DataFrame(values, index=part.index))
     return pd.concat(found).loc[frame.index].to_numpy()
 
 

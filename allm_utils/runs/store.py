@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from allm_utils.data import cnmc, splits
-from allm_utils.errors import AllmError, RecordError, reason
-from allm_utils.files import check_writable, write_atomically
+from allm_utils.errors import AllmError, DataError, RecordError, reason
+from allm_utils.files import write_atomically
 
 SCHEMA_VERSION = 2
 
@@ -83,12 +83,13 @@ def write(directory: str | os.PathLike, record: dict, answers: pd.DataFrame) -> 
     check_free(directory, record["id"], record["data"]["kind"])
     path, table = directory / f"{record['id']}.json", directory / f"{record['id']}.csv"
     whole = json.dumps(record, indent=1, allow_nan=False) + "\n"
-    check_writable(directory)
-    directory.mkdir(parents=True, exist_ok=True)
     try:
+        directory.mkdir(parents=True, exist_ok=True)
         table.open("x").close()  # reserves the id: of two writers one fails here
     except FileExistsError:
         raise RecordError(f"{path}: another process is writing it; run one at a time") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({reason(error)}); free some space") from None
     try:
         write_atomically(table, lambda part: part.write_bytes(text.encode()))
         write_atomically(path, lambda part: part.write_bytes(whole.encode()))
@@ -253,7 +254,7 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise RecordError(f"{path}: no such record; check the path") from None
     except OSError as error:
-        raise RecordError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+        raise RecordError(f"{path}: cannot be read ({reason(error)}); check the path") from None
     except (ValueError, RecursionError):
         raise RecordError(f"{path}: not JSON; give a record made by `allm train`") from None
 

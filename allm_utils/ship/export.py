@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from allm_utils.data import images
 from allm_utils.errors import ConfigError, ModelError, check_choice, need, reason
-from allm_utils.files import quiet, sha256, write_atomically
+from allm_utils.files import check_writable, quiet, sha256, write_atomically
 from allm_utils.judge.predict import predict
 from allm_utils.network import saving
 from allm_utils.runs import experiment
@@ -72,6 +72,7 @@ def export(
     """
     formats, saved = tuple(formats), Path(saved)
     _check(formats, calibration)
+    check_writable(folder or saved.parent)
     model, card = inference.load(saved)
     if not isinstance(model, keras.Model):
         raise ModelError(f"{saved}: exported already; give the model it was made from")
@@ -87,7 +88,6 @@ def export(
             if cells is not None:
                 digest = hashlib.sha256(np.ascontiguousarray(cells)).hexdigest()
                 about["calibration"] = {"images": len(cells), "sha256": digest}
-            text = json.dumps(about, indent=2) + "\n"
             try:
                 made = convert(raw, Path(scratch), cells)
             except Exception as error:  # of three libraries, and of what is below them
@@ -96,6 +96,7 @@ def export(
                     "export a network that `allm train` has saved"
                 ) from error
             files[name] = Path(folder or saved.parent) / f"{saved.stem}{FORMATS[name]}"
+            text = json.dumps({**about, "file_sha256": sha256(made)}, indent=2) + "\n"
             write_atomically(saving.card_path(files[name]), lambda part, t=text: part.write_text(t))
             write_atomically(files[name], partial(shutil.copyfile, made))
     return files

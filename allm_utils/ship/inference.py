@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from allm_utils.data import images
 from allm_utils.data.cnmc import CLASSES
 from allm_utils.errors import ImageError, ModelError, need, reason
-from allm_utils.files import quiet, walk
+from allm_utils.files import quiet, sha256, walk
 from allm_utils.judge.predict import predict
 from allm_utils.network import saving
 from allm_utils.runs import second
@@ -38,9 +38,12 @@ def load(path: str | os.PathLike, threads: int | None = None) -> tuple[Any, dict
     if not path.is_file():
         raise ModelError(f"{path}: no such model; check the path")
     card = saving.read_card(path)
+    if card.get("file_sha256") != sha256(path):  # a runtime may crash on bytes that are not whole
+        raise ModelError(f"{path}: its bytes are not those of its card; export or copy it again")
     module, runtime = RUNTIMES[path.suffix]
     need("deploy", module)
     try:
+        saving.check_size(path.stat().st_size)
         with quiet():
             model = runtime(path, threads or os.cpu_count())
     except Exception as error:  # the kinds of both libraries are not public

@@ -1,0 +1,491 @@
+"""Inputs changed in every way: a good answer, or one line, and soon; for every reader.
+
+A share of the 10,000 is tried with every test; ``make soak`` tries them all.
+"""
+
+import contextlib
+import json
+import math
+import os
+import shutil
+import signal
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from allm_utils import cli
+from allm_utils.book import scorecard
+from allm_utils.data import cnmc, images, leaks
+from allm_utils.errors import AllmError
+from allm_utils.files import sha256
+from allm_utils.judge import conditions
+from allm_utils.judge.predict import predict
+from allm_utils.network import models, recipe, saving, training
+from allm_utils.runs import experiment, probe, records
+from allm_utils.runs.config import ExperimentConfig
+from allm_utils.ship import inference
+
+FULL = os.environ.get("ALLM_SOAK") == "1"
+SHARE = 1 if FULL else 25
+SECONDS = 20
+"""That any input may take."""
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+values = st.recursive(
+    scalars | st.sampled_from([10**30, -1, 0, "é\udcff", "a\nb", "../x", "0" * 64, [], {}]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=4,
+)
+
+
+def examples(number):
+    """Try a test with so many inputs, always the same."""
+
+    def wrap(test):
+        how = settings(
+            max_examples=-(-number // SHARE),
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        return how(seed(0)(test))
+
+    return wrap
+
+
+@st.composite
+def changed(draw, content: bytes):
+    """Bytes cut off, changed, put in or taken out at some places."""
+    content = bytearray(content)
+    for _ in range(draw(st.integers(1, 4))):
+        how = draw(st.sampled_from(["cut", "change", "change", "change", "insert", "remove"]))
+        near = draw(st.sampled_from([64, 1024, 1 << 40]))  # headers matter most
+        at = draw(st.integers(0, max(0, min(near, len(content) - 1))))
+        some = draw(st.binary(min_size=1, max_size=8))
+        if how == "cut":
+            del content[at:]
+        elif how == "change":
+            content[at : at + len(some)] = some[: len(content) - at]
+        elif how == "insert":
+            content[at:at] = some
+        else:
+            del content[at : at + len(some)]
+    return bytes(content)
+
+
+@st.composite
+def restructured(draw, document):
+    """A JSON document with one or two of its values replaced, removed or moved."""
+    document = json.loads(json.dumps(document))
+    for _ in range(draw(st.integers(1, 2))):
+        node = document
+        while isinstance(node, dict | list) and len(node):
+            keys = sorted(node) if isinstance(node, dict) else range(min(len(node), 5))
+            key = draw(st.sampled_from(keys))
+            child = node[key]
+            if isinstance(child, dict | list) and len(child) and draw(st.integers(0, 2)):
+                node = child
+                continue
+            if draw(st.integers(0, 4)):
+                node[key] = draw(values)
+            else:
+                del node[key]
+            break
+    return draw(st.just(document) | values) if draw(st.integers(0, 9)) == 0 else document
+
+
+@contextlib.contextmanager
+def in_a_line():
+    """Only an error of ours may come out, of one line, and within the time."""
+
+    def hang(*_):
+        raise AssertionError(f"takes over {SECONDS} s")
+
+    signal.signal(signal.SIGALRM, hang)
+    signal.alarm(SECONDS)
+    try:
+        yield
+    except AllmError as error:
+        assert str(error).strip() and "\n" not in str(error).strip()
+    finally:
+        signal.alarm(0)
+
+
+def told(document):
+    """As JSON; NaN and the like as Python writes them."""
+    return json.dumps(document).encode()
+
+
+# -- pictures ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("mutants")
+
+
+@pytest.fixture(scope="module")
+def pictures(folder):
+    """One cell in every format, as bytes by suffix."""
+    picture = np.zeros((44, 48, 3), np.uint8)
+    picture[9:35, 9:35] = np.random.default_rng(0).integers(60, 200, (26, 26, 3))
+    found = {}
+    for suffix in (".bmp", ".png", ".jpg", ".webp"):
+        Image.fromarray(picture).save(folder / f"cell{suffix}")
+        found[suffix] = (folder / f"cell{suffix}").read_bytes()
+    return found
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".png", ".jpg", ".webp"])
+@examples(1000)
+@given(data=st.data())
+def test_pictures(folder, pictures, suffix, data):
+    path = folder / f"changed{suffix}"
+    path.write_bytes(data.draw(changed(pictures[suffix])))
+    with in_a_line():
+        picture = images.prepare(path, 32, 40)
+        assert picture.shape == (32, 32, 3) and picture.dtype == np.uint8
+
+
+# -- models -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def model(folder):
+    network = models.build("mobilenet_m", {"image_size": 32, "alpha": 0.25, "weights": None})
+    saving.save(network, folder / "m.safetensors", {"crop": 40, "people": ["1"]})
+    card = json.loads((folder / "m.json").read_text())
+    inputs = keras.Input((32, 32, 3), name="pixels")
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(inputs))
+    x = keras.layers.Dense(2, activation="softmax")(keras.layers.BatchNormalization()(x))
+    keras.Model(inputs, x).save(folder / "theirs.keras")
+    return {
+        "card": card,
+        "weights": (folder / "m.safetensors").read_bytes(),
+        "keras": (folder / "theirs.keras").read_bytes(),
+    }
+
+
+@pytest.fixture(scope="module")
+def asked():
+    return np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype(np.uint8)
+
+
+def answers(path, asked):
+    """A model that opens answers with probabilities, or says that it cannot."""
+    network, _ = inference.load(path)
+    p_all = predict(network, asked)
+    assert ((p_all >= 0) & (p_all <= 1)).all()
+
+
+@pytest.fixture(scope="module")
+def place(folder):
+    def place(name, content, card):
+        (folder / name).write_bytes(content)
+        path = saving.card_path(folder / name)
+        path.write_bytes(card if isinstance(card, bytes) else told(card))
+        return folder / name
+
+    return place
+
+
+@examples(500)
+@given(data=st.data())
+def test_cards(place, model, asked, data):
+    with in_a_line():
+        card = data.draw(restructured(model["card"]) | changed(told(model["card"])))
+        answers(place("c.safetensors", model["weights"], card), asked)
+
+
+@examples(400)
+@given(data=st.data())
+def test_weights_with_the_hash_that_their_card_says(place, model, asked, data):
+    content = data.draw(changed(model["weights"]))
+    path = place("w.safetensors", content, b"{}")
+    with in_a_line():
+        answers(place(path.name, content, model["card"] | {"weights_sha256": sha256(path)}), asked)
+
+
+@examples(300)
+@given(data=st.data())
+def test_keras_files(place, model, asked, data):
+    card = {key: model["card"][key] for key in ("image_size", "crop", "classes")}
+    with in_a_line():
+        answers(place("k.keras", data.draw(changed(model["keras"])), card), asked)
+
+
+@examples(300)
+@given(data=st.data())
+def test_keras_files_of_another_structure(folder, model, asked, data):
+    path = folder / "s.keras"
+    card = {key: model["card"][key] for key in ("image_size", "crop", "classes")}
+    saving.card_path(path).write_bytes(told(card))
+    with zipfile.ZipFile(folder / "theirs.keras") as source, zipfile.ZipFile(path, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name == "config.json":
+                content = told(data.draw(restructured(json.loads(content))))
+            target.writestr(name, content)
+    with in_a_line():
+        answers(path, asked)
+
+
+@pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
+@examples(100)
+@given(data=st.data())
+def test_exported_models(place, model, suffix, asked, data):
+    card = model["card"] | {"file_sha256": "0" * 64}
+    with in_a_line():
+        answers(place(f"m{suffix}", data.draw(st.binary(max_size=500)), card), asked)
+
+
+@pytest.fixture(scope="module")
+def pretrained():
+    return next((Path(models.__file__).parents[1] / "data" / "weights").glob("*.h5")).read_bytes()
+
+
+@examples(100)
+@given(data=st.data())
+def test_pretrained_weights(folder, pretrained, data):
+    path = folder / "weights.h5"
+    path.write_bytes(data.draw(changed(pretrained)))
+    with in_a_line():
+        models.build("mobilenet_m", {"image_size": 32, "alpha": 0.25, "weights": path})
+
+
+# -- records ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def results(folder):
+    """A results folder of one record, the smallest that ships."""
+    path = min(records.RESULTS.glob("probe/area-paper-fold*.csv"), key=lambda p: p.stat().st_size)
+    (folder / "results" / "probe").mkdir(parents=True)
+    for suffix in (".csv", ".json"):
+        shutil.copy(path.with_suffix(suffix), folder / "results" / "probe")
+    return folder / "results" / "probe" / path.name
+
+
+def looked_at(results):
+    runs = records.Runs.load(results.parents[1])
+    assert all(math.isfinite(value) for value in runs.one().metrics().values())
+    scorecard.lines("Table 6", scorecard.scorecard(runs))
+
+
+@examples(1500)
+@given(data=st.data())
+def test_records(results, data):
+    path = results.with_suffix(".json")
+    before = path.read_bytes()
+    try:
+        path.write_bytes(data.draw(restructured(json.loads(before)).map(told) | changed(before)))
+        with in_a_line():
+            looked_at(results)
+    finally:
+        path.write_bytes(before)
+
+
+@examples(800)
+@given(data=st.data())
+def test_tables_of_answers_with_the_hash_that_their_record_says(results, data):
+    table, path = results.read_bytes(), results.with_suffix(".json")
+    before = path.read_bytes()
+    try:
+        results.write_bytes(data.draw(changed(table)))
+        path.write_bytes(told(json.loads(before) | {"answers": sha256(results)}))
+        with in_a_line():
+            looked_at(results)
+    finally:
+        results.write_bytes(table)
+        path.write_bytes(before)
+
+
+@examples(200)
+@given(data=st.data())
+def test_the_record_of_people_from_outside(folder, data):
+    (folder / "outside").mkdir(exist_ok=True)
+    for suffix, how in ((".json", changed), (".csv", st.just)):
+        content = (records.RESULTS / "outside" / f"outside{suffix}").read_bytes()
+        (folder / "outside" / f"outside{suffix}").write_bytes(data.draw(how(content)))
+    with in_a_line():
+        records.outside(folder)
+
+
+# -- runs -------------------------------------------------------------------------------------
+
+
+@examples(300)
+@given(data=st.data())
+def test_notes_of_a_run(folder, data):
+    made_with = {"learning_rate": 0.1, "weights": None, "data": {"n_images": 3}}
+    note = {"made_with": made_with, "processes": [{"epochs": 1, "seconds": 2.0}]}
+    content = data.draw(restructured(note).map(told) | changed(told(note)))
+    (folder / "run.json").write_bytes(content)
+    with in_a_line():
+        experiment._Note(folder, made_with, resume=True)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(folder):
+    """A folder with the checkpoint of a run of two epochs, and how to go on with it."""
+    rng = np.random.default_rng(0)
+    part = rng.integers(0, 256, (8, 8, 8, 3)).astype(np.uint8), np.arange(8) % 2
+    place = folder / "run"
+    place.mkdir()
+
+    def go(resume=True):
+        network = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()])
+        network.add(keras.layers.Dense(2, activation="softmax"))
+        config = training.TrainingConfig(epochs=2)
+        train = training.TrainingData(*part, config)
+        return training.fit(network, train, part, config, place, resume, progress=False)
+
+    go(resume=False)
+    return place / training.CHECKPOINT, go
+
+
+@examples(300)
+@given(data=st.data())
+def test_checkpoints(checkpoint, data):
+    path, go = checkpoint
+    before = path.read_bytes()
+    try:
+        if data.draw(st.booleans()):
+            with np.load(path) as found:
+                arrays = dict(found)
+            counters = json.loads(str(arrays["counters"]))
+            counters["stopped"] = True  # what is read is to be tried, not training
+            arrays["counters"] = np.array(json.dumps(data.draw(restructured(counters))))
+            if data.draw(st.booleans()):
+                name = data.draw(st.sampled_from(sorted(set(arrays) - {"counters"})))
+                arrays[name] = data.draw(
+                    st.sampled_from([np.zeros(3), np.array("x"), arrays["v0"]])
+                )
+            np.savez(path, **arrays)
+        else:
+            path.write_bytes(data.draw(changed(before)))
+        with in_a_line():
+            go()
+    finally:
+        path.write_bytes(before)
+
+
+OPTIONS = {f.name: kind for f, kind, _ in cli._settings(ExperimentConfig)}
+NUMBERS = [name for name, kind in OPTIONS.items() if kind in (int, float, int | None)]
+
+
+@examples(600)
+@given(data=st.data())
+def test_numbers_of_every_option(data):
+    name = data.draw(st.sampled_from(NUMBERS))
+    number = data.draw(st.floats() if OPTIONS[name] is float else st.integers())
+    with in_a_line():
+        given_ = type(cli._options(ExperimentConfig))(**{name: number})
+        config = cli._built(ExperimentConfig, given_)
+        if config.image_size < 200 and config.alpha < 2:
+            models.build(config.model, config.values() | {"weights": None})
+
+
+# -- caches and tables ------------------------------------------------------------------------
+
+
+@examples(300)
+@given(data=st.data())
+def test_remembered_hashes(folder, pictures, data):
+    path, cache = folder / "cell.png", folder / "cache"
+    expected = images.digests([path], cache)
+    (memory,) = cache.glob("digests-*.json")
+    before = memory.read_bytes()
+    memory.write_bytes(data.draw(restructured(json.loads(before)).map(told) | changed(before)))
+    with in_a_line():
+        images.digests([path], cache)
+    memory.write_bytes(before)
+    assert images.digests([path], cache) == expected
+
+
+@examples(300)
+@given(data=st.data())
+def test_cached_pictures(folder, pictures, data):
+    path, cache = folder / "cell.png", folder / "cache"
+    expected = np.array(images.load([path], 32, 40, cache, progress=False))
+    (kept,) = cache.glob("images-*.npy")
+    before = kept.read_bytes()
+    kept.write_bytes(data.draw(changed(before[:128])) + before[128:])
+    with in_a_line():
+        assert images.load([path], 32, 40, cache, progress=False).shape == expected.shape
+    kept.write_bytes(before)
+
+
+LABELS = "Patient_ID,new_names,labels\nUID_57_29_1_all.bmp,1.bmp,1\nUID_H31_2_1_hem.bmp,2.bmp,0\n"
+
+
+@examples(600)
+@given(data=st.data())
+def test_labels_of_the_preliminary_test_set(folder, data):
+    place = folder / "prelim" / "C-NMC_test_prelim_phase_data"
+    place.mkdir(parents=True, exist_ok=True)
+    for name in ("1.bmp", "2.bmp"):
+        (place / name).touch()
+    table = place.parent / "C-NMC_test_prelim_phase_data_labels.csv"
+    table.write_bytes(data.draw(changed(LABELS.encode())))
+    with in_a_line():
+        cnmc.summary(cnmc.index(place.parent))
+
+
+SPLIT = "file,part,subject\nUID_11_1_1_all.bmp,train,11\nUID_H11_1_1_hem.bmp,test,H11\n"
+
+
+@examples(800)
+@given(data=st.data())
+def test_splits_of_others(folder, data):
+    path = folder / "split.csv"
+    path.write_bytes(data.draw(changed(SPLIT.encode())))
+    with in_a_line():
+        leaks.report(path)
+
+
+NAMES = st.sampled_from(
+    ["fold_0", "fold0", "fold_300", "all", "hem", "HEM", "C-NMC_test_final_phase_data", "a b"]
+) | st.text(st.characters(blacklist_characters="/\0", blacklist_categories=["Cs"]), min_size=1,
+            max_size=9)  # fmt: skip
+FILES = st.sampled_from(
+    ["UID_1_1_1_all.bmp", "UID_H1_1_1_hem.bmp", "UID_11_10_1_all.bmp", "1.bmp", "._a.bmp",
+     "\udcff.bmp", "labels_prelim_labels.csv", "é\n.bmp", "UID_999999999_1_1_all.BMP"]
+)  # fmt: skip
+
+
+@examples(500)
+@given(data=st.data())
+def test_trees(folder, data):
+    root = folder / "tree"
+    shutil.rmtree(root, ignore_errors=True)
+    for _ in range(data.draw(st.integers(1, 5))):
+        parts = data.draw(st.lists(NAMES, min_size=1, max_size=3))
+        with contextlib.suppress(OSError, ValueError):  # names that this disk does not take
+            place = root.joinpath(*(p for p in parts if p not in (".", "..")))
+            place.mkdir(parents=True, exist_ok=True)
+            (place / data.draw(FILES)).touch()
+    with in_a_line():
+        frame = cnmc.index(root)
+        cnmc.summary(frame)
+        images.fingerprint(frame, folder / "cache")
+    with in_a_line():
+        cnmc.verify(root, progress=False)
+
+
+@examples(200)
+@given(data=st.data())
+def test_pictures_given_as_arrays(data):
+    shape = data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=4) | st.just([2, 9, 9, 3]))
+    pictures = np.zeros(shape, data.draw(st.sampled_from(["u1", "f4", "f8", "i8", "bool", "<U1"])))
+    for function in (probe.area, recipe.desaturate, conditions.add_gaussian_noise):
+        with in_a_line():
+            function(pictures, *[3] * (function is conditions.add_gaussian_noise))
+    with in_a_line():
+        recipe.Augmenter()(pictures, np.random.default_rng(0))
