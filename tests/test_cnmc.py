@@ -129,9 +129,9 @@ def test_folds_that_were_merged_are_told_apart_by_the_published_names(tmp_path):
     put_training(tmp_path / "own")
     for place in ("all", "hem"):
         (tmp_path / "own" / "fold_0" / place).rename(tmp_path / "own" / place)
+    (tmp_path / "own" / "fold_0").rmdir()
     with pytest.raises(DataError, match="named fold_0"):
         cnmc.index(tmp_path / "own")
-    (tmp_path / "own" / "fold_0").rmdir()
     (tmp_path / "own" / "fold_1").rename(tmp_path / "fold1")  # as some unpack them
     assert set(cnmc.index(tmp_path / "fold1")["fold"]) == {1}
 

@@ -309,6 +309,31 @@ def hollow(_):
     return buffer.getvalue()
 
 
+def elsewhere(kind):
+    """Weights that stand in another file of the machine."""
+
+    def change(content):
+        with h5py.File(buffer := io.BytesIO(content), "r+") as file:
+            names = []
+            file.visit(lambda name: names.append(name) if name.endswith("vars/0") else None)
+            shape = file[names[0]].shape
+            del file[names[0]]
+            if kind == "link":
+                file[names[0]] = h5py.ExternalLink("/etc/hostname", "x")
+            else:
+                file.create_dataset(names[0], shape, "f4", external=[("/etc/hostname", 0, 10**6)])
+        return buffer.getvalue()
+
+    return change
+
+
+@pytest.mark.parametrize("kind", ["link", "dataset"])
+def test_a_model_that_reads_other_files_is_refused(theirs, kind):
+    """Keras before 3.13.2 reads them."""
+    rewritten(theirs, model=elsewhere(kind))
+    assert "in another file" in refused(saving.load, theirs)
+
+
 @pytest.mark.parametrize(
     "entries",
     [

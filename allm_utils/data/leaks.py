@@ -45,7 +45,7 @@ def leaks(frame: pd.DataFrame) -> pd.DataFrame:
             )
     frame = frame[frame["part"].notna()].reset_index(drop=True)
     file, part = cnmc.file_names(frame, place), frame["part"].astype("string")
-    name = file.str.extract(_NAME)
+    name = file.str.extract(_NAME).astype("string")  # null where no name fits
     subject = (frame["subject"] if "subject" in frame else name["subject"]).astype("string")
     if subject.isna().any():
         raise DataError(f"{file[subject.isna()].iloc[0]}: who is it? Give a column 'subject'")

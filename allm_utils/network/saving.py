@@ -167,10 +167,13 @@ def _load_keras(path: Path, card: dict) -> keras.Model:
     with keras.StatelessScope(initialize_variables=False):  # nothing takes memory in it
         plan = keras.saving.deserialize_keras_object(config, safe_mode=True)
     check_size(4 * plan.count_params())
-    sizes = []
+    nodes = []
     with h5py.File(weights) as file:
-        file.visititems(lambda _, node: sizes.append(getattr(node, "nbytes", 0)))
-    check_size(sum(sizes))
+        file.visititems_links(lambda _, link: nodes.append(link))
+        file.visititems(lambda _, node: nodes.append(node))
+        if any(isinstance(n, h5py.ExternalLink) or getattr(n, "external", None) for n in nodes):
+            raise ValueError("its weights are in another file")
+        check_size(sum(getattr(node, "nbytes", 0) for node in nodes))
     model = keras.models.load_model(path, compile=False, safe_mode=True)
     if not _finite(map(keras.ops.convert_to_numpy, model.weights)):
         raise ValueError("not all its weights are numbers")

@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -484,8 +485,7 @@ def test_trees(folder, data):
 def test_pictures_given_as_arrays(data):
     shape = data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=4) | st.just([2, 9, 9, 3]))
     pictures = np.zeros(shape, data.draw(st.sampled_from(["u1", "f4", "f8", "i8", "bool", "<U1"])))
-    for function in (probe.area, recipe.desaturate, conditions.add_gaussian_noise):
+    augment = partial(recipe.Augmenter(), rng=np.random.default_rng(0))
+    for function in (probe.area, recipe.desaturate, partial(conditions.apply, "noise:3"), augment):
         with in_a_line():
-            function(pictures, *[3] * (function is conditions.add_gaussian_noise))
-    with in_a_line():
-        recipe.Augmenter()(pictures, np.random.default_rng(0))
+            function(pictures)
