@@ -27,9 +27,7 @@ COLOURS = {"HEM": "#0072B2", "ALL": "#D55E00"}
 LOOKS = (("black", "o", "-"), ("#009E73", "^", "--"), ("#CC79A7", "s", ":"), ("#7F7F7F", "D", "-."))
 """Colour, mark and line of what belongs to no class, in this order."""
 
-WIDTH = 6.4
-"""Of every figure, in inches: the width of a page's text."""
-
+_WIDTH = 6.4  # of every figure, in inches: the width of a page's text
 _CSS = """<style>
 svg.allm { --ink: #222832; --paper: #ffffff }
 @media (prefers-color-scheme: dark) { svg.allm { --ink: #ced6dd; --paper: #121212 } }
@@ -62,7 +60,7 @@ def new(rows: int = 1, columns: int = 1, height: float = 3.2, **subplots) -> tup
 
     The height is in inches; ``subplots`` are those of `matplotlib.figure.Figure.subplots`.
     """
-    figure = Figure(figsize=(WIDTH, height))
+    figure = Figure(figsize=(_WIDTH, height))
     return figure, figure.subplots(rows, columns, **subplots)
 
 
@@ -74,7 +72,7 @@ def cells(images, titles=(), columns=4, brighten=2.0, rows=(), source=None) -> F
     `Profile.source` in the others.
     """
     n_rows = -(-len(images) // columns)
-    side = min(2.1, WIDTH / columns)
+    side = min(2.1, _WIDTH / columns)
     height = (side + 0.2 * bool(len(titles))) * n_rows + 0.2 * (1 + str(source).count("\n"))
     figure, axes = new(n_rows, columns, height, squeeze=False)
     for axis in axes.flat:
@@ -94,7 +92,7 @@ def cells(images, titles=(), columns=4, brighten=2.0, rows=(), source=None) -> F
 def heat_maps(pictures, heat, titles, columns=4, source=None) -> Figure:
     """Lay heat maps, ``(N, H, W)`` from 0 to 1, over grey pictures with outlines of the cells."""
     n_rows = -(-len(pictures) // columns)
-    figure, axes = new(n_rows, columns, (WIDTH / columns + 0.2) * n_rows, squeeze=False)
+    figure, axes = new(n_rows, columns, (_WIDTH / columns + 0.2) * n_rows, squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
     for axis, picture, found, title in zip(axes.flat, pictures, heat, titles, strict=False):

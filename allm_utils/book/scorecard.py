@@ -12,14 +12,14 @@ from allm_utils.runs import records
 from allm_utils.runs.records import Record, Runs
 from allm_utils.runs.store import PARAMETERS
 
-RECIPE = {
+# settings of a run that is trained as Table 5 says
+_RECIPE = {
     "model": "mobilenet_m", "protocol": "paper", "image_size": paper.IMAGE_SIZE, "alpha": 1.0,
     "epochs": paper.HYPERPARAMETERS["epochs"], "l1": paper.HYPERPARAMETERS["l1"],
     "scaling": "unit", "balance": "hem", "augment": True, "stain": 0.0, "size": 0.0, "draw": "cell",
 }  # fmt: skip
-"""Settings of a run that is trained as Table 5 says."""
-
-METRICS = {
+# the paper's columns: our metric, its name in words, and the decimals printed
+_METRICS = {
     "precision": ("precision_macro", "macro precision", 2),
     "recall": ("recall_macro", "macro recall", 2),
     "f1": ("f1_macro", "macro F1", 2),
@@ -29,15 +29,14 @@ METRICS = {
     "accuracy": ("accuracy", "accuracy", 2),
     "auc": ("balanced_accuracy", "balanced accuracy (“AUC”)", 3),
 }
-"""The paper's columns: our metric, its name in words, and the decimals printed."""
 
 
 def paper_runs(runs: Runs, fold: int, **changed) -> list[Record]:
     """Runs on a fold with the paper's recipe: that with the paper's split (seed 1337) first.
 
-    `changed` settings stand in place of those of `RECIPE`.
+    `changed` settings stand in place of the paper's.
     """
-    found = runs.where(**{**RECIPE, "fold": fold, **changed})
+    found = runs.where(**{**_RECIPE, "fold": fold, **changed})
     first_trained = [run for run in found if "source" not in run.data]
     return sorted(first_trained, key=lambda run: (run.data["seed"] != 1337, run.data["seed"]))
 
@@ -290,7 +289,7 @@ def _text(trained):
 
 def _grid(table, row, printed, found):
     for column, value in printed.items():
-        key, name, digits = METRICS[column]
+        key, name, digits = _METRICS[column]
         yield table, row, name, value, digits, found(key)
 
 

@@ -38,7 +38,7 @@ FINGERPRINTS: dict[str, str] = json.loads(
 )
 """Of the published folds, as "0+1", and with the preliminary set, by `images.fingerprint`."""
 
-KAGGLE_HANDLE = "andrewmvd/leukemia-classification"
+_KAGGLE_HANDLE = "andrewmvd/leukemia-classification"
 
 _GRAMMAR = re.compile(r"UID_(H?\d{1,9})_(\d{1,9})_(\d{1,9})_(all|hem)\.bmp", re.IGNORECASE)
 _FOLD = re.compile(r"fold[ _-]?(\d{1,2})", re.IGNORECASE)
@@ -244,13 +244,13 @@ def download(dest: str | os.PathLike) -> Path:
         raise DataError("kagglehub is not installed: run 'pip install kagglehub'") from None
     try:
         Path(dest).mkdir(parents=True, exist_ok=True)
-        return Path(kagglehub.dataset_download(KAGGLE_HANDLE, output_dir=str(dest)))
+        return Path(kagglehub.dataset_download(_KAGGLE_HANDLE, output_dir=str(dest)))
     except FileExistsError:
         raise DataError(f"{dest}: holds no finished download; empty it, or give another") from None
     except Exception as error:  # kagglehub lets through its own errors, requests' and the system's
         raise DataError(
-            f"{dest}: cannot download {KAGGLE_HANDLE} ({reason(error)}); check the connection and "
-            "the space on the disk, or fetch it by hand from kaggle.com/datasets/" + KAGGLE_HANDLE
+            f"{dest}: cannot download {_KAGGLE_HANDLE} ({reason(error)}); check the connection and "
+            "the space on the disk, or fetch it by hand from kaggle.com/datasets/" + _KAGGLE_HANDLE
         ) from error
 
 

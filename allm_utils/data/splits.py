@@ -23,12 +23,10 @@ from allm_utils.errors import ConfigError, DataError, check_choice
 
 PARTS = ("train", "val", "test")
 
-PROTOCOLS = ("paper", "patient-disjoint", "cross-fold")
-"""Ways to make a split: by image in each fold, by people, from one fold to another."""
-
-TESTS = ("split", "prelim")
-"""What a run is tested on: a part of its folds, or the preliminary test set."""
-
+# ways to make a split: by image in each fold, by people, from one fold to another
+_PROTOCOLS = ("paper", "patient-disjoint", "cross-fold")
+# what a run is tested on: a part of its folds, or the preliminary test set
+_TESTS = ("split", "prelim")
 N_ROUNDS = 5
 """Patient-disjoint splits of a run; together they test every image once."""
 
@@ -147,7 +145,7 @@ def protocol_split(
 ) -> pd.Series:
     """Split a frame, which holds the rows of `folds` only, as a run does.
 
-    By `protocol`, one of `PROTOCOLS`, and `test`, one of `TESTS`: `paper_split` with the seed, one
+    By `protocol` and `test`, as a run's configuration names them: `paper_split` with the seed, one
     round of `patient_disjoint_split`, `cross_fold_split` (from the first fold to the second) or
     `prelim_split`; the last three use the frozen deals. Where 2 is one of the folds, the cells from
     outside are asked for by name, and take part.
@@ -166,8 +164,8 @@ def protocol_split(
 
 def check_protocol(protocol: str, round: int = 0, test: str = "split") -> None:
     """Raise ConfigError unless protocol, round and test go together, as in `protocol_split`."""
-    check_choice("protocol", protocol, PROTOCOLS)
-    check_choice("test", test, TESTS)
+    check_choice("protocol", protocol, _PROTOCOLS)
+    check_choice("test", test, _TESTS)
     if test == "prelim" and protocol != "patient-disjoint":
         raise ConfigError(
             f"test prelim with protocol {protocol}: its people are new; "

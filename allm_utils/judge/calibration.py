@@ -15,20 +15,19 @@ from allm_utils.errors import ConfigError, DataError
 EPSILON = 1e-6
 """Probabilities are kept this far from 0 and 1 before their logit; records hold six decimals."""
 
-BINS = 10
-"""Of equal width, as in the reliability diagram."""
+_BINS = 10  # of equal width, as in the reliability diagram
 
 
 def calibration_error(labels: ArrayLike, p_all: ArrayLike) -> float:
     """Expected calibration error of the probability of ALL (Guo et al., 2017, Eq. 3), in [0, 1].
 
-    The mean distance between what was promised and what came true, each of `BINS` bins weighted by
+    The mean distance between what was promised and what came true, each of ten bins weighted by
     its images. Guo et al. take the probability of whichever class was answered; here it is that of
     ALL, as in the reliability diagram.
     """
     labels, p_all = np.asarray(labels), np.asarray(p_all, float)
-    bin_of = np.minimum((p_all * BINS).astype(int), BINS - 1)
-    gaps = np.bincount(bin_of, p_all - labels, BINS)  # n of the bin times its distance
+    bin_of = np.minimum((p_all * _BINS).astype(int), _BINS - 1)
+    gaps = np.bincount(bin_of, p_all - labels, _BINS)  # n of the bin times its distance
     return float(np.abs(gaps).sum() / len(labels))
 
 

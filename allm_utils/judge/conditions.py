@@ -11,8 +11,7 @@ from allm_utils.data.images import as_batch
 from allm_utils.errors import ConfigError, need
 from allm_utils.network.recipe import desaturate
 
-STAIN_STEP = 0.05
-"""``stain:s`` scales each stain by a factor within 1 ± s times this."""
+_STAIN_STEP = 0.05  # ``stain:s`` scales each stain by a factor within 1 ± s times this
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def _stain(picture, severity, rng):
     """Unmix haematoxylin, eosin and the rest, scale each, mix again (Tellez et al., 2018)."""
     from skimage.color import hed2rgb, rgb2hed
 
-    factors = 1 + severity * STAIN_STEP * rng.uniform(-1, 1, 3)
+    factors = 1 + severity * _STAIN_STEP * rng.uniform(-1, 1, 3)
     return np.rint(255 * hed2rgb(rgb2hed(picture) * factors))
 
 
@@ -92,7 +91,7 @@ def _spoilt(help, kind):
 
 
 _SIGMA, _SEVERITY, _FACTOR = ("σ", 0, 255), ("s", 1, 5, True), ("factor", 0.25, 4)
-_STAIN = f"each stain scaled within ±{STAIN_STEP:.0%} times s"
+_STAIN = f"each stain scaled within ±{_STAIN_STEP:.0%} times s"
 
 CONDITIONS = {
     "clean": Condition("as it is", _same),

@@ -12,8 +12,7 @@ from allm_utils.judge import conditions
 MOST_PICTURES = 1024
 """No batch is larger: at 224 pixels these are 150 MB, and a network takes many times that."""
 
-TOLERANCE = 0.01
-"""How far two answers may be from 1 in sum: a network of eight bits rounds each to 1/255."""
+_TOLERANCE = 0.01  # how far two answers may be from 1 in sum: eight bits round each to 1/255
 
 
 def predict(
@@ -75,7 +74,7 @@ def _ask(model, pictures):
             f"model {model.name!r} fails ({reason(error)}); export or copy it again"
         ) from error
     good = ((answers >= 0) & (answers <= 1)).all(axis=1)  # False for what is no number
-    good &= np.abs(answers.sum(axis=1) - 1) <= TOLERANCE
+    good &= np.abs(answers.sum(axis=1) - 1) <= _TOLERANCE
     if not good.all():
         raise ModelError(
             f"model {model.name!r} answers {answers[~good][0].tolist()}, which are no "

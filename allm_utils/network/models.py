@@ -28,10 +28,9 @@ LARGEST = 1024
 ALNETT_STYLE_FILTERS = (32, 64, 128, 256, 512)
 """Filters of the five clusters of `alnett_style`; our choice."""
 
-ALNETT_STYLE_DILATIONS = (1, 2, 3)
-"""Dilation rates inside each cluster of `alnett_style`; our choice."""
-
-INCEPTIONS = {
+# filters of GoogLeNet's nine modules (Szegedy et al., 2015, Table 1): 1×1, 3×3 reduce, 3×3, 5×5
+# reduce, 5×5, pool projection
+_INCEPTIONS = {
     "3a": (64, 96, 128, 16, 32, 32),
     "3b": (128, 128, 192, 32, 96, 64),
     "4a": (192, 96, 208, 16, 48, 64),
@@ -42,9 +41,6 @@ INCEPTIONS = {
     "5a": (256, 160, 320, 32, 128, 128),
     "5b": (384, 192, 384, 48, 128, 128),
 }
-"""Filters of GoogLeNet's nine modules (Szegedy et al., 2015, Table 1): 1×1, 3×3 reduce, 3×3,
-5×5 reduce, 5×5, pool projection."""
-
 _SHIPPED = Path(__file__).parents[1] / "data" / "weights"
 _WEIGHTS_URL = "https://storage.googleapis.com/tensorflow/keras-applications/"
 _WEIGHTS_FILES = {
@@ -261,7 +257,7 @@ def alnett_style(x, path):
     The abstract of Jawahar et al. (2022) says: depthwise convolution with different dilation
     rates, and cluster layers of convolution and max-pooling followed by a normalisation. All else
     is our choice: five clusters of `ALNETT_STYLE_FILTERS` filters; in each, three depthwise 3×3
-    convolutions side by side, dilated by `ALNETT_STYLE_DILATIONS`, a 1×1 convolution over all they
+    convolutions side by side, dilated by 1, 2 and 3, a 1×1 convolution over all they
     find, ReLU, max-pooling by two, batch normalisation. Average pooling and softmax end it.
 
     Parameters and errors are those of `mobilenet_m`, without `alpha`. No pre-trained weights
@@ -270,7 +266,7 @@ def alnett_style(x, path):
     for number, filters in enumerate(ALNETT_STYLE_FILTERS, start=1):
         name = f"cluster_{number}"
         found = []
-        for rate in ALNETT_STYLE_DILATIONS:
+        for rate in (1, 2, 3):
             look = layers.DepthwiseConv2D(
                 3, padding="same", dilation_rate=rate, name=f"{name}_dilation_{rate}"
             )
@@ -315,7 +311,7 @@ def googlenet(x, path):
     x = _normalised(x, 64, 1, "2_reduce")
     x = _normalised(x, 192, 3, "2_convolution")
     x = _pooling(x, "2_pooling")
-    for name, (one, reduce_3, three, reduce_5, five, projection) in INCEPTIONS.items():
+    for name, (one, reduce_3, three, reduce_5, five, projection) in _INCEPTIONS.items():
         if name in ("4a", "5a"):
             x = _pooling(x, f"{int(name[0]) - 1}_pooling")
         branches = [_normalised(x, one, 1, f"{name}_1x1")]

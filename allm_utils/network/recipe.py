@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 cv2.setNumThreads(1)  # the training loop runs several pictures at once; nested threads only fight
 
 Balance = Literal["hem", "both", "none"]
-BALANCES: tuple[str, ...] = get_args(Balance)
+_BALANCES: tuple[str, ...] = get_args(Balance)
 
-BANK_SIZE = 1 << 22
-"""Samples per noise bank: 28 pictures' worth of 224 x 224 x 3, 8 MB in two bytes each."""
+# samples per noise bank: 28 pictures' worth of 224 x 224 x 3, 8 MB in two bytes each
+_BANK_SIZE = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Recipe:
     size: float = 0.0
 
     def __post_init__(self):
-        check_choice("balance", self.balance, BALANCES)
+        check_choice("balance", self.balance, _BALANCES)
         for sigma in self.sigmas:
             check_range("sigma", sigma, 0, 255)
         highest = {"rotation": 180, "shift": 1, "shear": 45, "flip": 1, "stain": 0.9, "size": 0.9}
@@ -107,7 +107,7 @@ def balanced_rows(labels: np.ndarray, balance: str = "hem") -> tuple[np.ndarray,
     Returns rows of the training pictures, originals first, then the copies, and for each whether
     the picture is to be desaturated.
     """
-    check_choice("balance", balance, BALANCES)
+    check_choice("balance", balance, _BALANCES)
     labels = np.asarray(labels)
     copied = {"hem": labels == 0, "both": labels >= 0, "none": labels < 0}[balance]
     rows = np.concatenate([np.arange(len(labels)), np.flatnonzero(copied)])
@@ -187,7 +187,7 @@ class NoiseBank:
         rng = np.random.default_rng([seed, 0x6E])
         self._banks = {}
         for sigma in sigmas:
-            bank = rng.standard_normal(BANK_SIZE, dtype=np.float32) * np.float32(sigma)
+            bank = rng.standard_normal(_BANK_SIZE, dtype=np.float32) * np.float32(sigma)
             np.rint(bank, out=bank)
             # what lies above 0 and what lies below, so that no step leaves eight bits
             self._banks[sigma] = [np.clip(part, 0, 255).astype(np.uint8) for part in (bank, -bank)]
@@ -196,7 +196,7 @@ class NoiseBank:
         self, image: np.ndarray, sigma: float, rng: np.random.Generator, out=None
     ) -> np.ndarray:
         """Return ``uint8 (H, W, 3)`` with noise of one of the bank's sigmas, in `out` if given."""
-        start = int(rng.integers(BANK_SIZE - image.size + 1))
+        start = int(rng.integers(_BANK_SIZE - image.size + 1))
         above, below = (
             part[start : start + image.size].reshape(image.shape) for part in self._banks[sigma]
         )

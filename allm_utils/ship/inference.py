@@ -18,11 +18,11 @@ from allm_utils.judge.predict import predict
 from allm_utils.network import saving
 from allm_utils.runs import second
 
-SUFFIXES = (".bmp", ".png", ".jpg", ".jpeg", ".webp")
+_SUFFIXES = (".bmp", ".png", ".jpg", ".jpeg", ".webp")
 
-BLACK = 0.2
-"""Least share of exactly black pixels of a known picture. The crops of C-NMC have 44 to 90 %, those
-of whole smears at most 2.5 %."""
+# least share of exactly black pixels of a known picture. The crops of C-NMC have 44 to 90 %, those
+# of whole smears at most 2.5 %
+_BLACK = 0.2
 
 
 def load(path: str | os.PathLike, threads: int | None = None) -> tuple[Any, dict]:
@@ -33,14 +33,14 @@ def load(path: str | os.PathLike, threads: int | None = None) -> tuple[Any, dict
     `judge.predict` takes the model. A ModelError for what is no model of ours, or lacks its card.
     """
     path = Path(path)
-    if path.suffix not in RUNTIMES:
+    if path.suffix not in _RUNTIMES:
         return saving.load(path)
     if not path.is_file():
         raise ModelError(f"{path}: no such model; check the path")
     card = saving.read_card(path)
     if card.get("file_sha256") != sha256(path):  # a runtime may crash on bytes that are not whole
         raise ModelError(f"{path}: its bytes are not those of its card; export or copy it again")
-    module, runtime = RUNTIMES[path.suffix]
+    module, runtime = _RUNTIMES[path.suffix]
     need("deploy", module)
     try:
         saving.check_size(path.stat().st_size)
@@ -109,8 +109,8 @@ class ONNX:
         return self._session.run(None, {self._input: np.ascontiguousarray(pictures)})[0]
 
 
-RUNTIMES = {".tflite": ("ai_edge_litert", LiteRT), ".onnx": ("onnxruntime", ONNX)}
-"""By suffix: the package that runs the format, and the class that asks it."""
+# by suffix: the package that runs the format, and the class that asks it
+_RUNTIMES = {".tflite": ("ai_edge_litert", LiteRT), ".onnx": ("onnxruntime", ONNX)}
 
 
 def predict_images(
@@ -175,7 +175,7 @@ def _read(paths, card, batch_size) -> Iterator[list[tuple[str, np.ndarray | Imag
 
 def _note(picture):
     black = 1 - picture.any(axis=-1).mean()
-    if black >= BLACK:
+    if black >= _BLACK:
         return ""
     return (
         f"{black:.0%} of it is black: no single cell cut out on black, so the answer means nothing"
@@ -193,7 +193,7 @@ def listed(image_paths: str | os.PathLike | Iterable[str | os.PathLike]) -> list
     for path in map(Path, image_paths):
         found = [path]
         if path.is_dir():
-            found = sorted(where / name for where, names in walk(path, SUFFIXES) for name in names)
+            found = sorted(where / name for where, names in walk(path, _SUFFIXES) for name in names)
         if not found:
             raise ImageError(f"{path}: no image in this folder; give BMP, PNG, JPEG or WebP files")
         paths += found
