@@ -15,13 +15,7 @@ _texts: dict[str, DisplayHandle | None] = {}
 def glue(name: str, value: object, display: bool = True) -> None:
     """Name a number of the run, as `myst_nb.glue` does, and fill it into the texts that hold it.
 
-    Parameters
-    ----------
-    name : str
-    value : object
-        Shown as `str` gives it.
-    display : bool
-        As in MyST-NB, which can show it at once, too; here it is shown in the texts alone.
+    `display` does nothing here: the number is shown in the texts alone.
     """
     _numbers[name] = value
     for text, place in list(_texts.items()):

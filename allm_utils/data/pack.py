@@ -35,22 +35,10 @@ def encode(path: str | os.PathLike, effort: int = 6) -> bytes:
 
 
 def restore(dest: Path, cells: pd.DataFrame, read: Callable[[str], bytes]) -> Path:
-    """Write published BMP files, once their bytes are known to be right; all of them, or none.
+    """Write published BMP files into a new or empty folder: all of them, or none.
 
-    Parameters
-    ----------
-    dest : path-like
-        Folder that does not exist yet, or is empty.
-    cells : pandas.DataFrame
-        Rows of `allm_utils.data.cnmc.shipped_index`.
-    read : callable
-        Gives the WebP file of a `path` of these rows.
-
-    Raises
-    ------
-    DataError
-        The folder holds something already, or cannot be written; or a file is not the cell that
-        was published.
+    `cells` are rows of `cnmc.shipped_index`; `read` gives the WebP file of a `path` of them. The
+    bytes are known to be right; a DataError where they are not, or the folder cannot be written.
     """
     if dest.exists() and not (dest.is_dir() and not any(dest.iterdir())):
         raise DataError(f"{dest}: exists already; give a new folder, or remove this one")
@@ -99,12 +87,8 @@ def write(root: str | os.PathLike, archive: str | os.PathLike, fold: int) -> Pat
 def opened(archive: Path) -> Path:
     """Folder with the published files of an archive; unpacked the first time, by its content.
 
-    It lies in the system's folder for temporary files; TMPDIR moves it.
-
-    Raises
-    ------
-    DataError
-        Not an archive that `write` made, or damaged.
+    It lies in the system's folder for temporary files; TMPDIR moves it. A DataError for an archive
+    that `write` has not made, or that is damaged.
     """
     try:
         with zipfile.ZipFile(archive) as file:

@@ -25,12 +25,9 @@ def limits(
 
     Parameters
     ----------
-    labels : array of int, shape (N,)
-        0 HEM, 1 ALL.
-    odds : array of float, shape (N,)
-        Whatever rises with the chance of ALL, as log-odds.
-    groups : array, shape (N,)
-        The person of each cell. To judge people, give one row each.
+    labels, odds, groups : arrays, shape (N,)
+        0 HEM or 1 ALL; whatever rises with the chance of ALL, as log-odds; the person of each cell.
+        To judge people, give one row each.
     miss_all, miss_hem : float
         Chance at most that a random cell of a new leukemic person is called HEM, and that one of a
         new healthy person is called ALL. It holds if new people come as those here did.
@@ -72,15 +69,12 @@ def calls(odds: ArrayLike, low: float, high: float) -> np.ndarray:
 
 
 def outcome(labels: ArrayLike, called: ArrayLike, groups: ArrayLike) -> dict[str, float]:
-    """Say what calls leave to a human, and what is wrong among the rest.
+    """Say what calls leave to a human, and what is wrong among the rest, as shares.
 
-    Returns
-    -------
-    dict of str to float
-        Shares: ``referred`` of all cells; ``wrong`` of the cells that are called; ``missed``, cells
-        of leukemic people called HEM, and ``alarms``, cells of healthy people called ALL, both as
-        the mean over people, as promised by `limits`; ``people referred``, those with no more
-        than half of their cells called.
+    ``referred`` of all cells; ``wrong`` of the cells that are called; ``missed``, cells of leukemic
+    people called HEM, and ``alarms``, cells of healthy people called ALL, both as the mean over
+    people, as promised by `limits`; ``people referred``, those with no more than half of their
+    cells called.
     """
     labels, called, groups = np.asarray(labels), np.asarray(called), np.asarray(groups)
     silent = called == REFER
@@ -102,19 +96,8 @@ def outcome(labels: ArrayLike, called: ArrayLike, groups: ArrayLike) -> dict[str
 def strangeness(known: ArrayLike, labels: ArrayLike, features: ArrayLike) -> np.ndarray:
     """Mahalanobis distance of cells to the nearer class of the known ones (Lee et al., 2018).
 
-    Parameters
-    ----------
-    known : array of float, shape (N, K)
-        Features of the cells in training.
-    labels : array of int, shape (N,)
-        Their classes.
-    features : array of float, shape (M, K)
-        Of the cells in question.
-
-    Returns
-    -------
-    ndarray of float, shape (M,)
-        Within a class the features have one covariance, shrunk as by Ledoit and Wolf.
+    Takes features (N, K) and classes (N,) of the cells in training, and features (M, K) of those in
+    question. Within a class the features have one covariance, shrunk as by Ledoit and Wolf.
     """
     labels, scaler = np.asarray(labels), StandardScaler()
     inside, asked = scaler.fit_transform(known), scaler.transform(features)

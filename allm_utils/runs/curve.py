@@ -31,7 +31,6 @@ CELLS = (60, 240, 900)
 DRAWS = 6
 """Times that the people of a point are drawn in each round."""
 
-
 JITTER = Recipe(
     sigmas=(), shift=0, shear=0, zoom=(1, 1), brightness=(0.6, 1.3), stain=0.15, size=0.3
 )
@@ -42,7 +41,7 @@ COPIES = 3
 
 
 def run(config: ProbeConfig, outside: Path, grid: bool = False, progress: bool = True) -> Path:
-    """Make the points of one probe over the five rounds, and write their record.
+    """Make the points of one probe over the five rounds, and write ``curve/MODEL[-grid].json``.
 
     Parameters
     ----------
@@ -55,12 +54,6 @@ def run(config: ProbeConfig, outside: Path, grid: bool = False, progress: bool =
         Instead of points of few and many people: all people of a round, drawn by cell or by person,
         with jittered copies or without, every cell at one size or not. The features are those of
         MobileNet at a quarter of its width.
-    progress : bool
-
-    Returns
-    -------
-    Path
-        The JSON file, ``curve/MODEL.json`` or ``curve/MODEL-grid.json`` below the records' folder.
     """
     clock, place = experiment.Clock(), (config.out or config.work / "records") / "curve"
     path = place / f"{config.model}{'-grid' * grid}.json"

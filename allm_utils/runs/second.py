@@ -35,23 +35,10 @@ def place(network: str | os.PathLike) -> Path:
 
 
 def make(config: ProbeConfig, network: str | os.PathLike, progress: bool = True) -> Path:
-    """Fit the second judge of a saved network, and write it beside it.
+    """Fit the second judge of a saved network on its split, and write it beside it.
 
     The trees learn from the training part alone. Their share is the one with the best ROC-AUC on
     the validation part, whose people neither judge has learned from.
-
-    Parameters
-    ----------
-    config : ProbeConfig
-        Of the split that the network was trained on.
-    network : path-like
-        A saved model with its card.
-    progress : bool
-
-    Returns
-    -------
-    Path
-        The file.
     """
     model, card = saving.load(network)
     frame, split = experiment.select(config)
@@ -95,14 +82,10 @@ def load(network: str | os.PathLike) -> "Second":
 class Second:
     """Trees, and how much they count beside their network.
 
-    Parameters
-    ----------
-    arrays : dict of str to ndarray
-        ``feature, threshold, left, right, value``, of shape (trees, nodes); left and right of a
-        leaf are 0. ``baseline``, of shape (1,).
-    card : dict
-        ``measures``, how many there are; ``neutral``, the network's probability that favours no
-        class; ``share``, the weight of the trees' log-odds.
+    The arrays are ``feature, threshold, left, right, value``, of shape (trees, nodes), where left
+    and right of a leaf are 0, and ``baseline``, of shape (1,). The card says ``measures``, how many
+    there are; ``neutral``, the network's probability that favours no class; ``share``, the weight
+    of the trees' log-odds.
     """
 
     def __init__(self, arrays: dict[str, np.ndarray], card: dict):
