@@ -50,8 +50,8 @@ from myst_nb import glue
 # The paper adds noise to every training picture, turns it, shifts it, zooms it and darkens it. On clean
 # test cells this buys nothing: {term}`balanced accuracy` is {glue:text}`augmentation-with-clean` with it
 # and {glue:text}`augmentation-without-clean` without it, on {term}`fold` 1. Under noise of
-# {term}`σ <sigma>` 10 at test it decides everything: {term}`accuracy` is
-# {glue:text}`augmentation-with-10` with it and {glue:text}`augmentation-without-10` without it
+# {term}`σ <sigma>` 10 at test it makes the difference: {glue:text}`augmentation-with-10` with it,
+# {glue:text}`augmentation-without-10` without it, where a coin gets 0.5
 # ({numref}`fig-augmentation-brief`). That robustness is the paper's real merit. This chapter takes the
 # recipe apart on real cells.
 
@@ -62,15 +62,15 @@ WITHOUT = [r for r in trained if not r.settings["augment"]]
 assert (len(WITH), len(WITHOUT)) == (4, 3)
 for how, chosen in (("with", WITH), ("without", WITHOUT)):
     clean = [r.metrics()["balanced_accuracy"] for r in chosen]
-    loud = [r.metrics("noise:10")["accuracy"] for r in chosen]
+    loud = [r.metrics("noise:10")["balanced_accuracy"] for r in chosen]
     for what, values in (("clean", clean), ("10", loud)):
         ends = dict.fromkeys(f"{end(values):.2f}" for end in (min, max))
         text = " to ".join(ends)
         glue(f"augmentation-{how}-{what}", text, display=False)
-    assert how == "without" or (max(clean) < 0.955 and min(loud) > 0.9)
-    assert how == "with" or (min(clean) > 0.94 and max(loud) < 0.75)
+    assert how == "without" or (max(clean) < 0.955 and min(loud) > 0.85)
+    assert how == "with" or (min(clean) > 0.94 and max(loud) < 0.65)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-augmentation-brief", "caption": "Balanced accuracy against the noise at test, for networks trained with noise and warp (four) and without (three); the bands reach from the worst to the best of them. Records of C-NMC 2019, fold 1, 224 pixels."}, "image": {"alt": "Two panels, noise over the whole picture and in the cell only. With noise and warp both curves stay near 0.9 from sigma 0 to 10. Without, they start as high and fall to between 0.5 and 0.8."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-augmentation-brief", "caption": "Balanced accuracy against the noise at test, for four networks trained with noise and warp and three without; lines are means, bands reach from the worst to the best. Warp is the turning, shifting and zooming, with the darkening. Our records, test cells of fold 1, 224 pixels."}, "image": {"alt": "Two panels, noise over the whole picture and in the cell only. With noise and warp both curves stay near 0.9 from sigma 0 to 10. Without, they start as high and fall to between 0.5 and 0.8."}}
 KINDS = {"over the whole picture": "noise", "in the cell only": "cell-noise"}
 TRAINED = {"trained with noise and warp": WITH, "trained without": WITHOUT}
 
@@ -88,13 +88,15 @@ curves = {
     title: {name: band(networks, kind) for name, networks in TRAINED.items()}
     for title, kind in KINDS.items()
 }
-figures.against(curves, "σ at test, grey levels", ylim=(0.45, 1))
+robust = figures.against(curves, "σ at test, grey levels", ylim=(0.45, 1))
+robust.axes[0].set_ylabel("balanced accuracy")
+robust
 
 # %% [markdown]
 # ## Why change a picture on purpose?
 #
 # A fold has about 2,500 training pictures, of two or three dozen people at most; {term}`MobileNet_M` has 3.2 million
-# weights. It can learn every picture by heart. {term}`Augmentation <augment>` shows it a slightly
+# weights, enough to learn every picture by heart. {term}`Augmentation <augment>` shows it a slightly
 # different picture every time, changed in ways that do not change the answer {cite:p}`shorten2019`. A cell
 # on a slide has no top and no bottom, so turning it is safe. *Do not change the answer* is a claim about
 # biology, not about programming, and each step has to earn it.
@@ -147,10 +149,11 @@ for sigma in sorted({*paper.TRAIN_SIGMAS, *paper.TEST_SIGMAS} - {0}):
     black = conditions.apply(f"noise:{sigma}", cells[:40])[background[:40]]
     rows[sigma] = [black.mean(), sigma / np.sqrt(2 * np.pi), (black > 0).mean()]
 columns = ["mean on black", "σ / √(2π)", "share above 0"]
-pd.DataFrame(rows, columns).T.rename_axis("σ").round(3)
+pd.DataFrame(rows, columns).T.rename_axis(columns="σ").round(3)
 
 # %% [markdown]
-# The middle column is the theory. If the negative half of a normal draw is set to zero, its mean is
+# The middle column is the theory, without the rounding. If the negative half of a normal draw is set to zero, its
+# mean is
 #
 # $$ \operatorname E\bigl[\max(0, \varepsilon)\bigr] = \int_0^\infty
 # \frac{x}{\sigma\sqrt{2\pi}}\, e^{-x^2 / 2\sigma^2}\, \mathrm dx = \frac{\sigma}{\sqrt{2\pi}}
@@ -161,8 +164,8 @@ pd.DataFrame(rows, columns).T.rename_axis("σ").round(3)
 # background was set to black by a program *afterwards*. So our {term}`records <record>` also have noise in
 # the cell only, the right panel of {numref}`fig-augmentation-brief`. Take the network without noise, warp and
 # grey copies: at σ 10 its balanced accuracy falls by {glue:text}`augmentation-fall-noise`, and by
-# {glue:text}`augmentation-fall-cell-noise` if the background stays black. More than half of the damage comes
-# from where there is no cell. (The two networks with grey copies alone break either way.)
+# {glue:text}`augmentation-fall-cell-noise` if the background stays black. More than half of the damage to it comes
+# from where there is no cell. The two networks with grey copies alone break either way.
 
 # %% tags=["remove-cell"]
 neither = runs.where(experiment="table5-neither").one()
@@ -193,8 +196,8 @@ widgets.noise_lab(images.prepare(frame["path"][0], 96, run.crop), run.source)
 # %% [markdown]
 # ## Six changes, one at a time
 #
-# The rest of section 3.3 moves and dims the picture. In imgaug each change is one object. Here are the
-# extreme ends of every range:
+# The rest of section 3.3 of the paper moves and dims the picture. In imgaug each change is one object. Here is one end
+# of each range, the zoom twice:
 
 # %%
 steps = {
@@ -208,14 +211,13 @@ steps = {
     "brightness 0.4": iaa.Multiply(0.4),
 }
 
-# %% mystnb={"figure": {"name": "fig-augmentation-steps", "caption": "Every change of section 3.3 at an end of its range, one at a time, brightened twofold. Real cell of C-NMC 2019."}, "image": {"alt": "Eight pictures of one cell: unchanged, turned left, mirrored, shifted to the lower right, slightly sheared, enlarged, stretched in width, much darker."}}
+# %% mystnb={"figure": {"name": "fig-augmentation-steps", "caption": "Every change of the paper's section 3.3 at an end of its range, one at a time, brightened twofold. Real cell of C-NMC 2019."}, "image": {"alt": "Eight pictures of one cell: unchanged, turned left, mirrored, shifted to the lower right, slightly sheared, enlarged, stretched in width, much darker."}}
 changed = [step(image=cells[0]) for step in steps.values()]
 source = f"{sample.people_shown(frame[:1])}; {run.source}"
 figures.cells(changed, list(steps), 4, source=source)
 
 # %% [markdown]
-# Two sentences of the paper leave room; we read them as Keras' `ImageDataGenerator`, whose argument names
-# they use:
+# The paper's words leave room. We read them as Keras' `ImageDataGenerator` does, whose argument names they use:
 #
 # | the paper | read as |
 # |---|---|
@@ -227,7 +229,7 @@ figures.cells(changed, list(steps), 4, source=source)
 #
 # All are drawn anew for every picture and every {term}`epoch`.
 #
-# ## Three second looks
+# ## Three side effects
 #
 # **Zoom and size.** Cells of {term}`ALL` are larger than those of {term}`HEM`, and the {term}`ruler` of this book,
 # the area alone, lives on that. The paper's zoom only enlarges. What does it do to the ruler?
@@ -243,7 +245,7 @@ print(f"ROC-AUC of the area alone: {ruler[0]:.3f}, zoomed {np.mean(ruler[1:]):.3
 
 # %% [markdown]
 # A training cell is a quarter larger, on average, than the same cell at test. The ruler loses a little
-# {term}`ROC-AUC`: the network leans less on size, and training differs from test.
+# {term}`ROC-AUC`: in training size tells slightly less than at test.
 #
 # **Zoom, shift and the edge.** The crop was chosen so that most cells stay whole. Now they grow and move
 # inside the same frame. How many does its edge cut?
@@ -273,7 +275,7 @@ means = {
     "in training, before Keras 2.10": at_test * factor * 255 / peak,
 }
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-augmentation-brightness", "caption": "Mean value of the cell, picture by picture: at test, and in training under two versions of Keras. Real cells of C-NMC 2019."}, "image": {"alt": "Three outlines. At test a narrow peak near 60. Today's training pictures lie left of it, those of the older Keras right of it and far spread."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-augmentation-brightness", "caption": "Mean value of the cell, picture by picture: at test, and in training under two versions of Keras. Real cells of C-NMC 2019, those of this page."}, "image": {"alt": "Three outlines. At test a narrow peak near 60. Today's training pictures lie left of it, those of the older Keras right of it and far spread."}}
 brightness, axis = figures.new()
 for (name, values), (code, _, line) in zip(means.items(), figures.LOOKS, strict=False):
     label = f"{name}: mean {values.mean():.0f}"
@@ -338,7 +340,7 @@ relative = np.mean(seen.std(axis=(1, 2, 3)) / seen.mean(axis=(1, 2, 3)))
 print(f"noise over signal: {relative:.0%} in training, {10 / 60:.0%} at test")
 
 # %% tags=["remove-cell"]
-assert 10 / 60 > 1.5 * relative
+assert 10 / 60 > 1.5 * relative and 1.3 < 9 / 60 / relative < 1.7
 
 # %% [markdown]
 # So σ 10 at test is stronger than σ 9 in training by more than half. The network meets more noise than it
@@ -377,8 +379,8 @@ for way, make in ways.items():
 #
 # Random pictures cannot be compared one by one; their **distributions** can. Measure each augmented cell,
 # and ask a **Kolmogorov-Smirnov test**: if both ways drew from one distribution, how often would two
-# sets differ at least as much as these? With five tests, one p-value below 0.05 is nothing special; one
-# below 0.005 would be a reason to worry.
+# sets differ at least as much as these? The answer is the **p-value**. With five tests, one below 0.05 is nothing
+# special; one below 0.005 would be a reason to worry.
 
 
 # %%
@@ -406,8 +408,8 @@ pd.DataFrame(agreement, ["mean, imgaug", "mean, ours", "p-value"]).T.round(2)
 assert min(p for *_, p in agreement.values()) > 0.005
 
 # %% [markdown]
-# The two agree on real cells. The tests of this book do the same with more draws, and add the spectrum of
-# the noise. **Was it worth it?** The comparison once found two mistakes in the *reference*, the one that
+# No difference shows. That is weak evidence with so few cells, so the tests of the package ask again with more draws,
+# and compare the spectrum of the noise too. **Was it worth it?** The comparison once found two mistakes in the *reference*, the one that
 # everyone would trust. With `shear=(-3, 3)` imgaug draws one angle for both axes, and that is a rotation:
 # nothing was sheared. And a {term}`seed` given to the sequence did not reach its steps. Both read perfectly
 # well.
@@ -417,7 +419,7 @@ assert min(p for *_, p in agreement.values()) > 0.005
 #
 # ## From file to batch: Figures 3 and 4
 #
-# The paper shows one cell of each class on its way into the network. Here are ours, in its order:
+# The paper shows one cell of each class on its way into the network. Here are two of ours, in its order:
 
 
 # %%
@@ -431,7 +433,7 @@ def journey(path, grey):
     return [*way, *fast(last, np.random.default_rng(5))]
 
 
-NAMES = ["original", "cropped, resized", "grey", "σ = 3", "σ = 9"] + ["augmented"] * 5
+NAMES = ["original", "cropped, resized", "grey", "σ = 3", "σ = 9", *["augmented"] * 5]
 two = frame.groupby("label").sample(1, random_state=4)
 
 # %% mystnb={"figure": {"name": "fig-augmentation-all", "caption": "An ALL cell on its way into training (the paper's Fig. 3). Brightened twofold. Real cell of C-NMC 2019."}, "image": {"alt": "Ten pictures of one purple cell: the original with much black around it, the crop, two noisy versions, and six noisy versions that are turned, shifted, enlarged and darkened."}}
@@ -444,25 +446,27 @@ source_hem = f"{sample.people_shown(two[:1])}; {run.source}"
 figures.cells(journey(two["path"].iloc[0], True), NAMES, 5, source=source_hem)
 
 # %% [markdown]
-# In {numref}`fig-augmentation-hem` the cell is grey and the noise upon it coloured, because it came later
-# and differs per channel. So no training picture is truly grey: the network meets *grey with coloured
+# In {numref}`fig-augmentation-hem` the cell is grey and the noise upon it coloured, as in the patches of
+# {numref}`fig-augmentation-noise`: it came later and differs per channel. So no training picture is truly grey: the network meets *grey with coloured
 # specks*. It takes the {term}`shortcut` of [the last chapter](02_balancing.ipynb) all the same.
 #
 # ## Paper and us
 #
-# The recipe of section 3.3, paper / ours; the second number is what every training run of this book uses:
+# The recipe of section 3.3; the second column is what our training runs use unless they say otherwise:
 
 # %%
 ours, theirs = recipe.Recipe(), paper.AUGMENTATION
+either, span = "{} or {}".format, "{} to {}".format
 pairs = {
-    "noise σ": (paper.TRAIN_SIGMAS, ours.sigmas),
-    "rotation, °": (theirs["rotation"], ours.rotation),
-    "shear, °": (theirs["shear"], ours.shear),
-    "shift": (theirs["width_shift"], ours.shift),
-    "zoom": (tuple(theirs["zoom"]), ours.zoom),
-    "brightness": (tuple(theirs["brightness"]), ours.brightness),
-    "flip": (theirs["horizontal_flip"], f"probability {ours.flip}"),
+    "noise, σ": (either(*paper.TRAIN_SIGMAS), either(*ours.sigmas)),
+    "rotation, degrees": (theirs["rotation"], ours.rotation),
+    "shear, degrees": (theirs["shear"], ours.shear),
+    "shift, of the side": (theirs["width_shift"], ours.shift),
+    "zoom": (span(*theirs["zoom"]), span(*ours.zoom)),
+    "brightness": (span(*theirs["brightness"]), span(*ours.brightness)),
+    "flip": ("horizontal", f"horizontal, {ours.flip:.0%} of the time"),
 }
+assert theirs["horizontal_flip"]
 pd.DataFrame(pairs, ["paper", "ours"]).T
 
 # %% [markdown]
@@ -526,8 +530,14 @@ exercises.check(add_noise)
 # %% [markdown]
 # ### Exercise 3: change and explain
 #
-# Swap `noise` and `warp` in the sequence of `by_hand`, and measure the noise on the flat field again (call it
-# with `images=flat`). By how much does it rise, and why does the brightness not change that ratio?
+# Swap `noise` and `warp` in the sequence of `by_hand`, call it with `images=flat`, and measure the noise on the flat
+# field again. By how much does the ratio rise, and why does the brightness not change it?
+#
+# :::{admonition} What happens
+# :class: dropdown
+# It rises by about half: no warp comes after the noise and smooths it. Brightness multiplies noise and signal alike, so it
+# drops out of the ratio.
+# :::
 #
 # ## Quiz
 #
@@ -552,7 +562,7 @@ exercises.check(add_noise)
 #
 # - Augmentation buys nothing on clean cells of known people, and nearly everything under noise.
 # - The noise is independent per pixel and {term}`channel`; clipped on black, its mean is $0.4\,\sigma$.
-# - Brightness 0.4 to 0.8 darkens training and leaves the test alone; an older Keras does the opposite.
+# - Brightness 0.4 to 0.8 darkens training and leaves the test alone; an older Keras brightens training.
 # - One warp smooths the noise before it, enlarges every cell, and pushes many over the edge.
 # - A fast version is allowed when its distribution is tested against the slow one, on real cells.
 #

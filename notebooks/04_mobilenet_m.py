@@ -39,38 +39,20 @@ frame = run.frame()
 # %% [markdown]
 # ## In brief
 #
-# MobileNet_M has {glue:text}`parameters` weights and does {glue:text}`madds` million multiply-adds for one picture.
-# Nearly all of this work, {glue:text}`pointwise`, is mixing channels; looking around costs next to nothing. The paper's own
-# part is a head of five layers, of which two have weights at all.
+# MobileNet_M has {glue:text}`parameters` weights. For one picture it multiplies and adds {glue:text}`madds` million times.
+# Nearly all of this work, {glue:text}`pointwise`, mixes the {term}`channels <channel>` of single pixels; looking around
+# among neighbouring pixels costs next to nothing. The paper's own part is a head of five layers, of which two have weights.
 #
 # :::{figure} ../book/_static/mobilenet_m.svg
 # :name: fig-mobilenet-network
 # :alt: A column of boxes from raw pixels through scaling, a convolution and 13 blocks to pooling, flatten, dropout, batch normalisation and a dense layer of two outputs.
 #
-# MobileNet_M from the raw picture to two probabilities, after the paper's Fig. 5 and Table 4.
+# MobileNet_M from the raw picture to two probabilities, after the paper's Fig. 5 and Table 4. At the right of each box
+# stands the size of what leaves it: height, width and number of channels.
 # :::
-
-# %% tags=["setup", "remove-cell"]
-whole = models.mobilenet_m(weights=None, seed=0)
-counted = models.parameters(whole)
-convolutions = [
-    layer
-    for layer in whole.layers
-    if isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D)
-]
-
-
-def work(layer):
-    """Multiply-adds of one convolution: pixels of its output times its weights."""
-    return int(np.prod(layer.output.shape[1:3]) * np.prod(layer.kernel.shape))
-
-
-total = sum(map(work, convolutions))
-mixing = sum(work(layer) for layer in convolutions if "conv_pw" in layer.name)
-assert total == models.multiply_adds(whole) and mixing > 0.9 * total
-glue("parameters", f"{counted['total']:,}", display=False)
-glue("madds", f"{total / 1e6:.0f}", display=False)
-glue("pointwise", f"{mixing / total:.0%}", display=False)
+#
+# Two words of the figure. A layer with **stride** 2 looks at every second place only, so height and width halve. **ReLU**
+# sets negative numbers to zero; here it also cuts off what lies above 6. The other words are what this chapter is about.
 
 # %% [markdown]
 # ## Look around, and mix
@@ -97,12 +79,12 @@ looks = [
 ]
 mixes = [cell @ [[w] * 3 for w in ws] for ws in ([0.3, 0.6, 0.1], [1, -1, 0])]
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-mobilenet-look-mix", "caption": "One real cell, three ways to look around in its channels, and two ways to mix them. C-NMC 2019, sample; brightened."}, "image": {"alt": "Six pictures of one cell: the cell; the same but blurred; left-right edges lit; up-down edges lit; a grey version; and how much more red than green there is."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-mobilenet-look-mix", "caption": "One cell, three ways to look around in its channels, and two ways to mix them. Real cell of C-NMC 2019, sample; brightened."}, "image": {"alt": "Six pictures of one cell: the cell; the same but blurred; left-right edges lit; up-down edges lit; a grey version; and how much more red than green there is."}}
 titles = [
     "the cell",
     "look: mean",
-    "look: ↔",
-    "look: ↕",
+    "look: edges ↔",
+    "look: edges ↕",
     "mix: grey",
     "mix: red − green",
 ]
@@ -120,10 +102,10 @@ figures.cells(shown, titles, 3, 2, source=credit)
 # The usual convolution does both jobs at once. From $M$ channels, called {term}`feature maps <feature map>`, it makes $N$ new ones, and every
 # new map looks at a window of $K \times K$ pixels in **all** old maps:
 #
-# $$ G_{k,l,n} = \sum_{i,j,m} K_{i,j,m,n}\; F_{k+i-1,\; l+j-1,\; m} $$ (eq-mobilenet-standard)
+# $$ G_{k,l,n} = \sum_{i,j,m} W_{i,j,m,n}\; F_{k+i-1,\; l+j-1,\; m} $$ (eq-mobilenet-standard)
 #
-# $F$ are the old maps, $G$ the new ones, $(k, l)$ a place in them; $i$ and $j$ run over the window. That is $K^2 M N$
-# weights. MobileNet {cite:p}`howard2017` does the jobs in two layers. The {term}`depthwise convolution` looks around in each map on its own.
+# $F$ are the old maps, $G$ the new ones, $(k, l)$ a place in them; $i$ and $j$ run over the window. The weights $W$ are
+# called the **kernel**; there are $K^2 M N$ of them. MobileNet {cite:p}`howard2017` does the jobs in two layers. The {term}`depthwise convolution` looks around in each map on its own.
 # The {term}`pointwise convolution` mixes: a matrix product at each pixel.
 #
 # :::{figure} ../book/_static/separable.svg
@@ -133,9 +115,9 @@ figures.cells(shown, titles, 3, 2, source=credit)
 # Above, a standard convolution; below, the two steps that replace it.
 # :::
 #
-# The first step is Equation 1 of the paper, which has lost the indices on its left side:
+# The first step is Equation 1 of the paper, which writes $K$ for our $W$ and has lost the indices on its left side:
 #
-# $$ \hat G_{k,l,m} = \sum_{i,j} \hat K_{i,j,m}\; F_{k+i-1,\; l+j-1,\; m} $$ (eq-mobilenet-depthwise)
+# $$ \hat G_{k,l,m} = \sum_{i,j} \hat W_{i,j,m}\; F_{k+i-1,\; l+j-1,\; m} $$ (eq-mobilenet-depthwise)
 #
 # Compare with {eq}`eq-mobilenet-standard`: the sum over $m$ is gone, and so is $n$. The second step mixes,
 # $G_{k,l,n} = \sum_m P_{m,n}\, \hat G_{k,l,m}$. Step through both on a picture of 5 × 5 pixels:
@@ -161,15 +143,11 @@ def depthwise_maps(maps, kernel):
     return np.einsum("klmij,ijm->klm", views, kernel)
 
 
-look_layer, mix_layer = (
-    layers.DepthwiseConv2D(3, use_bias=False),
-    layers.Conv2D(8, 1, use_bias=False),
-)
+look_layer = layers.DepthwiseConv2D(3, use_bias=False)
+mix_layer = layers.Conv2D(8, 1, use_bias=False)
 by_keras = np.array(mix_layer(look_layer(cell[None])))[0]
-by_hand = (
-    depthwise_maps(cell, look_layer.get_weights()[0][..., 0])
-    @ mix_layer.get_weights()[0][0, 0]
-)
+looked = depthwise_maps(cell, look_layer.get_weights()[0][..., 0])
+by_hand = looked @ mix_layer.get_weights()[0][0, 0]
 print(by_hand.shape, "equal:", np.allclose(by_hand, by_keras, atol=1e-2))
 
 # %% [markdown]
@@ -181,17 +159,43 @@ print(by_hand.shape, "equal:", np.allclose(by_hand, by_keras, atol=1e-2))
 # $$ \frac{1}{N} + \frac{1}{K^2} $$ (eq-mobilenet-cost)
 #
 # With $K = 3$ and many maps that is a little more than one ninth. Neither $D$ nor $M$ is in it. Now count the
-# whole network, block by block. It knows its own shapes, so nobody has to copy them.
+# whole network at its full size. It knows its own shapes, so nobody has to copy them.
 
 # %%
-parts = {"conv1": convolutions[:1]}
+whole = models.mobilenet_m(weights=None, seed=0)
+counted = models.parameters(whole)
+convolutions = [
+    layer
+    for layer in whole.layers
+    if isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D)
+]
+
+
+def work(layer):
+    """Multiply-adds of one convolution: pixels of its output times its weights."""
+    return int(np.prod(layer.output.shape[1:3]) * np.prod(layer.kernel.shape))
+
+
+# %% tags=["remove-cell"]
+total = sum(map(work, convolutions))
+mixing = sum(work(layer) for layer in convolutions if "conv_pw" in layer.name)
+assert total == models.multiply_adds(whole) and mixing > 0.9 * total
+glue("parameters", f"{counted['total']:,}", display=False)
+glue("madds", f"{total / 1e6:.0f}", display=False)
+glue("pointwise", f"{100 * mixing / total:.0f} %", display=False)
+
+# %% [markdown]
+# Block by block:
+
+# %%
+parts = {"first layer": convolutions[:1]}
 parts |= {f"block {i + 1}": convolutions[1 + 2 * i : 3 + 2 * i] for i in range(13)}
 weights = {
     name: sum(layer.count_params() for layer in each) for name, each in parts.items()
 }
 madds = {name: sum(map(work, each)) for name, each in parts.items()}
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-mobilenet-costs", "caption": "Share of each part of MobileNet in its weights and in its multiply-adds, at width 1 and 224 pixels. Counted from the network."}, "image": {"alt": "Two bar charts over conv1 and the blocks 1 to 13. The weights pile up in the last blocks; the multiply-adds are spread evenly, with less in the blocks of stride 2."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-mobilenet-costs", "caption": "Share of each part of MobileNet in its weights and in its multiply-adds, at width 1 and 224 pixels. Counted from the network."}, "image": {"alt": "Two bar charts over the first layer and the blocks 1 to 13. The weights pile up in the last blocks; the multiply-adds are spread evenly, with less in the blocks of stride 2."}}
 figure, axes = figures.new(1, 2, 3.8, sharey=True)
 for axis, (title, values) in zip(
     axes, {"weights": weights, "multiply-adds": madds}.items(), strict=True
@@ -205,12 +209,13 @@ axes[0].invert_yaxis()
 figure
 
 # %% [markdown]
-# The weights sit at the end, where maps are many and small. The work is spread evenly: whenever the maps halve
-# in size, their number doubles.
+# The weights sit at the end, where maps are many and small. The work is spread more evenly: whenever the maps halve in
+# size, their number doubles. The blocks that do both have about half of the work of most others.
 #
 # ## A dozen lines
 #
-# Now the network itself. Keras has MobileNet; the authors cut off its top and put their own head on it.
+# Now the network itself. Keras has MobileNet; the authors cut off its top and put their own head on it. The weights of
+# MobileNet are loaded from a file, those of the last layer start as small random numbers, uniform as the paper says.
 
 # %%
 size, width = run.image_size, run.alpha
@@ -224,12 +229,8 @@ x = layers.GlobalAveragePooling2D()(backbone.output)
 x = layers.Flatten()(x)
 x = layers.Dropout(0.5)(x)
 x = layers.BatchNormalization()(x)
-last = layers.Dense(
-    2,
-    "softmax",
-    kernel_initializer="random_uniform",
-    kernel_regularizer=keras.regularizers.L1(0.015),
-)
+l1, start = keras.regularizers.L1(0.015), "random_uniform"
+last = layers.Dense(2, "softmax", kernel_initializer=start, kernel_regularizer=l1)
 mobilenet_m = keras.Model(pixels, last(x))
 
 # %% [markdown]
@@ -250,7 +251,8 @@ print("equal layers:", len(kinds[0]), " equal answers:", answers[0].round(3)[0])
 # %% [markdown]
 # The weights come from ImageNet {cite:p}`russakovsky2015`, photographs of a thousand kinds of things. Cells are not among
 # them, but edges, spots and textures are everywhere. This is {term}`transfer learning`. **Fine-tuning** then goes on training, in the paper
-# with all layers open. Where the weights cannot be had, there is an error and never a random start in silence.
+# with all layers open. If the file with the weights cannot be found, the package stops with an error. It never starts from
+# random numbers without saying so.
 #
 # One choice of the paper deserves a look. It scales pixels to [0, 1]. The ImageNet weights were made on [−1, 1]: to
 # them our black background is a middle grey. Fine-tuning can adapt to that.
@@ -258,14 +260,16 @@ print("equal layers:", len(kinds[0]), " equal answers:", answers[0].round(3)[0])
 #
 # ## Table 3 and its misprints
 #
-# The paper's Table 3 lists the layers of MobileNet with its own top. Line by line, printed and counted; only the
-# lines that differ are shown.
+# The paper's Table 3 lists the layers of MobileNet with its own top: the type of each with its stride, the size of its
+# kernel, and the size of what goes in. "Conv dw" is a depthwise convolution, "s2" a stride of 2. Here are the lines where the
+# count differs from the print.
 
 # %%
 lines = scorecard.lines("Table 3")
 wrong = lines[lines["verdict"].str.startswith("differs")]
 print(len(wrong), "of", len(lines), "lines differ")
-wrong[["what", "paper", "ours"]].set_index("what")
+misprints = wrong.set_index("what")[["paper", "ours"]].rename_axis(None)
+misprints.set_axis(["printed", "counted"], axis=1)
 
 # %% [markdown]
 # None of this changes the network, which Keras builds right. But whoever rebuilds it from the table gets another one. The
@@ -282,8 +286,8 @@ wrong[["what", "paper", "ours"]].set_index("what")
 #
 # $$ O_{b,c,i,j} = \gamma_c\, \frac{I_{b,c,i,j} - \mu_c}{\sqrt{\sigma_c^2 + \epsilon}} + \beta_c $$ (eq-mobilenet-norm)
 #
-# At test a single picture has no batch. So running means are kept, moved a little at each step with a **momentum** of 0.99.
-# They are the parameters that no gradient reaches:
+# At test a single picture has no batch. So running means are kept: at each step they keep 0.99 of what they were, the
+# **momentum**, and take the rest from the batch. They are the parameters that no gradient reaches:
 
 # %%
 norms = [
@@ -301,15 +305,15 @@ assert untrained == counted["non_trainable"]
 # :name: fig-mobilenet-memory
 # :alt: Two falling curves over training steps; with momentum 0.9 the beginning is forgotten within some dozens of steps, with 0.99 only after hundreds.
 #
-# How much of their beginning the running means still hold, by the step.
+# How much of their beginning the running means still hold after a number of training steps. Computed, no data.
 # :::
 #
 # And the means describe the *training* pictures, which [augmentation](03_augmentation.ipynb) darkened. A brighter test
 # picture is normalised with the means of dark ones.
 #
 # {term}`Dropout` {cite:p}`srivastava2014` sets a random part of the numbers to zero, in training only. **The paper does not give the
-# rate; 0.5 is our choice.** It also stands *before* a batch normalisation, and the two do not get on well
-# {cite:p}`li2019`. Dropout keeps the mean but not the variance:
+# rate; 0.5 is our choice.** It also stands *before* a batch normalisation, and the two disturb each other
+# {cite:p}`li2019`. Dropout keeps the mean but not the variance, which the normalisation then learns wrongly:
 
 # %%
 features = np.maximum(rng.normal(size=(20_000, 1)), 0).astype(np.float32)
@@ -340,6 +344,8 @@ print(f"it acts on {dense.size:,} weights, {share_penalised:.2%} of the model")
 # overfit as they like. The claim can be tested by training without it: [chapter 9](09_ablation.ipynb).
 #
 # ## Paper and us
+#
+# Table 4 of the paper, *paper / ours*:
 
 # %%
 scorecard.table("Table 4")
@@ -353,7 +359,7 @@ assert (
 
 # %% [markdown]
 # Equal to the last digit. But "GPU memory: 6.2 MB" is no memory requirement. It is the size of the same weights at two
-# bytes each. Training keeps every layer's output until the gradients are computed, and that is another order:
+# bytes each. Training keeps every layer's output until the gradients are computed, and that takes far more:
 
 # %%
 values = sum(int(np.prod(layer.output.shape[1:])) for layer in whole.layers)
@@ -440,6 +446,11 @@ exercises.check(block_parameters)
 # In the dozen lines, leave out `Rescaling`, and compare the answers for one cell. Then leave out `Flatten`. Which of the
 # two matters, and why?
 #
+# :::{dropdown} What happens
+# `Rescaling` matters: without it the first layer gets numbers that are 255 times as large as those it was trained on.
+# `Flatten` does not: what it gets is a vector already.
+# :::
+#
 # ## Quiz
 #
 # :::{dropdown} Two 3 × 3 kernels, one depthwise separable, one standard, from 512 to 512 maps. Which can do more?
@@ -466,5 +477,5 @@ exercises.check(block_parameters)
 # ## Further reading
 #
 # {cite:t}`howard2017`, which introduced MobileNet: section 3 is short and worth the hour. {cite:t}`ioffe2015` and
-# {cite:t}`srivastava2014` on the two layers, {cite:t}`li2019` on why they quarrel, {cite:t}`yosinski2014` on how far layers carry
-# over.
+# {cite:t}`srivastava2014` on the two layers, {cite:t}`li2019` on why they disturb each other, {cite:t}`yosinski2014` on how
+# far layers carry over to other pictures.

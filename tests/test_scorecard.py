@@ -105,7 +105,7 @@ def test_spread_names_every_fold_that_was_run(runs):
     text = scorecard.spread(runs)
     for fold in (0, 1):
         values = [run.metrics()["balanced_accuracy"] for run in scorecard.paper_runs(runs, fold)]
-        assert f"fold {fold} {min(values):.3f} to {max(values):.3f} (3 seeds)" in text
+        assert f"{min(values):.3f} to {max(values):.3f} on fold {fold} (3 seeds)" in text
     assert "not run yet" in scorecard.spread(Runs([]))
 
 

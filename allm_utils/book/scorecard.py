@@ -133,10 +133,9 @@ def spread(runs: Runs) -> str:
     for fold in range(3):
         values = [run.metrics()["balanced_accuracy"] for run in paper_runs(runs, fold)]
         if values:
-            folds.append(
-                f"fold {fold} {min(values):.3f} to {max(values):.3f} ({len(values)} seeds)"
-            )
-    return "Trained as Table 5 says, balanced accuracy: " + ", ".join(folds or ["not run yet"])
+            ends = f"{min(values):.3f} to {max(values):.3f}"
+            folds.append(f"{ends} on fold {fold} ({len(values)} seeds)")
+    return "Trained as Table 5 says, balanced accuracy is " + (" and ".join(folds) or "not run yet")
 
 
 def _line(table, row, column, printed, digits, ours):
