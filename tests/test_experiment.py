@@ -358,6 +358,7 @@ def test_values_hold_every_setting_that_decides_a_number(config):
     assert set(values) == inside - places - {"training", "recipe"}
     assert values == json.loads(json.dumps(values))
     assert ExperimentConfig(weights="/some/where/w.h5").values()["weights"] == "w.h5"
+    assert [type(config(crop=crop).crop) for crop in (300.0, 300, 0.35)] == [int, int, float]
 
 
 # -- tested again -----------------------------------------------------------------------------

@@ -401,6 +401,14 @@ def _weights(names, power=1.0, scaled=True):
 def person_weights(names):
     return _weights(names)
 
+@_exercise([(0.05,), (0.2,), (0.1,), (0.3,), (0.01,)], {
+    lambda miss: round(1 / miss): "the person who is asked about counts too: 1 / (k + 1)",
+    lambda miss: 1 / miss - 1: "people are whole: round upwards",
+    lambda miss: int(1 / miss) + 1: "fewer will do: where does 1 / (k + 1) reach the chance?",
+})
+def people_needed(miss):
+    return int(np.ceil(1 / miss - 1e-9)) - 1
+
 # Chapter 12: trust
 
 def _ece(labels, p_all, bins, last=True):

@@ -14,6 +14,9 @@ import numpy as np
 from IPython.display import HTML
 from PIL import Image
 
+from allm_utils.data.cnmc import CLASSES
+from allm_utils.judge import referral
+
 
 def crop_slider(
     pictures: dict[str, np.ndarray], sides: Sequence[int], all_sides, labels, source: str
@@ -68,6 +71,35 @@ def threshold_slider(answers: dict[str, tuple], source: str) -> HTML:
         parts = {"hem": p_all[labels == 0], "all": p_all[labels == 1]}
         sets.append({"name": name, **{key: sorted(p.tolist()) for key, p in parts.items()}})
     return _page("threshold_slider", {"sets": sets, "source": source})
+
+
+def referral_slider(
+    promises: Sequence[float], called: dict[str, Sequence[tuple]], source: str
+) -> HTML:
+    """Let the reader promise a sensitivity, and see who is referred and what remains wrong.
+
+    Parameters
+    ----------
+    promises : sequence of float
+        Chances that a leukemic cell is cleared wrongly, at most.
+    called : dict of str to sequence of (labels, calls, groups)
+        By whose cells they are: for each promise what `referral.outcome` takes.
+    source : str
+        Whose cells they are, and who answered.
+    """
+    sets = []
+    for name, several in called.items():
+        outcomes = []
+        for labels, calls, groups in several:
+            labels, calls = np.asarray(labels, int), np.asarray(calls)
+            shares = {
+                truth: {call: float((calls[labels == k] == call).mean()) for call in referral.CALLS}
+                for k, truth in enumerate(CLASSES)
+            }
+            outcomes.append({**referral.outcome(labels, calls, groups), **shares})
+        sets.append({"name": name, "outcomes": outcomes})
+    payload = {"sets": sets, "promises": list(promises), "source": source}
+    return _page("referral_slider", payload)
 
 
 def separable_stepper(image, kernel, mix) -> HTML:

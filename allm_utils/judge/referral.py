@@ -16,6 +16,7 @@ from allm_utils.data.cnmc import CLASSES
 from allm_utils.errors import ConfigError, DataError
 
 REFER = "refer"
+CALLS = (CLASSES[0], REFER, CLASSES[1])
 
 
 def limits(

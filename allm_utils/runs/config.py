@@ -56,7 +56,7 @@ class RunConfig:
         "split": a part of the folds. "prelim": the preliminary test set, with patient-disjoint.
     image_size : int
         Side of the model's input, pixels.
-    crop : int or float
+    crop : float
         Side of the centre crop, pixels. Below 1 the share of the crop that each cell is to fill, as
         0.35: every cell then has one size. Not in the paper.
     note : str
@@ -73,7 +73,7 @@ class RunConfig:
     round: int = 0
     test: str = "split"
     image_size: int = images.SIZE
-    crop: int | float = images.CROP
+    crop: float = images.CROP
     note: str = ""
 
     def __post_init__(self):
@@ -92,7 +92,9 @@ class RunConfig:
         if self.protocol == "cross-fold" and len(self.folds) != 2:
             raise ConfigError(f"folds {list(self.folds)}: protocol cross-fold needs two")
         check_range("image_size", self.image_size, 1, LARGEST)
-        check_range("crop", self.crop, *((0.05, 0.95) if 0 < self.crop < 1 else (1, LARGEST)))
+        share = 0 < self.crop < 1
+        check_range("crop", self.crop, *((0.05, 0.95) if share else (1, LARGEST)))
+        object.__setattr__(self, "crop", float(self.crop) if share else int(self.crop))
 
     @property
     def seed(self) -> int:

@@ -16,7 +16,9 @@ pytestmark = [pytest.mark.needs("book"), pytest.mark.needs("chromium")]
 
 ROOT = Path(__file__).resolve().parents[2]
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())
-FILES = [TOC["root"]] + [entry["file"] for part in TOC["parts"] for entry in part["chapters"]]
+ENTRIES = [entry for part in TOC["parts"] for entry in part["chapters"]]
+FILES = [TOC["root"]]
+FILES += [page["file"] for entry in ENTRIES for page in (entry, *entry.get("sections", ()))]
 PAGES = [file.removesuffix(".ipynb") for file in FILES]
 CHAPTERS = [page for page in PAGES if page.removeprefix("notebooks/")[0].isdigit()]
 DESK = {"width": 1280, "height": 900}

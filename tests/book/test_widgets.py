@@ -1,4 +1,4 @@
-"""The widgets of chapters 0, 3, 4 and 6 by themselves, dragged by keyboard, without a network."""
+"""The widgets of the chapters by themselves, dragged by keyboard, without a network."""
 
 from itertools import pairwise
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from allm_utils.book import widgets
-from allm_utils.judge import metrics
+from allm_utils.judge import metrics, referral
 
 pytestmark = pytest.mark.needs("chromium")
 
@@ -159,3 +159,28 @@ def test_guess_counts_the_reader_and_the_network(show):
     assert "The network: 1 of 3 right. You: 2 of 3." in score.inner_text()
     last = page.get_by_role("group", name="Cell 3").locator(".answer")
     assert last.inner_text().split("\n") == ["It is ALL.", "You ✗", "Network ✗", "(0.40)"]
+
+
+def test_referral_slider_shows_what_the_outcome_says(show):
+    rng = np.random.default_rng(3)
+    labels, groups = np.repeat([0, 1], 60), np.repeat(np.arange(12), 10)
+    promises = [0.05, 0.1, 0.2]
+    sets = {
+        name: [(labels, rng.choice(referral.CALLS, 120), groups) for _ in promises]
+        for name in ("new", "outside")
+    }
+    page = show(widgets.referral_slider(promises, sets, "made"))
+    slider = page.locator("input[type=range]")
+    for name, key, number in (("new", "Home", 0), ("outside", "End", 2)):
+        page.get_by_role("radio", name=name).check()
+        slider.press(key)
+        found = referral.outcome(*sets[name][number])
+        words = page.locator("p").inner_text()
+        assert words.startswith(f"{found['referred']:.0%}".replace("%", " % of the cells"))
+        assert f"Cleared wrongly: {found['missed']:.0%}".replace("%", " %") in words
+        assert slider.get_attribute("aria-valuetext") == f"{promises[number]:.0%}".replace(
+            "%", " %"
+        )
+        called = (sets[name][number][1][60:] == "refer").mean()
+        shown = page.get_by_role("img").get_attribute("aria-label")
+        assert f"referred {called:.0%}".replace("%", " %") in shown.split(". ")[1]
