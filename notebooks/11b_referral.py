@@ -43,7 +43,7 @@ run = profile.banner()
 # The network may say *I do not know*. If at most one in ten cells of a new leukemic person may be cleared wrongly, and at
 # most one in five cells of a healthy person may raise an alarm, it refers {glue:text}`referred` of the cells of new people
 # to a human. Among those that it calls, {glue:text}`wrong` are wrong, instead of {glue:text}`before`. For people **from
-# outside** the second promise breaks: {glue:text}`broken` of the cells of a healthy person raise an alarm.
+# outside** it refers as many, and {glue:text}`far_wrong` of what it calls is wrong.
 
 # %% tags=["setup", "hide-input"]
 runs = Runs.load()
@@ -113,7 +113,8 @@ pd.DataFrame(table).T
 # %% [markdown]
 # *Missed* is the share of the cells of a leukemic person that were called HEM, *alarms* the share of a healthy person's
 # cells that were called ALL, both as the mean over people. A person is counted as referred when half of
-# the cells are. Read down the first column: each promise has its price in work for humans.
+# the cells are. Read down the first column: each promise has its price in work for humans. And look at the lax one: whoever
+# accepts one in five lets the network clear more than it would by itself, and more is wrong than without any referral.
 
 # %% tags=["remove-cell"]
 plain = referral.outcome(new["label"], referral.calls(new["odds"], 0, 0), new["person"])
@@ -165,7 +166,7 @@ print(
 )
 
 # %% [markdown]
-# No cell is called ALL any more. The promise is kept by silence.
+# Hardly a cell is called ALL any more. The promise is kept by silence.
 #
 # ### Whole people
 #
@@ -221,18 +222,33 @@ pd.DataFrame(
 ).T.fillna("")[["missed", "alarms", "referred", "wrong"]]
 
 # %% tags=["remove-cell"]
-glue("broken", f"{broken['alarms']:.0%}", display=False)
+assert broken["missed"] <= 0.1 and broken["wrong"] > 3 * kept["wrong"]
+glue("far_wrong", f"{broken['wrong']:.0%}", display=False)
 glue("n_far", str(len(far)), display=False)
 glue("n_far_people", str(far["person"].nunique()), display=False)
-assert broken["alarms"] > 0.3 and broken["missed"] <= 0.1
-called_hem = (far_calls == "HEM")[far["label"] == 0].mean()
-glue("found_hem", f"{called_hem:.0%}", display=False)
+glue("far_alarms", f"{broken['alarms']:.0%}", display=False)
+
+
+# %%
+def alarms_among_called(table, called):
+    """Share called ALL of the healthy cells that are called at all."""
+    healthy = (table["label"] == 0).to_numpy() & (called != referral.REFER)
+    return (called[healthy] == "ALL").mean()
+
+
+print(f"new people {alarms_among_called(new, promised(0.1)):.0%}, "
+      f"outside {alarms_among_called(far, far_calls):.0%}")  # fmt: skip
+healthy = far[far["label"] == 0].assign(alarm=far_calls[far["label"] == 0] == "ALL")
+healthy.groupby("person")["alarm"].agg(["mean", "size"]).round(2).T
 
 # %% [markdown]
-# Hardly a leukemic cell is cleared, since nearly everything from outside looks leukemic to the network. The other
-# promise is broken: it is **sure** and wrong. Nothing in the mathematics failed. Its one assumption did: these people do
-# not come as the others did. They are from the same data set, photographed by the same group. A second
-# hospital is further away.
+# No leukemic cell is cleared, since nearly everything from outside looks leukemic to the network. But of the healthy cells
+# that it dares to call, it calls most leukemic. It is **sure** and wrong. By person that makes {glue:text}`far_alarms`
+# alarms, where a fifth was promised. With eight healthy people, who differ as much as the table shows, this alone would be no
+# proof. The cells are clear enough.
+#
+# Nothing in the mathematics failed. Its one assumption did: these people do not come as the others did. They are from the
+# same data set, photographed by the same group. A second hospital is further away.
 #
 # > A guarantee holds for the people whom it was calibrated on, and for those like them. Whoever says "95 % guaranteed"
 # > must say *for whom*.
@@ -255,10 +271,10 @@ far["strange"] = far["file"].map(dict(zip(order, strange["outside"], strict=True
 # %% mystnb={"figure": {"name": "fig-referral-strange", "caption": "How far cells lie from the training people of their round: new people of the same folds, and people from outside. Records on real cells of folds 0, 1 and 2."}, "image": {"alt": "Two histograms by class that overlap widely; the cells from outside reach a little further to the right."}}
 cut = np.quantile(new["strange"], 0.9)
 panels = {
-    "new people": (new["strange"], new["label"]),
-    "from outside": (far["strange"], far["label"]),
+    "new people": (new["strange"].clip(upper=120), new["label"]),
+    "from outside": (far["strange"].clip(upper=120), far["label"]),
 }
-figures.histogram(panels, "Mahalanobis distance", marks={"one in ten": cut})
+figures.histogram(panels, "Mahalanobis distance, at most 120", marks={"one in ten": cut})
 
 # %%
 both = np.concatenate([new["strange"], far["strange"]])

@@ -183,4 +183,4 @@ def test_referral_slider_shows_what_the_outcome_says(show):
         )
         called = (sets[name][number][1][60:] == "refer").mean()
         shown = page.get_by_role("img").get_attribute("aria-label")
-        assert f"referred {called:.0%}".replace("%", " %") in shown.split(". ")[1]
+        assert f"referred {called:.0%}".replace("%", "\u00a0%") in shown.split(". ")[1]
