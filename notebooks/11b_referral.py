@@ -274,7 +274,9 @@ panels = {
     "new people": (new["strange"].clip(upper=120), new["label"]),
     "from outside": (far["strange"].clip(upper=120), far["label"]),
 }
-figures.histogram(panels, "Mahalanobis distance, at most 120", marks={"one in ten": cut})
+figures.histogram(
+    panels, "Mahalanobis distance, at most 120", marks={"one in ten": cut}
+)
 
 # %%
 both = np.concatenate([new["strange"], far["strange"]])

@@ -13,7 +13,8 @@ from allm_utils.runs import records, store
 from allm_utils.runs.records import Runs
 from allm_utils.ship.inference import predict_images
 
-MODELS = sorted((records.RESULTS / "models").glob("*.safetensors"))
+FILES = sorted((records.RESULTS / "models").glob("*.safetensors"))
+MODELS = [path for path in FILES if not path.stem.endswith("-handmade")]
 
 
 def test_every_shipped_record_stands():
@@ -79,3 +80,13 @@ def test_the_outside_record_is_what_a_shipped_network_answers_on_the_shipped_cel
     recorded = records.outside().set_index("file")[name]
     apart = abs(predict(network, pictures) - recorded[cnmc.file_names(frame)].to_numpy())
     assert len(apart) == 60 and apart.mean() <= 0.01 and apart.max() <= 0.15
+
+
+def test_the_second_judge_answers_as_recorded_on_the_shipped_cells(tmp_path):
+    record, network = Runs.load().where(experiment="two-judges").one(), MODELS[-1]
+    frame = sample.index(tmp_path).assign(file=lambda cells: cnmc.file_names(cells))
+    rows = record.rows("with-handmade").merge(frame[["file", "path"]], on="file")
+    rows = rows.groupby("label").head(12)
+    assert len(rows) == 24 and network.stem == "people-round0"
+    found, _ = predict_images(network, rows["path"], progress=False, handmade=True)
+    assert np.abs(found["p_all"].to_numpy() - rows["p_all"].to_numpy()).max() < 0.001

@@ -175,12 +175,10 @@ def test_referral_slider_shows_what_the_outcome_says(show):
         page.get_by_role("radio", name=name).check()
         slider.press(key)
         found = referral.outcome(*sets[name][number])
-        words = page.locator("p").inner_text()
-        assert words.startswith(f"{found['referred']:.0%}".replace("%", " % of the cells"))
-        assert f"Cleared wrongly: {found['missed']:.0%}".replace("%", " %") in words
-        assert slider.get_attribute("aria-valuetext") == f"{promises[number]:.0%}".replace(
-            "%", " %"
-        )
+        words = page.locator("p").last.inner_text().replace("\u00a0%", "%")
+        assert words.startswith(f"{found['referred']:.0%} of the cells")
+        assert f"Cleared wrongly: {found['missed']:.0%}" in words
+        assert slider.get_attribute("aria-valuetext") == f"{100 * promises[number]:.0f}\u00a0%"
         called = (sets[name][number][1][60:] == "refer").mean()
         shown = page.get_by_role("img").get_attribute("aria-label")
         assert f"referred {called:.0%}".replace("%", "\u00a0%") in shown.split(". ")[1]
