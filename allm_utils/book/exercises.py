@@ -120,7 +120,6 @@ def _short(value):
 # ruff: noqa: E501 (a wrong answer and its hint stand on one line)
 
 # Chapter 0: a first look
-
 @_exercise([(np.array([1, 1, 1, 1, 1, 0, 0, 0]), np.array(answers))
             for answers in ([1, 1, 1, 1, 0, 1, 0, 0], [1, 1, 1, 1, 1, 1, 1, 1])], {
     lambda labels, answers: (labels == answers).mean(): "that is the accuracy: average the two shares",
@@ -134,7 +133,6 @@ def balanced_accuracy(labels, answers):
     return (answers[labels == 1].mean() + 1 - answers[labels == 0].mean()) / 2
 
 # Chapter 1: the data set
-
 @_exercise([("UID_11_3_5_all.bmp",), ("UID_H11_30_2_hem.bmp",), ("UID_h3_10_2_hem.bmp",)], {
     lambda n: (n.split("_")[1], *parse(n)[1:]): "36 files write H3 as h3: upper case, with H",
     lambda n: (parse(n)[0].strip("H"), *parse(n)[1:]): "keep the H: 11 and H11 are two people",
@@ -160,7 +158,6 @@ def smear_leak(train, test):
     return _met(train, test, ["subject", "smear"])
 
 # Chapter 2: balancing
-
 def _grey(image, channel):
     return np.repeat(channel(image, axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
 
@@ -184,7 +181,6 @@ def share_of_pairs(hem, leukemic):
     return np.mean((leukemic[:, None] > hem) + .5 * (leukemic[:, None] == hem))
 
 # Chapter 3: augmentation
-
 def _noised(image, sigma, rng, finish=np.rint, clip=True):
     noisy = finish(image + rng.normal(0, sigma, image.shape))
     return (np.clip(noisy, 0, 255) if clip else noisy).astype(int).astype(np.uint8)
@@ -204,7 +200,6 @@ def add_noise(image, sigma, rng):
     return _noised(image, sigma, rng)
 
 # Chapter 4: MobileNet_M
-
 def _filtered(image, kernel, stride):
     windows = np.lib.stride_tricks.sliding_window_view(image, kernel.shape[:2], axis=(0, 1))
     return np.einsum("yxcij,ijc->yxc", windows, kernel)[::stride, ::stride]
@@ -233,7 +228,6 @@ def block_parameters(m, n):
     return 9 * m + m * n + 2 * (m + n)
 
 # Chapter 5: training
-
 @_exercise([([.9, .5, .6, .7, .4, .5, .45, .41, .42, .2], 3), ([.5, .4, .3], 3)], {
     lambda *a: tuple(epoch - 1 for epoch in early_stop(*a)): "count the epochs from 1",
     lambda losses, patience: (int(np.argmin(losses)) + 1, len(losses)):
@@ -258,7 +252,6 @@ def steps(n_all, n_hem, size):
     return -(-(n_all + 2 * n_hem) // size)
 
 # Chapter 6: evaluation
-
 _COUNTS = [(469, 12, 15, 211), (40, 10, 30, 20), (5, 0, 5, 90)]
 
 def _f1(right, missed, false):
@@ -287,7 +280,6 @@ def cells_of(people, drawn):
     return np.concatenate([np.flatnonzero(people == name) for name in drawn])
 
 # Chapter 7: noise
-
 @_exercise([((tp + tn) / (n_all + n_hem), (tp / n_all + tn / n_hem) / 2, n_all, n_hem)
             for tp, n_all, tn, n_hem in ((469, 481, 211, 226), (480, 485, 150, 233))], {
     lambda accuracy, balanced, *n: 2 * balanced - specificity_from(accuracy, balanced, *n):
@@ -319,7 +311,6 @@ def noise_in_cell(image, noise):
     return _inside(image, noise)
 
 # Chapter 8: two networks compared
-
 def _flips(gains):
     return np.array([np.dot(signs, gains) for signs in product((1, -1), repeat=len(gains))])
 
@@ -331,7 +322,6 @@ def sign_flips(gains):
     return np.mean(abs(_flips(gains)) >= abs(sum(gains)))
 
 # Chapter 9: ablation
-
 @_exercise([(tp / (tp + n_hem - tn), tn / (tn + n_all - tp), n_all, n_hem)
             for tp, n_all, tn, n_hem in ((181, 481, 220, 226), (30, 60, 90, 100))], {
     lambda *a: recalls(*a)[::-1]: "the other way round: first the recall of ALL",
@@ -355,7 +345,6 @@ def effects(neither, balanced, augmented, both):
     return (alone + together) / 2, (augmented - neither + both - balanced) / 2, together - alone
 
 # Chapter 10: unseen people
-
 def _both_sides(train, test, name):
     return bool(set(name(train)) & set(name(test)))
 
@@ -386,7 +375,6 @@ def test_people(names, share, order):
     return _taken(names, share, order)
 
 # Chapter 11: what helps
-
 def _weights(names, power=1.0, scaled=True):
     _, index, counts = np.unique(names, return_inverse=True, return_counts=True)
     weights = counts[index] ** -power
@@ -410,7 +398,6 @@ def people_needed(miss):
     return int(np.ceil(1 / miss - 1e-9)) - 1
 
 # Chapter 12: trust
-
 def _ece(labels, p_all, bins, last=True):
     bin_of = np.minimum((p_all * bins).astype(int), bins - 1 if last else bins)
     return abs(np.bincount(bin_of, p_all - labels, bins + 1)[:bins]).sum() / len(labels)
@@ -439,7 +426,6 @@ def sensitivity_at(labels, p_all, specificity):
     return _above(labels, p_all, specificity)[labels == 1].mean()
 
 # Chapter 13: deployment
-
 def _eight_bits(values, scale, zero, rounded=np.rint, low=-128, high=127):
     return scale * (np.clip(rounded(values / scale) + zero, low, high) - zero)
 
@@ -455,7 +441,6 @@ def round_trip(values, scale, zero):
     return _eight_bits(values, scale, zero)
 
 # Scorecard
-
 @_exercise([(.96, .9554, .94, .97, 2), (.96, .9449, .93, .97, 2), (.96, .9449, .93, .955, 2),
             (.948, .9489, .93, .97, 3), (96, 95.6, 94.1, 97., 0), (680, 700., 690., 705., 0)], {
     lambda printed, *a: verdict(printed, *a).capitalize(): "one of: reproduced, within interval, differs",

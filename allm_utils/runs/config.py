@@ -12,21 +12,12 @@ from allm_utils.judge import conditions
 from allm_utils.network.models import BUILDERS, LARGEST
 from allm_utils.network.training import TrainingConfig
 
-TEST = (
-    "clean",
-    *(f"noise:{sigma}" for sigma in (2, 5, 8, 10)),
-    *(f"cell-noise:{sigma}" for sigma in (2, 5, 8, 10)),
-    "grey",
-    "tta",
-)
-"""What a run is tested under: the noise of Tables 6-8, in the whole picture and in the cell only,
-pictures without saturation, and the mean over eight views."""
-
-PROBES = ("probe_mobilenet", "probe_handmade", "area")
-
+_NOISE = [f"{place}:{sigma}" for place in ("noise", "cell-noise") for sigma in (2, 5, 8, 10)]
+_TEST = ("clean", *_NOISE, "grey", "tta")  # as in Tables 6-8, and what they leave out
+_PROBES = ("probe_mobilenet", "probe_handmade", "area")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# settings that decide no number of a run
 _PLACES = ("data", "out", "work", "experiment", "note", "model_file", "conditions")
-"""Settings that decide no number of a run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +95,8 @@ class RunConfig:
     @property
     def paper_seed(self) -> int:
         """Of the paper's split."""
-        return self.seed
+        split_seed = getattr(self, "split_seed", None)
+        return self.seed if split_seed is None else split_seed
 
     @property
     def records(self) -> Path:
@@ -170,7 +162,7 @@ class ExperimentConfig(RunConfig):
     scaling: str = "unit"
     weights: str | os.PathLike | None = "imagenet"
     model_file: Path | None = None
-    conditions: tuple[str, ...] = TEST
+    conditions: tuple[str, ...] = _TEST
     training: TrainingConfig = field(default_factory=TrainingConfig)
     split_seed: int | None = None
 
@@ -192,11 +184,6 @@ class ExperimentConfig(RunConfig):
         """Of everything random but the paper's split."""
         return self.training.seed
 
-    @property
-    def paper_seed(self) -> int:
-        """Of the paper's split."""
-        return self.seed if self.split_seed is None else self.split_seed
-
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeConfig(RunConfig):
@@ -217,7 +204,7 @@ class ProbeConfig(RunConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        check_choice("model", self.model, PROBES)
+        check_choice("model", self.model, _PROBES)
         check_range("seed", self.seed, 0, 2**32 - 1)
         if self.model != "probe_mobilenet":
             object.__setattr__(self, "weights", None)
