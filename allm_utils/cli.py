@@ -323,7 +323,7 @@ def _export():
         settings: type(options) = options,
     ):
         pictures = None
-        if any(name.endswith("int8") for name in format):
+        if set(to.INT8) & set(format):
             paths = inference.listed(calibration) if calibration else None
             if paths is None:
                 frame, split = experiment.select(_built(ExperimentConfig, settings))

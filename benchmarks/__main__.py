@@ -3,11 +3,11 @@
 import argparse
 import tempfile
 
-from . import book, files, growth, inference, pipeline, report, steps
+from . import book, files, growth, inference, page, pipeline, report, steps
 from .measure import TINY, Scale
 
 TOPICS = {"pipeline": pipeline, "steps": steps, "files": files, "inference": inference}
-LONG = {"book": book}  # many minutes; only when named
+LONG = {"book": book, "page": page}  # many minutes, or npm; only when named
 
 
 def compare(scale, topics):
@@ -25,7 +25,7 @@ def main(argv=None):
     """Parse the command line, measure, print, keep."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "topics", nargs="*", metavar="TOPIC", help=f"only {', '.join(TOPICS)} or book"
+        "topics", nargs="*", metavar="TOPIC", help=f"only {', '.join(TOPICS)}, book or page"
     )
     parser.add_argument("--tiny", action="store_true", help="try the machinery on few pictures")
     parser.add_argument("--results", help="folder to keep the result in (a whole run: its own)")

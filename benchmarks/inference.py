@@ -25,7 +25,7 @@ def model_files(scale, folder):
     )
     cells = sample.index(folder)["path"].tolist()
     calibration = export.calibration_cells(cells, saving.read_card(saved), n=20)
-    return {"keras": saved, **export.export(saved, export.FORMATS, calibration=calibration)}
+    return {"keras": saved, **export.export(saved, export.CONDITION, calibration=calibration)}
 
 
 def by_dataset(model, root, size):

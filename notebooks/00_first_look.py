@@ -126,7 +126,8 @@ glue("n-weights", f"{by_image.data['parameters']['total'] / 1e6:.1f}", display=F
 glue("n-train", f"{by_image.data['split']['train']['n']:,}", display=False)
 
 # %% [markdown]
-# It has answered, and its answers are covered. **Guess first.** Six of these cells are leukemic. The line below the
+# **Guess first.** Six of these cells are leukemic. Then press the button: it brings the network into this page, which
+# answers on your own machine ([chapter 13](13_deployment.ipynb) says how). The line below the
 # pictures names the people as the files do; names joined by a plus are one person.
 
 # %%

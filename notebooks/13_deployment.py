@@ -17,7 +17,8 @@
 # > - what eight bits are: a scale, a zero point, and a rounding error you can bound;
 # > - why one scale for a whole layer is not enough, and what calibration cells are for;
 # > - to test a converted network: agreement first, then each class by itself;
-# > - to time a prediction: warm-up, turns, median, interval.
+# > - to time a prediction: warm-up, turns, median, interval;
+# > - to ask the network inside this page, about cells of ours or of yours, and to play against it.
 # >
 # > **Before you start:** [MobileNet_M](04_mobilenet_m.ipynb) and [Evaluation](06_evaluation.ipynb).
 # >
@@ -34,13 +35,13 @@ from myst_nb import glue
 from scipy.stats import bootstrap
 
 # %% tags=["setup"]
-from allm_utils.book import exercises, figures, paper, profile
-from allm_utils.data import images
+from allm_utils.book import exercises, figures, paper, profile, widgets
+from allm_utils.data import images, sample
 from allm_utils.judge import calibration, metrics, predict
 from allm_utils.network import saving
 from allm_utils.runs import experiment
 from allm_utils.runs.records import RESULTS, Runs, aligned
-from allm_utils.ship import export, inference
+from allm_utils.ship import export, inference, web
 
 run = profile.banner()
 runs = Runs.load()
@@ -132,7 +133,7 @@ pictures = images.load(test, *size, run.work / "images", progress=False)
 # %%
 cells = export.calibration_cells(learned["path"].tolist(), card, n=24)
 folder = tempfile.TemporaryDirectory()
-paths = export.export(saved, export.FORMATS, folder.name, cells)
+paths = export.export(saved, export.CONDITION, folder.name, cells)
 opened = {name: inference.load(path, threads=2)[0] for name, path in paths.items()}
 
 # %%
@@ -397,6 +398,86 @@ glue("theirs", f"{max(theirs) / min(theirs):.0f}", display=False)
 glue("ours", f"{typical.max() / typical.min():.0f}", display=False)
 
 # %% [markdown]
+# ## The network in the page
+#
+# A browser is somebody else's machine, and it has no Python. LiteRT also exists for browsers, so the network can answer
+# **inside this page**, on your machine, also from a folder and without a network connection. It needs a file of its own
+# kind. That takes one picture at a time, and beside the answer it says where the answer comes from.
+#
+# How can it? After the last layer come a mean over 7 × 7 fields, a normalisation and a product. All three are linear, so the mean may as well
+# come last. Then each field has a number of its own, and **the log-odds of ALL are the mean of these numbers**. On a
+# heat map they show what speaks for ALL, and what for HEM.
+#
+# The bench calls a cell at two thresholds: one half, and a threshold of the page's own file at which it is as specific as
+# Keras on the {glue:text}`tuned` validation cells that ship. So few cells choose roughly.
+
+# %% tags=["setup"]
+files = web.networks(run.work)
+in_page = {name: inference.load(path)[0] for name, path in files.items()}
+
+
+def seen(rows):
+    """The cells as the network sees them."""
+    return images.load(rows, *size, run.work / "images", progress=False)
+
+
+tuning = frame[frame["file"].isin(deployed.validation["file"])]
+exact_p = predict.predict(model, seen(tuning))
+page_p = predict.predict(in_page["images"], seen(tuning))
+wanted = metrics.metrics(tuning["label"], exact_p)["specificity"]
+tuned = calibration.threshold_at(tuning["label"], page_p, wanted)
+glue("tuned", len(tuning), display=False)
+
+# %%
+asked = {
+    "Keras": model,
+    "LiteRT": opened["litert"],
+    "ONNX Runtime": opened["onnx"],
+    "LiteRT, the file of the page": in_page["images"],
+}
+shown = test.groupby("label").head(3)
+said = {name: predict.predict(one, seen(shown)) for name, one in asked.items()}
+titles = ["HEM 1", "HEM 2", "HEM 3", "ALL 1", "ALL 2", "ALL 3"]
+originals = dict(zip(titles, map(images.read, shown["path"]), strict=True))
+points = {"one half": 0.5, "a threshold as specific as Keras": tuned}
+widgets.bench(originals, said, points, card, run.credit)
+
+# %% tags=["remove-cell"]
+same = np.abs(said["Keras"] - said["LiteRT"]).max()
+assert same < 1e-4 and np.abs(said["Keras"] - said["ONNX Runtime"]).max() < 1e-4
+assert list(shown["label"]) == [0] * 3 + [1] * 3
+
+# %% [markdown]
+# Try four things. Turn on the heat map, and look for a cell whose answer hangs on one edge. Drag the square until it cuts the cell. Add noise: from which σ on does the
+# answer turn, and is it sooner in eight bits than in floats? Then drop a photograph of your own. It is refused, for the
+# network would answer *anything*: a cell of C-NMC stands on pixels that are exactly black, and a photograph has next to none.
+#
+# ### You against the network
+#
+# Twenty cells, ten of each class, first of known people. Then of new people, whom the network of the second round has never met, and
+# then from outside. Do you fall as it does?
+
+# %% tags=["setup", "hide-input"]
+everyone = sample.index(run.work)
+name_of = everyone["path"].map(os.path.basename)
+by_people = runs.where(experiment="same-recipe", protocol="patient-disjoint", round=0)
+strangers = by_people.one().rows()["file"]
+whose = {
+    "known people": ("images", name_of.isin(known["file"])),
+    "new people": ("people-round0", name_of.isin(strangers)),
+    "people from outside": ("images", everyone["outside"]),
+}
+
+# %%
+rounds = {}
+for who, (name, theirs) in whose.items():
+    rows = everyone[theirs].groupby("label").sample(10, random_state=3)
+    rows = rows.sample(frac=1, random_state=3)
+    answers = predict.predict(in_page[name], seen(rows))
+    rounds[who] = (name, seen(rows), rows["label"], answers)
+widgets.game(rounds, run.source)
+
+# %% [markdown]
 # ## The phone
 #
 # The paper hopes for a mobile application. The size of the network is not the obstacle. What is?
@@ -409,7 +490,7 @@ glue("ours", f"{typical.max() / typical.min():.0f}", display=False)
 # - **The permission.** A program that suggests a diagnosis is a medical device, with the duties that follow. No file of this
 #   book should be used as one.
 #
-# We have not tried a phone: the files exist, the way of the pixels to them does not. On a computer they serve the command line, which reads a
+# We tried this page in a browser as narrow as a phone, not on a phone; the way from a microscope to its pixels exists on neither. On a computer they serve the command line, which reads a
 # folder ahead in threads while the network works:
 #
 # ```bash
@@ -425,7 +506,7 @@ glue("ours", f"{typical.max() / typical.min():.0f}", display=False)
 # | size of the file | 12.34 MB, in fact MiB of four bytes per parameter (Table 4) | {glue:text}`mb_float` MB in floats, {glue:text}`mb_int8` MB in eight bits |
 # | time per image | 4.92 and 44.68 ms, of what is not said | the figure above, with its machine |
 # | accuracy after conversion | not tested | balanced accuracy {glue:text}`ba_keras` becomes {glue:text}`ba_int8` in eight bits |
-# | phone | future work | not tried |
+# | phone | future work | this page, in a browser |
 
 # %% tags=["remove-cell"]
 for key, name in {"mb_float": "LiteRT", "mb_int8": "LiteRT int8"}.items():

@@ -13,7 +13,7 @@ from allm_utils.book import widgets
 
 def payload(page):
     """The data in the script of a page."""
-    return json.loads(re.search(r"= (\{.*\});$", page.data, re.MULTILINE)[1])
+    return json.loads(re.search(r"^ *const \{.*\} = (\{.*\});$", page.data, re.MULTILINE)[1])
 
 
 def test_crop_slider_holds_its_pictures_and_shares():
@@ -33,9 +33,13 @@ def test_crop_slider_holds_its_pictures_and_shares():
 
 def test_a_name_cannot_end_the_script():
     picture = np.zeros((450, 450, 3), np.uint8)
-    page = widgets.crop_slider({"</script><!--": picture}, [150], [150, 160], [0, 1], "made")
-    assert page.data.count("</script>") == 1 and "<!--" not in page.data
-    assert payload(page)["cells"][0]["name"] == "</script><!--"
+    evil, good = (
+        widgets.crop_slider({name: picture}, [150], [150, 160], [0, 1], "made")
+        for name in ("</script><!--", "one")
+    )
+    assert evil.data.count("</script>") == good.data.count("</script>")
+    assert "<!--" not in evil.data
+    assert payload(evil)["cells"][0]["name"] == "</script><!--"
 
 
 def test_noise_lab_holds_the_raw_pixels():
@@ -66,9 +70,12 @@ def test_threshold_slider_holds_sorted_probabilities():
     assert page.data.count("http") == 1  # the name of SVG, which nothing fetches
 
 
-def test_guess_holds_each_cell_with_its_answers():
-    pictures = np.full((2, 8, 8, 3), 40, np.uint8)
+def test_guess_holds_each_cell_with_its_pixels_and_answers():
+    pictures = np.random.default_rng(0).integers(0, 255, (2, 8, 8, 3)).astype(np.uint8)
     page = widgets.guess(pictures, np.array([0, 1]), np.array([0.25, 0.5], np.float32), "made")
     data = payload(page)
     assert [(cell["label"], cell["p_all"]) for cell in data["cells"]] == [(0, 0.25), (1, 0.5)]
     assert data["source"] == "made" and "http" not in page.data
+    for cell, picture in zip(data["cells"], pictures, strict=True):
+        stored = Image.open(io.BytesIO(base64.b64decode(cell["picture"])))
+        np.testing.assert_array_equal(np.asarray(stored), picture)  # what is asked about is exact

@@ -155,7 +155,9 @@ def test_figures_have_a_name_a_caption_and_words_for_those_who_cannot_see_them(p
 def test_first_picture_of_cells_has_its_credit(path):
     code = [cell.source for cell in cells_of(path) if cell.cell_type == "code"]
     shown = [
-        s for s in code if re.search(r"figures\.(cells|heat_maps)\(|widgets\.(guess|crop|noise)", s)
+        s
+        for s in code
+        if re.search(r"figures\.(cells|heat_maps)\(|widgets\.(guess|crop|noise|bench|game)", s)
     ]
     assert not shown or "run.credit" in shown[0] or "CITATION" in shown[0]
 

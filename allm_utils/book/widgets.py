@@ -1,6 +1,8 @@
 """What a reader can drag in the plain page, without a kernel: HTML and a few lines of script.
 
-What a function gives is shown by a notebook, in the book and on Colab, and loads nothing.
+What a function gives is shown by a notebook, in the book and on Colab, and loads nothing. `guess`,
+`game` and `bench` load the network of `allm_utils.ship.web` when their reader asks, where the book
+carries it; elsewhere they show the answers that they were given.
 """
 
 import base64
@@ -8,7 +10,6 @@ import io
 import json
 from collections.abc import Sequence
 from importlib import resources
-from string import Template
 
 import numpy as np
 from IPython.display import HTML
@@ -39,16 +40,57 @@ def crop_slider(
     return _page("crop_slider", {"cells": cells, "shares": shares, "source": source})
 
 
-def guess(pictures, labels, p_all, source: str) -> HTML:
+def guess(pictures, labels, p_all, source: str, network: str = "images") -> HTML:
     """Let the reader call each cell HEM or ALL, and then see the truth and what a network says.
 
-    Pictures, ``uint8 (N, S, S, 3)``, are shown twice as bright; from 0.5 the network says ALL.
+    Pictures, ``uint8 (N, S, S, 3)`` as the network sees them, are shown twice as bright; from 0.5 it
+    says ALL. `p_all` stands where `network`, of `allm_utils.ship.web.NETWORKS`, cannot be asked.
+    """
+    cells = _cells(pictures, labels, p_all)
+    return _page("guess", {"cells": cells, "network": network, "source": source}, "network.js")
+
+
+def game(rounds: dict[str, tuple], source: str) -> HTML:
+    """Let the reader call cells one by one, and compare confusion matrices with a network.
+
+    `rounds` are (network, pictures, labels, p_all), as `guess` takes them, by whose cells they are.
+    """
+    named = [
+        {"name": name, "network": network, "cells": _cells(*cells)}
+        for name, (network, *cells) in rounds.items()
+    ]
+    return _page("game", {"rounds": named, "source": source}, "network.js")
+
+
+def bench(
+    pictures: dict[str, np.ndarray],
+    answers: dict[str, Sequence],
+    points: dict[str, float],
+    card: dict,
+    source: str,
+) -> HTML:
+    """Let the reader ask the network about a cell, moved, blurred, lit, or of their own.
+
+    `pictures` are originals, ``uint8 (H, W, 3)``, by name, `answers` their probabilities of ALL by
+    runtime, `points` the probabilities from which a cell is called ALL; the network's `card` says
+    its crop and the size of its pictures.
     """
     cells = [
-        {"picture": _address(picture), "label": int(label), "p_all": round(float(p), 6)}
-        for picture, label, p in zip(pictures, labels, p_all, strict=True)
+        {
+            "name": name,
+            "picture": _webp(picture, lossless=True),
+            "answers": {who: float(p[i]) for who, p in answers.items()},
+        }
+        for i, (name, picture) in enumerate(pictures.items())
     ]
-    return _page("guess", {"cells": cells, "source": source})
+    networks = [
+        {"name": "images", "title": "eight bits"},
+        {"name": "images-float", "title": "floats of 16 bits"},
+    ]
+    payload = {"cells": cells, "networks": networks, "points": points, "source": source}
+    return _page(
+        "bench", payload | {"crop": card["crop"], "size": card["image_size"]}, "network.js"
+    )
 
 
 def noise_lab(image: np.ndarray, source: str) -> HTML:
@@ -112,18 +154,32 @@ def separable_stepper(image, kernel, mix) -> HTML:
     return _page("separable_stepper", {name: np.asarray(a).tolist() for name, a in arrays.items()})
 
 
-def _page(name: str, payload: dict) -> HTML:
+def _page(name: str, payload: dict, *scripts: str) -> HTML:
     """The page ``widgets/NAME.html`` in our look, with the payload as JSON in its script."""
     folder = resources.files("allm_utils.book") / "widgets"
-    page = Template((folder / f"{name}.html").read_text("utf-8"))
-    filled = page.substitute(payload=json.dumps(payload).replace("<", "\\u003c"))
-    style = (folder / "style.css").read_text("utf-8")
-    return HTML(f'<div class="aw"><style>{style}</style>\n{filled}</div>')
+    style, page, *more = (
+        (folder / file).read_text("utf-8")
+        for file in ("style.css", f"{name}.html", "shared.js", *scripts)
+    )
+    shared = "".join(f"<script>\n{script}</script>\n" for script in more)
+    filled = page.replace("$payload", json.dumps(payload).replace("<", "\\u003c"))
+    return HTML(f'<div class="aw"><style>{style}</style>\n{shared}{filled}</div>')
+
+
+def _cells(pictures, labels, p_all):
+    return [
+        {"picture": _webp(picture, lossless=True), "label": int(label), "p_all": round(float(p), 6)}
+        for picture, label, p in zip(pictures, labels, p_all, strict=True)
+    ]
 
 
 def _address(picture):
     """The picture, twice as bright, as an address that holds it whole."""
     bright = np.clip(picture * 2.0, 0, 255).astype(np.uint8)
+    return "data:image/webp;base64," + _webp(bright, quality=85)
+
+
+def _webp(picture, **how):
     buffer = io.BytesIO()
-    Image.fromarray(bright).save(buffer, "WEBP", quality=85)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+    Image.fromarray(picture).save(buffer, "WEBP", **how)
+    return base64.b64encode(buffer.getvalue()).decode()

@@ -18,6 +18,7 @@ from allm_utils.errors import ConfigError, ModelError, check_choice, need, reaso
 from allm_utils.files import check_writable, quiet, sha256, write_atomically
 from allm_utils.judge.predict import predict
 from allm_utils.network import saving
+from allm_utils.network.models import BACKBONE_END
 from allm_utils.runs import experiment
 from allm_utils.runs.records import Record
 from allm_utils.ship import inference
@@ -27,13 +28,19 @@ FORMATS = {
     "litert-int8": "-int8.tflite",
     "onnx": ".onnx",
     "onnx-int8": "-int8.onnx",
+    "litert-web": "-web.tflite",
+    "litert-web-float": "-web-float.tflite",
 }
-"""Formats by name, and how their files end."""
+"""Formats by name, and how their files end. Those for a browser take one picture at a time, say
+beside the answer where it comes from (`with_evidence`), and have weights of 8 or of 16 bits."""
+
+INT8 = ("litert-int8", "onnx-int8", "litert-web")
+"""Formats that are calibrated on training cells."""
 
 CALIBRATION = 100
 """Training cells that show an int8 format how large its numbers become."""
 
-CONDITION = {name: name.replace("int8", "int:8") for name in FORMATS}
+CONDITION = {name: name.replace("int8", "int:8") for name in FORMATS if "web" not in name}
 """The condition of a record under which the answers of a format stand; Keras' are "clean"."""
 
 COARSE = "onnx-coarse-int:8"
@@ -50,8 +57,8 @@ def export(
     """Write a saved model in other formats, each with its card, ``NAME.tflite.json``, beside it.
 
     Every format takes what the Keras model takes, ``uint8 (N, H, W, 3)`` RGB in [0, 255], and
-    gives ``float32 (N, 2)``, probabilities of HEM and ALL. The scaling of the pixels, and the
-    quantisation in the int8 formats, is inside.
+    gives ``float32 (N, 2)``, probabilities of HEM and ALL; those for a browser have an N of 1. The
+    scaling of the pixels, and the quantisation in the int8 formats, is inside.
 
     Parameters
     ----------
@@ -82,8 +89,10 @@ def export(
     files = {}
     with tempfile.TemporaryDirectory(prefix="allm-") as scratch, quiet():
         for name in formats:
-            convert = _litert if "litert" in name else partial(_onnx, per_channel=per_channel)
-            cells = calibration if name.endswith("int8") else None
+            convert = partial(_onnx, per_channel=per_channel) if "onnx" in name else _litert
+            if "web" in name:
+                convert = partial(_web, with_evidence(model))
+            cells = calibration if name in INT8 else None
             about = {**card, "format": name}
             if cells is not None:
                 digest = hashlib.sha256(np.ascontiguousarray(cells)).hexdigest()
@@ -133,7 +142,7 @@ def tests(
     folder = Path(work) / "exported"
     coarse = export(saved, ["onnx-int8"], folder / "coarse", cells, per_channel=False)
     files = {"clean": Path(saved), COARSE: coarse["onnx-int8"]}
-    for name, path in export(saved, FORMATS, folder, cells).items():
+    for name, path in export(saved, CONDITION, folder, cells).items():
         files[CONDITION[name]] = path
     asked, formats = {}, {}
     for name, path in files.items():
@@ -143,13 +152,61 @@ def tests(
     return asked, {"formats": formats}
 
 
-def _litert(model, scratch, cells):
-    import tensorflow as tf
+def with_evidence(model: keras.Model) -> keras.Model:
+    """Give MobileNet_M a second output: what each field of its last layer says for ALL.
 
+    After the last layer nothing but the mean over its fields, batch normalisation and a product
+    follow, so that they may change places: the log-odds of ALL are the mean of this map (class
+    activation mapping, Zhou et al., 2016).
+
+    Returns
+    -------
+    keras.Model
+        From ``uint8 (N, H, W, 3)`` to ``float32 (N, 2)``, probabilities of HEM and ALL, and
+        ``float32 (N, H / 32, W / 32, 1)``.
+
+    Raises
+    ------
+    ModelError
+        The model is no MobileNet_M.
+    """
+    if model.name != "mobilenet_m":
+        raise ModelError(f"model {model.name!r}: the page's format is for mobilenet_m; choose that")
+    kernel, bias = model.get_layer("prediction").get_weights()
+    gamma, beta, mean, variance = model.get_layer("batch_normalization").get_weights()
+    towards = kernel[:, 1] - kernel[:, 0]
+    gain = gamma / np.sqrt(variance + model.get_layer("batch_normalization").epsilon)
+    layer = keras.layers.Conv2D(1, 1, name="evidence", dtype="float32")
+    pixels = keras.Input(model.input_shape[1:], dtype="uint8", name="pixels")
+    both = keras.Model(model.inputs, [model.output, layer(model.get_layer(BACKBONE_END).output)])
+    constant = bias[1] - bias[0] + towards @ (beta - gain * mean)
+    layer.set_weights([(gain * towards)[None, None, :, None], constant[None]])
+    return keras.Model(pixels, both(pixels), name=model.name)
+
+
+def _web(model, _, scratch, cells):
+    """One picture at a time: LiteRT.js refuses a batch of any size."""
+    graph = scratch / "one"
+    one = keras.InputSpec(shape=(1, *model.input_shape[1:]), dtype="uint8", name="pixels")
+    if not graph.exists():
+        model.export(graph, format="tf_saved_model", verbose=False, input_signature=[one])
+    return _converted(graph, scratch, cells, half=cells is None)
+
+
+def _litert(model, scratch, cells):
     graph = scratch / "graph"
     if not graph.exists():
         model.export(graph, format="tf_saved_model", verbose=False)
+    return _converted(graph, scratch, cells)
+
+
+def _converted(graph, scratch, cells, half=False):
+    import tensorflow as tf
+
     converter = tf.lite.TFLiteConverter.from_saved_model(str(graph))
+    if half:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_types = [tf.float16]
     if cells is not None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: ([cell[None]] for cell in cells)
@@ -187,7 +244,7 @@ def _onnx(model, scratch, cells, per_channel):
 def _check(formats, calibration):
     for name in formats:
         check_choice("format", name, FORMATS)
-        if name.endswith("int8") and (calibration is None or not len(calibration)):
+        if name in INT8 and (calibration is None or not len(calibration)):
             raise ConfigError(f"format {name}: give it some training cells to calibrate on")
         if "onnx" in name:
             need("deploy", "onnx", "tf2onnx", "onnxruntime")

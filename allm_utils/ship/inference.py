@@ -59,7 +59,7 @@ def load(path: str | os.PathLike, threads: int | None = None) -> tuple[Any, dict
 
 
 class LiteRT:
-    """A ``.tflite`` file, run by LiteRT."""
+    """A ``.tflite`` file, run by LiteRT; one made for a browser picture by picture."""
 
     def __init__(self, path: str | os.PathLike, threads: int):
         from ai_edge_litert.interpreter import Interpreter
@@ -69,7 +69,9 @@ class LiteRT:
         self._interpreter.allocate_tensors()
         self._batch = 1
         (self._input,) = self._interpreter.get_input_details()
-        (self._output,) = self._interpreter.get_output_details()
+        self._one_by_one = self._input["shape_signature"][0] == 1
+        outputs = self._interpreter.get_output_details()
+        self._output = next(one for one in outputs if len(one["shape"]) == 2)
         self.input_shape = (None, *self._input["shape"][1:].tolist())
         self.output_shape = (None, *self._output["shape"][1:].tolist())
         self.takes = np.dtype(self._input["dtype"]).name
@@ -77,6 +79,8 @@ class LiteRT:
     def predict_on_batch(self, pictures: np.ndarray) -> np.ndarray:
         """Probabilities of HEM and ALL, ``float32 (N, 2)``, of ``uint8 (N, H, W, 3)``."""
         interpreter, index = self._interpreter, self._input["index"]
+        if self._one_by_one and len(pictures) != 1:
+            return np.concatenate([self.predict_on_batch(one[None]) for one in pictures])
         if len(pictures) != self._batch:
             interpreter.resize_tensor_input(index, pictures.shape)
             interpreter.allocate_tensors()

@@ -148,15 +148,16 @@ def test_threshold_slider_counts_what_evaluation_does(show):
 def test_guess_counts_the_reader_and_the_network(show):
     pictures = np.full((3, 8, 8, 3), 40, np.uint8)
     page = show(widgets.guess(pictures, [0, 1, 1], [0.7, 0.9, 0.4], "made"))
-    score, button = page.locator(".score"), page.get_by_role("button", name="Show the answers")
+    score, button = page.locator(".score"), page.get_by_role("button", name="Ask the network")
     assert page.locator(".source").inner_text() == "made"
+    assert "carries no network" in page.locator(".aw-ask").inner_text()  # so Python's answers show
     button.press("Enter")
-    assert "The network: 1 of 3 right. You have not guessed yet" in score.inner_text()
+    score.get_by_text("The network: 1 of 3 right. You have not guessed yet").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     for number, guess in enumerate(("HEM", "ALL", "HEM"), 1):
         page.get_by_role("group", name=f"Cell {number}").get_by_label(guess).check()
     button.press("Enter")
-    assert "The network: 1 of 3 right. You: 2 of 3." in score.inner_text()
+    score.get_by_text("The network: 1 of 3 right. You: 2 of 3.").wait_for()
     last = page.get_by_role("group", name="Cell 3").locator(".answer")
     assert last.inner_text().split("\n") == ["It is ALL.", "You ✗", "Network ✗", "(0.40)"]
 
@@ -182,3 +183,30 @@ def test_referral_slider_shows_what_the_outcome_says(show):
         called = (sets[name][number][1][60:] == "refer").mean()
         shown = page.get_by_role("img").get_attribute("aria-label")
         assert f"referred {called:.0%}".replace("%", "\u00a0%") in shown.split(". ")[1]
+
+
+def test_game_compares_two_confusion_matrices(show):
+    pictures = np.full((3, 8, 8, 3), 40, np.uint8)
+    cells = pictures, [0, 1, 1], [0.7, 0.9, 0.4]
+    page = show(widgets.game({"some": ("images", *cells), "others": ("images", *cells)}, "made"))
+    for whose in ("some", "others"):
+        page.get_by_label(whose).check()
+        assert "Cell 1 of 3" in page.locator(".count").inner_text()
+        for name in ("HEM", "ALL", "HEM"):
+            page.get_by_role("button", name=name, exact=True).press("Enter")
+        page.get_by_role("button", name="Ask the network").press("Enter")
+        page.get_by_text("You: 2 of 3 right. The network: 1.").wait_for()
+        said = [page.locator("table").nth(i).locator("tbody td").all_inner_texts() for i in (0, 1)]
+        assert said == [["1", "0", "1", "1"], ["0", "1", "1", "1"]]
+        assert page.locator(".missed li").count() == 2
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_bench_without_a_network_shows_the_answers_of_python(show):
+    picture = np.zeros((450, 450, 3), np.uint8)
+    picture[150:300, 150:300] = (60, 20, 70)
+    card = {"crop": 300, "image_size": 224}
+    page = show(widgets.bench({"one": picture}, {"Keras": [0.25]}, {"half": 0.5}, card, "made"))
+    page.get_by_role("row", name="Keras 0.2500").wait_for()
+    assert page.get_by_role("button", name="Ask the network").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
