@@ -43,8 +43,8 @@ def crop_slider(
 def guess(pictures, labels, p_all, source: str, network: str = "images") -> HTML:
     """Let the reader call each cell HEM or ALL, and then see the truth and what a network says.
 
-    Pictures, ``uint8 (N, S, S, 3)`` as the network sees them, are shown twice as bright; from 0.5 it
-    says ALL. `p_all` stands where `network`, of `allm_utils.ship.web.NETWORKS`, cannot be asked.
+    Pictures, ``uint8 (N, S, S, 3)`` as it sees them, are shown twice as bright; from 0.5 it says
+    ALL. `p_all` stands where `network`, of `allm_utils.ship.web.NETWORKS`, cannot be asked.
     """
     cells = _cells(pictures, labels, p_all)
     return _page("guess", {"cells": cells, "network": network, "source": source}, "network.js")

@@ -1,4 +1,4 @@
-"""The network in the page: its scripts go into the book, and each page says whether they are there."""
+"""The network in the page: its scripts go into the book, and pages say that they are there."""
 
 import shutil
 import sys
@@ -11,7 +11,7 @@ from allm_utils.ship import web
 
 
 def make(app, config):
-    """Make the scripts before the pages. Without npm the book is built all the same, and says so."""
+    """Make the scripts before the pages; a book without them says so."""
     try:
         config.network = str(web.pack(profile.current().work))
     except AllmError as error:
@@ -19,14 +19,14 @@ def make(app, config):
 
 
 def tell(app, pagename, templatename, context, doctree):
-    if app.config.network:
+    if app.builder.name == "html" and app.config.network:
         about = Path(app.config.network, "parts.json").read_text(encoding="utf-8")
         tag = f'\n<meta name="allm-network" content="{escape(about)}">'
         context["metatags"] = context.get("metatags", "") + tag
 
 
 def copy(app, exception):
-    if exception is None and app.builder.format == "html":
+    if exception is None and app.builder.name == "html":
         target = Path(app.outdir, "_static", "network")
         shutil.rmtree(target, ignore_errors=True)
         if app.config.network:
