@@ -111,6 +111,14 @@ def test_a_package_that_is_missing_is_named_before_any_work(monkeypatch):
         conditions.check(["clean", "blur:1"])
 
 
+def test_tables_name_conditions_in_words():
+    names = "noise:10", "cell-noise:2.5", "jpeg:3", "size:0.8", "size-normalised", "grey"
+    assert [conditions.in_words(name) for name in names] == [
+        "noise, σ 10", "noise in the cell, σ 2.5", "JPEG, severity 3", "size × 0.8",
+        "all of one size", "grey",
+    ]  # fmt: skip
+
+
 def test_every_condition_is_described():
     described = conditions.described()
     assert all(f"{name} (" in described for name in conditions.names())

@@ -124,7 +124,6 @@ SAID = {
     "07_noise": "0.85",  # a question of the quiz
     "08_alnett": "92.20 92.70 91.13 91.31 0.96 0.95",  # the paper's own numbers
     "09_ablation": "0.02 0.99 0.85",  # the width of a tie, momentum, what a cell asserts
-    "10_unseen_people": "0.77",  # the control of the search for twins, which took an hour
     "11_what_helps": "0.02 0.00 0.04",  # a question of the quiz
     "12_trust": "0.95 0.99",  # operating points
     "13_deployment": "0.01",  # a point

@@ -84,7 +84,8 @@ def table(name: str, card: pd.DataFrame | None = None) -> pd.DataFrame:
     text = [f"{paper}\xa0/\xa0{ours or '–'}" for paper, ours in map(_printed, part.itertuples())]
     order = {"index": part["row"].unique(), "columns": part["column"].unique()}
     cells = part.assign(text=text).pivot(index="row", columns="column", values="text")
-    return cells.reindex(**order).fillna("").rename_axis(index=None, columns="paper / ours")
+    cells = cells.reindex(**order).fillna("").rename_axis(index=None, columns="paper / ours")
+    return cells.rename(index=lambda row: row.replace(" ", "\xa0") if "σ" in row else row)
 
 
 def lines(name: str, card: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -94,9 +95,8 @@ def lines(name: str, card: pd.DataFrame | None = None) -> pd.DataFrame:
         digits = min(line.digits + 1, 3)
         interval = "" if pd.isna(line.low) else f"{line.low:,.{digits}f} to {line.high:,.{digits}f}"
         verdict = f"{line.verdict}: {line.note}" if line.note else line.verdict
-        shown.append(
-            (f"{line.row}, {line.column}", *_printed(line), interval, verdict, line.record)
-        )
+        what = line.row if line.column in ("layer", "setting") else f"{line.row}, {line.column}"
+        shown.append((what, *_printed(line), interval, verdict, line.record))
     heads = ["what", "paper", "ours", "95 % interval", "verdict", "record"]
     return pd.DataFrame(shown, columns=heads)
 
@@ -204,12 +204,12 @@ def _architecture():
     ):
         counts = {"parameters": total, "trainable": total - fixed, "non_trainable": fixed}
         for key, ours in counts.items():
-            row = f"all, {key.replace('_', '-')}"
+            row = {"parameters": "all"}.get(key, key.replace("_", "-"))
             yield where, row, "parameters", note[key], 0, float(ours)
-        yield where, "weights, MiB", "size", note["size_mb"], digits, 2 * half * total
+        yield where, "all weights", "MiB", note["size_mb"], digits, 2 * half * total
     why = "ours is the size of the weights in half precision"
     value, ours = paper.TABLE_4_NOTE["gpu_memory_mb"], half * whole["total"]
-    yield "Table 4", "GPU memory, MB", "size", value, 1, _apart(why, ours=ours)
+    yield "Table 4", "GPU memory", "MB", value, 1, _apart(why, ours=ours)
 
 
 def _settings(trained):
@@ -236,7 +236,7 @@ def _tested(trained, neither):
             clean.setdefault(fold, found)
             yield from _grid(f"Table {6 + fold}", f"fold {fold}, σ {sigma}", values, found)
         values = paper.TABLE_9[fold]
-        row = f"fold {fold}, balanced and augmented (MAC)"
+        row = f"fold {fold}, both (MAC)"
         yield from _grid("Table 9", row, values["MAC"], clean[fold])
         found = _measured(neither[fold], "clean", fold, " --balance none --no-augment")
         yield from _grid("Table 9", f"fold {fold}, neither (MCN)", values["MCN"], found)

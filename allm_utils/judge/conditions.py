@@ -123,6 +123,15 @@ def names() -> list[str]:
     return [f"{name}:{how.value}" if how.value else name for name, how in CONDITIONS.items()]
 
 
+def in_words(condition: str) -> str:
+    """Name a condition for the line of a table: "jpeg:3" as "JPEG, severity 3"."""
+    name, value = _parsed(condition)
+    said = {"cell-noise": "noise in the cell", "jpeg": "JPEG", "size-normalised": "all of one size"}
+    said |= {"tta": "mean of eight views"}
+    strength = {"σ": f", σ {value:g}", "s": f", severity {value:g}", "factor": f" × {value:g}"}
+    return said.get(name, name) + strength.get(CONDITIONS[name].value, "")
+
+
 def described() -> str:
     """Say in one line what there is, for a command's help."""
     hows = zip(names(), CONDITIONS.values(), strict=True)
