@@ -62,7 +62,7 @@ def latest(folder=RESULTS):
 def tables(report):
     """Return a run as Markdown: the comparisons, and what grows with the number of pictures."""
     lines = [
-        "| What | Time | Instead | Time | Times as fast | Lowest to highest | Goal |",
+        "| What | Time | Instead | Its time | Times as fast | Lowest to highest | Goal |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in report["rows"]:

@@ -506,9 +506,7 @@ exercises.check(exercises.check_guess, quick_accuracy, quick_found, 0.05)
 quick_accuracy = quick_found
 exercises.check(exercises.check_guess, quick_accuracy, quick_found, 0.05)
 steps = 10 * int(np.ceil(train.sum() / 64))  # ten epochs of batches of 64
-print(
-    f"after {steps} steps {0.9**steps:.1%} of the start are left; at 0.99 {0.99**steps:.0%}"
-)
+print(f"of the start {0.9**steps:.1%} are left; at 0.99 {0.99**steps:.0%}")
 
 # %% [markdown]
 # ### 2. From precision to recall

@@ -86,8 +86,8 @@ def test_the_sample_weighs_at_most_16_mib_and_says_whose_it_is():
 
 def test_captions_name_the_people(frame):
     shown = frame[frame["subject"].isin(["43", "44", "H11"])]
-    assert sample.people_shown(shown) == "HEM: H11; ALL: 43+44"
-    assert sample.people_shown(frame[frame["subject"] == "5"]) == "ALL: 5"
+    assert sample.people_shown(shown) == "people: HEM H11; ALL 43+44"
+    assert sample.people_shown(frame[frame["subject"] == "5"]) == "people: ALL 5"
 
 
 def test_encoding_again_keeps_every_pixel(root, frame, tmp_path, monkeypatch):

@@ -101,10 +101,11 @@ def index(work: str | os.PathLike) -> pd.DataFrame:
 
 
 def people_shown(frame: pd.DataFrame) -> str:
-    """Name the people of some cells for a caption, such as ``"HEM: H6, H14+H24; ALL: 5"``."""
+    """Name the people of some cells for a caption: ``"people: HEM H6, H14+H24; ALL 5"``."""
     who = people.person(frame["subject"])
     named = [(name, who[frame["label"] == label]) for label, name in enumerate(cnmc.CLASSES)]
-    return "; ".join(f"{name}: {', '.join(p.unique())}" for name, p in named if len(p))
+    told = "; ".join(f"{name} {', '.join(p.unique())}" for name, p in named if len(p))
+    return f"people: {told}"
 
 
 def encode(cells: str | os.PathLike, *roots: str | os.PathLike) -> None:
