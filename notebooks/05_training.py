@@ -45,8 +45,8 @@ runs = Runs.load()
 # ## In brief
 #
 # Trained as Table 5 says, with three seeds a fold, our MobileNet_M reaches an accuracy of {glue:text}`fold-0` on fold 0
-# and {glue:text}`fold-1` on fold 1. The paper prints {glue:text}`printed` for both, inside or just above that spread. One
-# seed says little about the second digit.
+# and {glue:text}`fold-1` on fold 1. The paper prints {glue:text}`printed` for both. Rounded, the best of our three reaches
+# it on each fold, and the others lie below. One seed says little about the second digit.
 
 # %% tags=["remove-cell"]
 table_5 = runs.where(experiment="table5")
@@ -58,10 +58,10 @@ for fold, values in reached.items():
     glue(f"fold-{fold}", f"{values[0]:.3f} to {values[-1]:.3f}", display=False)
 accuracy_printed = {0: paper.TABLE_6[0]["accuracy"], 1: paper.TABLE_7[0]["accuracy"]}
 assert set(accuracy_printed.values()) == {0.96}
-assert all(abs(values[-1] - 0.96) < 0.01 for values in reached.values())
+assert all(round(values[-1], 2) == 0.96 > values[-1] for values in reached.values())
 glue("printed", f"{accuracy_printed[0]:.2f}", display=False)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-training-curves", "caption": "Loss and accuracy by epoch (Fig. 6 of the paper), seed 1337. The star is the epoch whose weights were kept. Records of real runs at 224 pixels."}, "image": {"alt": "Two columns, fold 0 and fold 1, of two panels each. Training loss falls steadily; validation loss is restless at first and calm after the learning rate has fallen; accuracies rise above 0.9."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-training-curves", "caption": "Loss and accuracy by epoch (Fig. 6 of the paper), seed 1337. The star is the epoch whose weights were kept; at each dotted line the learning rate falls. Our records of folds 0 and 1 of C-NMC 2019, 224 pixels."}, "image": {"alt": "Two columns, fold 0 and fold 1, of two panels each. Training loss falls steadily; validation loss is restless at first and calm after the learning rate has fallen; accuracies rise above 0.9."}}
 shown = [table_5.where(fold=fold, seed=1337).one() for fold in (0, 1)]
 figures.curves(
     {
@@ -75,9 +75,9 @@ figures.curves(
 #
 # An untrained network is a guess with millions of numbers in it. Training shows it pictures whose answer is known and
 # changes the numbers a little after each look. The {term}`loss` of a picture is minus the logarithm of the probability
-# given to its *true* class: doubt costs little, confident error costs much.
+# given to its *true* class. It is called **cross-entropy**: doubt costs little, confident error costs much.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-training-loss", "caption": "Cross-entropy of one picture. No data."}, "image": {"alt": "A curve that falls steeply from the left and reaches zero where the true class gets the whole probability."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-training-loss", "caption": "Cross-entropy of one picture, from the formula. The line is a guess of 50 : 50."}, "image": {"alt": "A curve that falls steeply from the left and reaches zero where the true class gets the whole probability."}}
 given = np.linspace(0.02, 1, 200)
 figure, axis = figures.new(height=2.6)
 axis.plot(given, -np.log(given))
@@ -86,12 +86,13 @@ axis.set(xlabel="probability given to the true class", ylabel="loss")
 figure
 
 # %% [markdown]
-# "50 : 50" costs $\log 2 = 0.69$; a model with more would do better to have no opinion. The loss of a {term}`batch` of $B$ pictures is
+# "50 : 50" costs $\log 2 = 0.69$. A model with a higher mean loss would do better to have no opinion. The loss of a {term}`batch` of $B$ pictures is
 # the mean over them plus the L1 penalty of [chapter 4](04_mobilenet_m.ipynb):
 #
 # $$ L = -\frac{1}{B}\sum_{i=1}^{B} \log p_{i,\,y_i} + \lambda \sum_j |w_j| $$ (eq-training-loss)
 #
-# The penalty starts larger than the rest. So *part of the early fall of a loss curve is the L1 term melting away*, in the
+# Here $p_{i,y_i}$ is the probability given to the true class $y_i$ of picture $i$, $w_j$ are the weights of the last layer,
+# and $\lambda$ is 0.015. The penalty starts larger than the rest. So *part of the early fall of a loss curve is the L1 term melting away*, in the
 # paper's Fig. 6 too. Accuracy does not have this trouble.
 #
 # ## Downhill
@@ -101,7 +102,8 @@ figure
 #
 # $$ \Delta w = -\eta\, \frac{\hat m}{\sqrt{\hat v} + \epsilon} $$ (eq-training-adam)
 #
-# The fraction is about ±1 while the slope keeps its sign. So **each weight moves by about $\eta$ a step**, however steep
+# The hats make up for the start, when both means still remember zero; $\epsilon$ keeps the fraction finite. It is about ±1
+# while the slope keeps its sign. So **each weight moves by about $\eta$ a step**, however steep
 # the hill. Here is all of Adam, in a valley that is eight times steeper one way than the other.
 
 
@@ -120,7 +122,7 @@ def adam(rate, steps=30):
     return np.array([*path, w])
 
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-training-descent", "caption": "Thirty steps of Adam from the same start with three learning rates. A made valley, no data."}, "image": {"alt": "Three contour plots of a valley. With the smallest rate the path ends close to the start, with the middle one near the bottom, with the largest it overshoots and circles."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-training-descent", "caption": "Thirty steps of Adam from the same start, upper left, with three learning rates. The lowest point is in the middle. An invented valley, no data."}, "image": {"alt": "Three contour plots of a valley. With the smallest rate the path ends close to the start, with the middle one near the bottom, with the largest it overshoots and circles."}}
 grid = np.meshgrid(np.linspace(-1.3, 1.3, 120), np.linspace(-1.3, 1.3, 120))
 figure, axes = figures.new(1, 3, 2.6, sharex=True, sharey=True)
 for axis, rate in zip(axes, (0.005, 0.1, 1.0), strict=True):
@@ -159,10 +161,15 @@ history = network.fit(
     pictures[train], one_hot[train], batch_size=16, epochs=2, verbose=0,
     validation_data=(pictures[val], one_hot[val]),
 )  # fmt: skip
-pd.DataFrame(history.history).round(2)
+epochs = pd.DataFrame(history.history, index=["epoch 1", "epoch 2"]).round(2)
+epochs.rename(columns=lambda name: name.replace("val_", "validation "))
 
 # %% [markdown]
-# That is training. All else in this chapter answers three questions: what does a step see, when does it end, and what if the
+# That is training. The validation accuracy lags behind, because it uses the running means of batch normalisation, and these
+# still remember the start ({numref}`fig-mobilenet-memory`). Build the network with `bn_momentum=0.9` and fit it again: the
+# training is the same, and the validation much better.
+#
+# All else in this chapter answers three questions: what does a step see, when does it end, and what if the
 # machine is switched off?
 #
 # ## What a step sees
@@ -177,8 +184,8 @@ settings = training.TrainingConfig(
 )
 data = training.TrainingData(pictures, labels, settings, train)
 first, again, later = data.batch(0, 0), data.batch(0, 0), data.batch(1, 0)
-print("epoch 1, batch 1, asked for twice: same", np.array_equal(first[0], again[0]))
-print("epoch 2, batch 1:                  same", np.array_equal(first[0], later[0]))
+print("batch 1 of epoch 1, again: equal", np.array_equal(first[0], again[0]))
+print("batch 1 of epoch 2:        equal", np.array_equal(first[0], later[0]))
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-training-batch", "caption": "The first four pictures of a batch of epoch 1, and of epoch 2. Real cells of C-NMC 2019, sample; shown twice as bright."}, "image": {"alt": "Two rows of four rotated, noisy, dark cells with their class; the rows show other cells."}}
 names = [
@@ -193,8 +200,8 @@ figures.cells(both, names, 4, rows=("epoch 1", "epoch 2"), source=credit)
 
 # %% [markdown]
 # **Validation pictures get none of this**; clean is our reading of the paper. One consequence: every *training* picture is
-# darkened and no other is. So a network is trained in the dusk and judged by day, and its validation loss is restless for
-# that reason alone.
+# darkened and no other is. So a network is trained in the dusk and judged by day. That may be one reason why the validation
+# loss in {numref}`fig-training-curves` is so restless at first.
 #
 # ## When to slow down, when to stop
 #
@@ -234,23 +241,27 @@ by_area = metrics.metrics(labels[test], area)["roc_auc"]
 compared = pd.DataFrame(
     {
         "accuracy": [rates["accuracy"], np.nan, max(share, 1 - share)],
+        "sensitivity": [rates["sensitivity"], np.nan, share > 0.5],
+        "specificity": [rates["specificity"], np.nan, share <= 0.5],
         "balanced accuracy": [rates["balanced_accuracy"], np.nan, 0.5],
         "ROC-AUC": [rates["roc_auc"], by_area, 0.5],
     },
     index=["network of this page", "area alone", "always the larger class"],
 )
-compared.round(3).astype(object).where(compared.notna(), "–")
+compared.astype(float).map("{:.3f}".format).replace("nan", "–")
 
 # %% tags=["remove-cell"]
+glue("n-train", f"{len(train):,}", display=False)
 if not run.data:
     assert rates["roc_auc"] > by_area > 0.5
 
 # %% [markdown]
-# The toy beats the ruler on about a hundred test cells. One seed is luck, so a test of the package trains it with three, and
-# holds that the mean ROC-AUC lies above the ruler's. It has seen 378 pictures, where a fold has 2,500, and has a
-# fifteenth of the weights. It shows that the pipeline learns; its numbers are no result. Look at two things all the same:
+# The toy orders about a hundred test cells better than the ruler does. One seed is luck, so a test of the package trains it
+# with three, and holds that the mean ROC-AUC lies above the ruler's. It has learnt from {glue:text}`n-train` pictures, where
+# a fold has about 2,500, and has a fifteenth of the weights. It shows that the pipeline learns; its numbers are no result.
+# Look at two things all the same:
 #
-# - Are sensitivity and specificity far apart? Then the model leans to one class, often because it was trained in the dusk.
+# - Are sensitivity and specificity far apart? Then the model leans to one class.
 # - Is the ROC-AUC, which looks only at the *order*, much better than the accuracy? Then the model knows more than its
 #   threshold of 0.5 lets it say. [Chapter 6](06_evaluation.ipynb) is about that.
 #
@@ -323,37 +334,39 @@ assert same
 # `!` before each line, and let `WORK` be a folder of your Google Drive, so that the checkpoint outlives the session.
 #
 # ## Paper and us
+#
+# The settings of Table 5, *paper / ours*:
 
 # %%
 scorecard.table("Table 5")
 
 # %% [markdown]
 # All lines agree. What the paper leaves open we had to choose, and every record writes the choice down: the dropout rate, what
-# is noisy and what is not, which weights are kept. Now the three seeds of each fold, and when they stopped:
+# is noisy and what is not, which weights are kept. Now the three seeds of each fold, and when they stopped. Accuracy is that
+# of the test part:
 
 # %% tags=["hide-input"]
 lines = {}
 for record in table_5:
     details = record.data
-    lines[f"fold {details['folds'][0]}", f"seed {details['seed']}"] = {
+    lines[f"fold {details['folds'][0]}, seed {details['seed']}"] = {
         "accuracy": f"{record.metrics()['accuracy']:.3f}",
         "best epoch": details["best_epoch"] + 1,
-        "stopped after": details["epochs_run"],
-        "learning rate at the end": f"{details['history']['learning_rate'][-1]:.0e}",
+        "stopped after epoch": details["epochs_run"],
     }
 for fold, when in paper.TRAINING.items():
     if fold in reached:
-        lines[f"fold {fold}", "paper"] = {
+        lines[f"fold {fold}, the paper"] = {
             "accuracy": f"{accuracy_printed[fold]:.2f}",
-            "best epoch": f"{when['converged_epoch']}, “convergence”",
-            "stopped after": when["stopped_epoch"],
-            "learning rate at the end": "–",
+            "best epoch": f"{when['converged_epoch']}, “converged”",
+            "stopped after epoch": when["stopped_epoch"],
         }
-pd.DataFrame(lines).T.sort_index()
+pd.DataFrame(lines).T.sort_index(key=lambda names: names.str[:6], kind="stable")
 
 # %% [markdown]
 # - The paper says that its curves meet in epochs 16, 23 and 27, and that training stopped after 30, 60 and about 40. With a
-#   patience of 20 the best epochs were then 10, 40 and 20. **None matches.** One of the statements is loose.
+#   patience of 20 the best epochs were then 10, 40 and 20. **None matches**, unless a converged curve is something else than
+#   a best epoch.
 # - Ours stop in the same range. Two runs that differ in the seed alone differ by up to
 #   {glue:text}`seed-spread` in accuracy. Keep that number in mind for every comparison in this book.
 # - These are tests on *known people* ([chapter 10](10_unseen_people.ipynb)). They are no promise for a new person, and nothing
@@ -441,8 +454,13 @@ exercises.check(steps)
 # %% [markdown]
 # ### Change and explain
 #
-# In the eight lines, set the learning rate to 0.1. What do loss and accuracy do, and which panel of
-# {numref}`fig-training-descent` does that look like?
+# In the eight lines, set the learning rate to 0.1: compile with `keras.optimizers.Adam(0.1)`. What do loss and accuracy do,
+# and which panel of {numref}`fig-training-descent` does that look like?
+#
+# :::{dropdown} What happens
+# The loss stays several times that of a blind guess, and the validation accuracy is a coin's. Every step is so long that it
+# jumps across the valley: the third panel.
+# :::
 #
 # ## Quiz
 #
@@ -463,8 +481,8 @@ exercises.check(steps)
 #
 # - The loss asks how much probability the truth was given; the learning rate says how far a step goes.
 # - A step sees what seed, epoch and batch decide. So a killed run ends where it would have ended.
-# - Patience, early stopping and best weights all look at the validation part. The test part looks once.
-# - Table 5 gives the paper's accuracy, within the spread of the seeds.
+# - Patience, early stopping and best weights all look at the validation part. The test part is looked at once.
+# - Table 5 gives the paper's accuracy with the best of three seeds, and about two points less with the worst.
 #
 # ## Further reading
 #
