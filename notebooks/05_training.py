@@ -92,7 +92,7 @@ figure
 # $$ L = -\frac{1}{B}\sum_{i=1}^{B} \log p_{i,\,y_i} + \lambda \sum_j |w_j| $$ (eq-training-loss)
 #
 # Here $p_{i,y_i}$ is the probability given to the true class $y_i$ of picture $i$, $w_j$ are the weights of the last layer,
-# and $\lambda$ is 0.015. The penalty starts larger than the rest. So *part of the early fall of a loss curve is the L1 term melting away*, in the
+# and $\lambda = 0.015$. The penalty starts larger than the rest. So *part of the early fall of a loss curve is the L1 term melting away*, in the
 # paper's Fig. 6 too. Accuracy does not have this trouble.
 #
 # ## Downhill
