@@ -204,6 +204,15 @@ def test_readme_shows_the_recorded_headline():
     assert paper.CODE.removeprefix("https://").rstrip("/") in readme
 
 
+def test_readme_promises_what_the_soak_tries():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    soak = [(ROOT / "tests/soak" / f"test_{name}.py").read_text() for name in ("kills", "mutants")]
+    (chains,) = re.findall(r"RANDOM_KILLS = (\d+) if FULL", soak[0])
+    sizes = re.findall(r"(parametrize\(\"suffix\", .*\n)?@examples\((\d+)\)", soak[1])
+    inputs = sum(int(number) * (cases.count(".") or 1) for cases, number in sizes)
+    assert f"in {chains} chains at random" in readme and f"Of {inputs:,} broken" in readme
+
+
 # Rooms: cli -> book and ship -> runs -> judge -> network -> data, and the root for all
 
 ROOMS = ["cli", "book", "ship", "runs", "judge", "network", "data"]

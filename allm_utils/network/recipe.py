@@ -94,8 +94,8 @@ def desaturate(images: np.ndarray) -> np.ndarray:
     """
     if not images.size:
         return images.copy()
+    as_batch(images if images.ndim == 4 else images[None])
     flat = images.reshape(-1, images.shape[-2], 3)  # OpenCV knows rows and columns only
-    as_batch(flat[None])
     red, green, blue = cv2.split(flat)
     value = cv2.max(cv2.max(red, green), blue)
     return cv2.cvtColor(value, cv2.COLOR_GRAY2RGB).reshape(images.shape)

@@ -280,7 +280,7 @@ def _read(path: Path, made_with: dict) -> dict:
         history = {str(name): [*map(float, v)] for name, v in state["history"].items()}
         if {len(values) for values in history.values()} - {len(history["loss"])}:
             raise ValueError("its history is not of one length")
-        state["history"] = history
+        state |= {"history": history, "stopped": bool(state["stopped"])}
         before = state["made_with"]
         changed = {key for key in before | made_with if before.get(key) != made_with.get(key)}
     except Exception as error:  # zip, NumPy and JSON raise many kinds

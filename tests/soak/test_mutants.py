@@ -1,6 +1,6 @@
 """Inputs changed in every way: a good answer, or one line, and soon; for every reader.
 
-A share of the 10,000 is tried with every test; ``make soak`` tries them all.
+A share of the 12,200 is tried with every test; ``make soak`` tries them all.
 """
 
 import contextlib
@@ -9,6 +9,7 @@ import math
 import os
 import shutil
 import signal
+import tempfile
 import zipfile
 from functools import partial
 from pathlib import Path
@@ -351,7 +352,7 @@ def checkpoint(folder):
     return place / training.CHECKPOINT, go
 
 
-@examples(300)
+@examples(100)
 @given(data=st.data())
 def test_checkpoints(checkpoint, data):
     path, go = checkpoint
@@ -449,6 +450,30 @@ def test_splits_of_others(folder, data):
     path.write_bytes(data.draw(changed(SPLIT.encode())))
     with in_a_line():
         leaks.report(path)
+
+
+@pytest.fixture(scope="module")
+def packed(folder):
+    """A packed fold of one cell."""
+    cell = min((Path(cnmc.__file__).parent / "cells").glob("*all.webp"), key=os.path.getsize)
+    published = cnmc.shipped_index()["path"]
+    (path,) = published[published.str.contains(f"/{cell.stem}.", regex=False)]
+    with zipfile.ZipFile(folder / "packed.zip", "w") as file:
+        file.writestr(path.replace(".bmp", ".webp"), cell.read_bytes())
+    return (folder / "packed.zip").read_bytes()
+
+
+@examples(200)
+@given(data=st.data())
+def test_packed_folds(folder, packed, data):
+    (folder / "packed.zip").write_bytes(data.draw(changed(packed)))
+    tempfile.tempdir = str(folder / "unpacked")
+    try:
+        with in_a_line():
+            cnmc.summary(cnmc.index(folder / "packed.zip"))
+    finally:
+        tempfile.tempdir = None
+        shutil.rmtree(folder / "unpacked", ignore_errors=True)
 
 
 NAMES = st.sampled_from(
