@@ -245,6 +245,7 @@ def test_the_users_keras_json_does_not_change_the_network(small, name):
         {"alpha": 0},
         {"dropout": 1},
         {"l1": -1},
+        {"l1": float("inf")},
         {"bn_momentum": float("nan")},
     ],
 )

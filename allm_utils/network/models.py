@@ -52,7 +52,7 @@ _ALPHAS = {1.0: "1_0", 0.75: "7_5", 0.5: "5_0", 0.25: "2_5"}
 _SCALINGS = {"unit": (1 / 255, 0.0), "imagenet": (1 / 127.5, -1.0)}
 # Mean red, green and blue of ImageNet; VGG16 and ResNet-50 were trained on differences from it.
 _MEANS = {"unit": (1 / 255, 0.0), "imagenet": (1.0, [-123.68, -116.779, -103.939])}
-_RANGES = {"alpha": (0.01, 2), "dropout": (0, 0.99), "l1": (0, math.inf), "bn_momentum": (0, 1)}
+_RANGES = {"alpha": (0.01, 2), "dropout": (0, 0.99), "l1": (0, 100), "bn_momentum": (0, 1)}
 
 P = ParamSpec("P")
 
