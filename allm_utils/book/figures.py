@@ -205,6 +205,7 @@ def against(panels, xlabel, ylim=(0, 1.02), source=None) -> Figure:
             named.setdefault(name, drawn)
         axis.set(title=title, xlabel=xlabel, ylim=ylim, xticks=strengths)
         axis.grid(axis="y")
+    figure.supylabel("metric", fontsize="medium")
     figure.legend(named.values(), named, loc="outside upper left", ncols=4)
     _name_source(figure, source)
     return figure
@@ -271,7 +272,8 @@ def by_person(rows, title="") -> Figure:
     thick = 0.25 + 0.65 * found["size"] / found["size"].max()
     hatch = ["" if label else "///" for label in found["label"]]
     bars = axis.barh(range(len(found)), found["mean"], thick, color=colours, hatch=hatch)
-    axis.bar_label(bars, [f"{n:,} cells" for n in found["size"]], padding=3, fontsize=8)
+    told = [f"{n:,} cell{'s' * (n > 1)}" for n in found["size"]]
+    axis.bar_label(bars, told, padding=3, fontsize=8)
     axis.set_yticks(range(len(found)), found["person"])
     axis.set(xlim=(0, 115), xticks=range(0, 101, 20), ylim=(len(found) - 0.4, -0.6), title=title)
     axis.set_xlabel("% of the person's test cells called rightly")
