@@ -20,7 +20,7 @@ import docstring_parser
 from cyclopts import App, CycloptsError, Parameter
 
 from allm_utils import __version__
-from allm_utils.errors import AllmError, ConfigError, DataError, ModelError, reason
+from allm_utils.errors import AllmError, ConfigError, reason
 
 SHOWN = ["n", "accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f1_macro"]
 SHOWN += ["sensitivity", "specificity", "roc_auc"]
@@ -56,8 +56,8 @@ def main(argv: list[str] | None = None) -> int:
         _shut_stdout()
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{reason(error)}; check rights and free space")
-    except KeyboardInterrupt:
-        _fail("interrupted")
+    except KeyboardInterrupt as error:
+        _fail(str(error) or "interrupted")
         return 130
     except Exception as error:
         log = "no file, for none can be written"
@@ -156,12 +156,12 @@ CHOICE = ("data", "work", "folds", "protocol", "round", "test", "seed", "split_s
 def _train():
     """Train, test and record one run."""
     from allm_utils.runs import experiment
-    from allm_utils.runs.config import ExperimentConfig
+    from allm_utils.runs.config import ExperimentConfig, configured
 
     options = _options(ExperimentConfig)
 
     def train(*, settings: type(options) = options, resume: _flag("Continue a run.") = False):
-        _print_record(experiment.run(_built(ExperimentConfig, settings), resume=resume))
+        _print_record(experiment.run(configured(ExperimentConfig, vars(settings)), resume=resume))
 
     return train
 
@@ -169,7 +169,7 @@ def _train():
 def _probe():
     """Fit, test and record a classifier that takes seconds."""
     from allm_utils.runs import curve, probe, second
-    from allm_utils.runs.config import ProbeConfig
+    from allm_utils.runs.config import ProbeConfig, configured
 
     options = _options(ProbeConfig)
     network = (
@@ -187,7 +187,7 @@ def _probe():
         grid: _flag("With --curve: draw, jitter and one size instead of people and cells.") = False,
         beside: _option(Path | None, network) = None,
     ):
-        config = _built(ProbeConfig, settings)
+        config = configured(ProbeConfig, vars(settings))
         if outside:
             print(curve.run(config, outside, grid))
         elif beside:
@@ -198,13 +198,42 @@ def _probe():
     return fit
 
 
+def _sweep():
+    """Do the runs of a study that are not done yet, several at a time."""
+    from allm_utils.runs import engines, records, sweep
+    from allm_utils.runs.config import ExperimentConfig
+
+    options = _options(ExperimentConfig, ("data", "work", "out", "weights"))
+    places = _options(engines.EngineConfig)
+
+    def run(
+        study: _option(Path, "A TOML file; studies/ has those of the book."),
+        /,
+        *,
+        settings: type(options) = options,
+        place: type(places) = places,
+        only: _option(int | None, "This run alone, from 0: for one job of many.") = None,
+        plan: _flag("Say what would run, and its price by recorded speed.") = False,
+    ):
+        configs = sweep.expand(study, **vars(settings))
+        configs = configs if only is None else configs[only : only + 1]
+        if plan:
+            return print(sweep.priced(sweep.plan(configs, records.Runs.load()), place.gpus))
+        where = engines.EngineConfig(**vars(place))
+        failed = sweep.sweep(configs, engines.start(where, settings.work))
+        return max((_fail(f"{one}: {why}") for one, why in failed.items()), default=0)
+
+    return run
+
+
 def _evaluate():
     """Test a saved model on the test part of a split, or on people whom it knows or does not."""
     from allm_utils.data import images
     from allm_utils.judge import conditions
     from allm_utils.judge.metrics import metrics
     from allm_utils.judge.predict import predict
-    from allm_utils.runs.config import ExperimentConfig
+    from allm_utils.runs import experiment
+    from allm_utils.runs.config import ExperimentConfig, configured
     from allm_utils.ship import inference
 
     whom = (
@@ -221,9 +250,9 @@ def _evaluate():
         condition: _option(tuple[str, ...], conditions.described()) = ("clean",),
         people: _option(Literal["known", "new", "outside"] | None, whom) = None,
     ):
-        names, config = conditions.check(condition), _built(ExperimentConfig, settings)
+        names, config = conditions.check(condition), configured(ExperimentConfig, vars(settings))
         network, card = inference.load(model)
-        frame = _asked_about(config, people, card, model)
+        frame = experiment.asked_about(config, people, card)
         pictures = images.load(frame, card["image_size"], card["crop"], config.work / "images")
         labels = frame["label"].to_numpy(int)
         p_all = {n: predict(network, pictures, n, config.seed, progress=True) for n in names}
@@ -232,26 +261,6 @@ def _evaluate():
             _print_people(frame, p_all)
 
     return evaluate
-
-
-def _asked_about(config, relation, card, model):
-    """Rows of the pictures that `evaluate` is asked about."""
-    from allm_utils.data import cnmc, people
-    from allm_utils.runs import experiment
-
-    if relation in ("new", "outside"):
-        frame = cnmc.index(experiment.root(config))
-        frame = frame[frame["label"].notna()]
-    else:
-        frame, split = experiment.select(config)
-        frame = frame[split == "test"]
-    if relation:
-        if "people" not in card:
-            raise ModelError(f"{model}: its card does not name the people of its training")
-        frame = frame[people.relation(frame, card["people"]) == relation]
-        if frame.empty:
-            raise DataError(f"no cell of {relation} people is there; give another tree with --data")
-    return frame
 
 
 def _print_people(frame, p_all):
@@ -277,15 +286,20 @@ def _predict():
     def predict(
         model: MODEL,
         /,
-        *image: _option(Path, "Image files, or folders of them."),
+        *image: _option(Path, "Images, folders or archives of them, .txt files of paths."),
         second: _option(Literal["handmade"] | None, judge, name="--with") = None,
         batch_size: _option(int, "Images in memory.") = 64,
+        out: _option(Path | None, "Write to NAME.csv or NAME.parquet, however many.") = None,
+        resume: _flag("Go on with what is there.") = False,
         json: _flag("Print JSON.") = False,
         csv: _flag("Print CSV.") = False,
     ):
-        if not image or (json and csv):
-            raise ConfigError("give images, or folders of them, and --json or --csv but not both")
-        found, refused = inference.predict_images(model, image, batch_size, handmade=bool(second))
+        if not image or json + csv + bool(out) > 1:
+            raise ConfigError("give images, and --json or --csv or --out but not both")
+        how = {"batch_size": batch_size, "handmade": bool(second)}
+        if out:
+            return max(map(_fail, inference.write(model, image, out, resume, **how)), default=0)
+        found, refused = inference.predict_images(model, image, **how)
         if json:
             rows = found.astype({"p_all": float}).round({"p_all": 6}).to_dict("records")
             print(dumps(rows, indent=1))
@@ -306,7 +320,7 @@ def _export():
     """Write a model for a phone, a browser or a server."""
     from allm_utils.network.saving import read_card
     from allm_utils.runs import experiment
-    from allm_utils.runs.config import ExperimentConfig
+    from allm_utils.runs.config import ExperimentConfig, configured
     from allm_utils.ship import export as to
     from allm_utils.ship import inference
 
@@ -324,9 +338,9 @@ def _export():
     ):
         pictures = None
         if set(to.INT8) & set(format):
-            paths = inference.listed(calibration) if calibration else None
+            paths = list(inference.listed(calibration)) if calibration else None
             if paths is None:
-                frame, split = experiment.select(_built(ExperimentConfig, settings))
+                frame, split = experiment.select(configured(ExperimentConfig, vars(settings)))
                 paths = frame["path"][split == "train"].tolist()
             pictures = to.calibration_cells(paths, read_card(model), progress=True)
         for path in to.export(model, format, folder, pictures).values():
@@ -407,7 +421,7 @@ def _app(words):
     for function in (index, verify, download, write_sample, pack, twins, leakage):
         data.command(function, name=function.__name__.removeprefix("write_"))
     app.command(data)
-    for make in (_train, _probe, _evaluate, _predict, _export, _retest, _scorecard):
+    for make in (_train, _probe, _sweep, _evaluate, _predict, _export, _retest, _scorecard):
         name = make.__name__.removeprefix("_")
         asked = words[:1] == [name]
         if asked and make is not _scorecard:
@@ -463,19 +477,6 @@ def _settings(kind):
             yield from _settings(types[field.name])
         else:
             yield field, types[field.name], texts[field.name]
-
-
-def _built(kind: type, settings: Any) -> Any:
-    """The configuration that the options say; its own default for a setting without an option."""
-    values = {}
-    for name, type_ in typing.get_type_hints(kind).items():
-        if dataclasses.is_dataclass(type_):
-            values[name] = _built(type_, settings)
-        elif hasattr(settings, name):
-            values[name] = getattr(settings, name)
-    if values.get("weights") == "none":
-        values["weights"] = None
-    return kind(**values)
 
 
 def _print_record(path):

@@ -7,7 +7,7 @@ from . import book, files, growth, inference, page, pipeline, report, steps
 from .measure import TINY, Scale
 
 TOPICS = {"pipeline": pipeline, "steps": steps, "files": files, "inference": inference}
-LONG = {"book": book, "page": page}  # many minutes, or npm; only when named
+LONG = {"book": book, "page": page, "cells": None}  # many minutes, or npm; only when named
 
 
 def compare(scale, topics):
@@ -25,21 +25,24 @@ def main(argv=None):
     """Parse the command line, measure, print, keep."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "topics", nargs="*", metavar="TOPIC", help=f"only {', '.join(TOPICS)}, book or page"
+        "topics", nargs="*", metavar="TOPIC", help=f"only {', '.join(TOPICS | LONG)}"
     )
     parser.add_argument("--tiny", action="store_true", help="try the machinery on few pictures")
     parser.add_argument("--results", help="folder to keep the result in (a whole run: its own)")
     args = parser.parse_args(argv)
-    if unknown := set(args.topics) - set(TOPICS | LONG):
-        parser.error(f"{', '.join(unknown)}: choose from {', '.join(TOPICS | LONG)}")
+    named = TOPICS | LONG
+    if unknown := set(args.topics) - set(named):
+        parser.error(f"{', '.join(unknown)}: choose from {', '.join(named)}")
     scale, folder = (TINY, None) if args.tiny else (Scale(), report.RESULTS)
-    topics = [(TOPICS | LONG)[name] for name in args.topics or TOPICS]
+    cells = "cells" in args.topics
+    topics = [named[name] for name in args.topics or TOPICS if name != "cells"]
     rows, grown = compare(scale, topics), {}
-    if args.topics:
-        folder = None
-    else:
+    if cells or not args.topics:
         with tempfile.TemporaryDirectory(prefix="bench-") as trees:
-            grown = growth.grow(scale, trees)
+            grown = growth.grow(scale, trees, **growth.CELLS if cells else {})
+        folder = folder and (folder / "cells" if cells else folder)
+    else:
+        folder = None
     result = report.describe(rows, grown)
     print(report.tables(result))
     if folder := args.results or folder:

@@ -39,10 +39,12 @@ def epoch(root):
 
 
 def answers(root):
-    """Predict a tree by LiteRT in eight bits; the network lies beside it."""
+    """Predict a tree by LiteRT in eight bits, into a CSV; the network lies beside the tree."""
     from allm_utils.ship import inference
 
-    inference.predict_images(Path(root).parent / "network-int8.tflite", root, progress=False)
+    network, out = Path(root).parent / "network-int8.tflite", Path(f"{root}.csv")
+    for line in inference.write(network, root, out, progress=False):
+        raise ValueError(line)
 
 
 STEPS = {
@@ -51,10 +53,12 @@ STEPS = {
     "Make the training pictures of an epoch": epoch,
     "Predict a folder by LiteRT int8": answers,
 }
+CELLS = {"steps": ["Predict a folder by LiteRT int8"], "numbers": (1_000, 10_000, 100_000)}
+"""What chapter 14 shows; a quarter of an hour."""
 
 
-def grow(scale, folder):
-    """Run every step on ``scale.pictures`` and on ``scale.many`` pictures.
+def grow(scale, folder, numbers=None, steps=STEPS):
+    """Run steps on these numbers of pictures: ``scale.pictures`` and ``scale.many``, if not given.
 
     Returns
     -------
@@ -65,11 +69,11 @@ def grow(scale, folder):
     """
     from . import inference
 
-    roots = {n: tree(folder, n) for n in (scale.pictures, scale.many)}
+    roots = {n: tree(folder, n) for n in numbers or (scale.pictures, scale.many)}
     inference.model_files(scale, folder)
     return {
         step: [{"pictures": n, **_in_a_child(step, root)} for n, root in roots.items()]
-        for step in STEPS
+        for step in steps
     }
 
 
@@ -81,7 +85,7 @@ def _in_a_child(step, root):
 
 
 def _watched(function, *args):
-    """Call a function, and return its time and the highest memory seen, every 10 ms."""
+    """Call a function; its time, that of all its cores, and the highest memory, every 10 ms."""
     stop, peak = threading.Event(), [_memory()]
 
     def watch():
@@ -91,13 +95,13 @@ def _watched(function, *args):
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        start = time.perf_counter()
+        start, began = time.perf_counter(), time.process_time()
         function(*args)
-        seconds = time.perf_counter() - start
+        seconds, cores = time.perf_counter() - start, time.process_time() - began
     finally:
         stop.set()
         watcher.join()
-    return {"seconds": seconds, "peak_mb": max(*peak, _memory())}
+    return {"seconds": seconds, "core_seconds": cores, "peak_mb": max(*peak, _memory())}
 
 
 def _memory():

@@ -109,15 +109,18 @@ def row(what, alternative_name, ours, alternative, *, unit, goal=None):
 def tree(folder, n):
     """Make a tree of ``n`` files with the names of C-NMC, and return its root.
 
-    The files are links to the cells of the sample: their content repeats, but each is found,
-    opened and read like any other.
+    The files are links to the cells of the sample: their content repeats, but each is found, opened
+    and read like any other. More files than C-NMC has stand in several such trees below the root.
     """
     frame = sample.index(folder)
     cells = frame["path"][~frame["outside"]].to_numpy()
     names = cnmc.shipped_index()["path"]
     root = Path(folder) / f"tree-{n}"
-    for i, row in enumerate(np.linspace(0, len(names) - 1, n).astype(int)):
-        target = root / names[row]
+    below = names.tolist()
+    if n > len(names):
+        below = [f"{number}/{name}" for number in range(-(-n // len(names))) for name in names]
+    for i, row in enumerate(np.linspace(0, len(below) - 1, n).astype(int)):
+        target = root / below[row]
         target.parent.mkdir(parents=True, exist_ok=True)
         os.link(cells[i % len(cells)], target)
     return root

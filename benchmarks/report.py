@@ -64,7 +64,7 @@ def tables(report):
     lines = [
         "| What | Time | Instead | Its time | Times as fast | Lowest to highest | Goal |",
         "|---|---|---|---|---|---|---|",
-    ]
+    ] * bool(report["rows"])
     for row in report["rows"]:
         goal = "" if row["goal"] is None else f"{row['goal']:.3g}"
         cells = (

@@ -24,8 +24,10 @@ HTML = ROOT / "work" / "executed" / "_build" / "html"
 THERE = {
     "book": lambda: (HTML / "index.html").exists(),
     "chromium": lambda: shutil.which("chromium") or shutil.which("chromium-browser"),
-    "jax": lambda: importlib.util.find_spec("jax"),
-    "torch": lambda: importlib.util.find_spec("torch"),
+    **{
+        name: lambda name=name: importlib.util.find_spec(name)
+        for name in ("jax", "torch", "ray", "submitit", "pyarrow")
+    },
 }
 
 

@@ -17,7 +17,7 @@ from allm_utils.runs import experiment, probe, records
 from allm_utils.runs.config import ExperimentConfig, ProbeConfig
 from allm_utils.ship import export
 
-COMMANDS = ("train", "probe", "evaluate", "predict", "export", "retest", "scorecard")
+COMMANDS = ("train", "probe", "sweep", "evaluate", "predict", "export", "retest", "scorecard")
 
 
 @pytest.fixture(autouse=True)
@@ -135,7 +135,8 @@ def test_every_option_reaches_the_configuration(configured):
         "--dropout 0.1 --l1 0 --bn-momentum 0.9 --scaling imagenet --weights none "
         "--model-file m.safetensors --condition clean size:0.9 --split-seed 5 --epochs 3 "
         "--batch-size 8 --learning-rate 0.01 --min-learning-rate 0.001 --lr-factor 0.5 "
-        "--lr-patience 1 --early-stop 2 --draw person --precision float32 --seed 4 --balance none "
+        "--lr-patience 1 --early-stop 2 --draw person --precision float32 "
+        "--devices 2 --seed 4 --balance none "
         "--no-augment --sigmas 1 2 3 --rotation 1 --shift 0.2 --shear 4 --zoom 0.5 0.6 "
         "--brightness 0.5 0.9 --flip 0.1 --stain 0.2 --size 0.3 --resume"
     )
@@ -179,6 +180,8 @@ def test_variables_stand_for_options_and_options_win(configured, monkeypatch, tm
         ("evaluate gone.safetensors --people old", "old"),
         ("predict gone.safetensors", "image"),
         ("predict gone.safetensors x.png --json --csv", "not both"),
+        ("predict gone.safetensors x.png --out x.doc", "NAME.csv"),
+        ("sweep gone.toml", "gone.toml"),
         ("export gone.safetensors --format doc", "doc"),
         ("retest gone.safetensors gone.json", "gone.json"),
         ("scorecard --results gone", "gone"),

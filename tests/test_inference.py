@@ -2,13 +2,15 @@
 
 import json
 import os
+import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from allm_utils.data import images
-from allm_utils.errors import ConfigError, ImageError, ModelError
+from allm_utils.errors import ConfigError, DataError, ImageError, ModelError
 from allm_utils.files import sha256
 from allm_utils.judge.predict import predict
 from allm_utils.network import models, saving
@@ -31,7 +33,7 @@ def cells(tmp_path):
     for i, suffix in enumerate(("bmp", "BMP", "png", "jpg", "webp", "bmp", "jpeg")):
         place = tmp_path / "cells" / ("more" if i > 4 else ".") / f"{i}.{suffix}"
         Image.fromarray(rng.integers(0, 256, (50, 48, 3)).astype(np.uint8)).save(place)
-    (tmp_path / "cells" / "notes.txt").write_text("not an image")
+    (tmp_path / "cells" / "notes.md").write_text("not an image")
     return tmp_path / "cells"
 
 
@@ -51,13 +53,13 @@ def test_predicts_what_the_card_says(saved, cells, batch_size):
 def test_one_bad_picture_costs_one_row(saved, cells):
     (cells / "0.bmp").write_bytes((cells / "0.bmp").read_bytes()[:3000])
     (cells / "4.webp").write_bytes(b"")
-    asked = [cells, cells / "none.png", cells / "notes.txt"]
+    asked = [cells, cells / "none.png", cells / "notes.md"]
     found, refused = inference.predict_images(saved, asked, 2, progress=False)
     assert [os.path.basename(path) for path in found["file"]] == [
         "1.BMP", "2.png", "3.jpg", "5.bmp", "6.jpeg",
     ]  # fmt: skip
     assert [os.path.basename(path) for path in refused["file"]] == [
-        "0.bmp", "4.webp", "none.png", "notes.txt",
+        "0.bmp", "4.webp", "none.png", "notes.md",
     ]  # fmt: skip
     for (_, file, reason), why in zip(
         refused.itertuples(), ("decoded", "empty", "no such", "not a BMP"), strict=True
@@ -91,9 +93,8 @@ def test_folders_are_listed_without_what_nobody_put_there(cells):
     (cells / "linked").symlink_to(cells)  # a loop
     (cells / "more" / "7.png").symlink_to(cells / "2.png")
     (cells / "more" / "8.png").symlink_to(cells / "nowhere.png")
-    names = [
-        path.relative_to(cells).as_posix() for path in inference.listed([cells / "2.png", cells])
-    ]
+    found = inference.listed([cells / "2.png", cells])
+    names = [path.relative_to(cells).as_posix() for path in found]
     below = ["0.bmp", "1.BMP", "2.png", "3.jpg", "4.webp"]
     assert names == ["2.png", *below, *(f"more/{n}" for n in ("5.bmp", "6.jpeg", "7.png", "8.png"))]
     with pytest.raises(ImageError, match="no image in this folder"):
@@ -115,6 +116,104 @@ def test_the_next_batch_is_read_ahead_and_no_more(saved, cells, monkeypatch):
     batches = [(n, read) for n, read in seen if n]
     assert [n for n, _ in batches] == [4] * 5
     assert all(read <= 4 * (i + 2) for i, (_, read) in enumerate(batches))
+
+
+@pytest.fixture
+def packed(cells, tmp_path):
+    """The images in a zip and two tar archives, with what macOS leaves there, and in a list."""
+    (cells / "__MACOSX").mkdir()
+    (cells / "__MACOSX" / "0.png").write_bytes(b"no picture")
+    for kind in ("zip", "tar", "gztar"):
+        shutil.make_archive(str(tmp_path / "cells"), kind, cells)
+    shutil.rmtree(cells / "__MACOSX")
+    names = sorted(path.relative_to(tmp_path) for path in inference.listed(cells))
+    (tmp_path / "cells.txt").write_text("\n\n".join(map(str, names)) + "\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["cells.zip", "cells.tar", "cells.tar.gz", "cells.txt"])
+def test_archives_and_lists_are_answered_as_their_folder(saved, cells, packed, name):
+    def by_name(asked):
+        found, refused = inference.predict_images(saved, asked, 3, progress=False)
+        assert refused.empty
+        return found.assign(file=found["file"].map(os.path.basename)).sort_values(
+            "file", ignore_index=True
+        )
+
+    pd.testing.assert_frame_equal(by_name(packed / name), by_name(cells), atol=1e-5)
+
+
+def test_a_broken_archive_costs_one_line_and_no_answer(saved, cells, packed, monkeypatch):
+    whole = (packed / "cells.tar.gz").read_bytes()
+    (packed / "cells.tar.gz").write_bytes(whole[: len(whole) // 2])
+    monkeypatch.setattr(inference, "LARGEST", (cells / "2.png").stat().st_size - 1)
+    asked = [packed / "cells.tar.gz", packed / "cells.zip", cells / "0.bmp"]
+    found, refused = inference.predict_images(saved, asked, 3, progress=False)
+    assert "broken archive" in refused["reason"][0] and found["file"].iloc[-1].endswith("0.bmp")
+    large = refused[refused["reason"].str.contains("larger than")]
+    assert "2.png" in "".join(large["file"]) and len(found) + len(refused) >= 8
+
+
+KINDS = ["csv", pytest.param("parquet", marks=pytest.mark.needs("pyarrow"))]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_answers_on_disk_are_gone_on_with_after_a_kill(saved, cells, monkeypatch, tmp_path, kind):
+    monkeypatch.setattr(inference, "PART", 2)
+    (cells / "3.jpg").write_bytes(b"")
+    read = {"csv": pd.read_csv, "parquet": pd.read_parquet}[kind]
+    whole, half = (tmp_path / f"{name}.{kind}" for name in ("whole", "half"))
+    (refusal,) = inference.write(saved, cells, whole, batch_size=1, progress=False)
+    assert "3.jpg: empty" in refusal
+    table = read(whole).fillna({"label": "", "note": ""})
+    assert len(table) == 7 and table.loc[table["label"] == "", "note"].tolist() == [refusal]
+    expected, _ = inference.predict_images(saved, cells, progress=False)
+    answered = table[table["label"] != ""]
+    assert answered["file"].tolist() == expected["file"].tolist()
+    np.testing.assert_allclose(answered["p_all"], expected["p_all"], atol=1e-5)
+
+    asked = images.prepare
+
+    def killed(path, *size):
+        if "4.webp" in str(path):
+            raise KeyboardInterrupt
+        return asked(path, *size)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(images, "prepare", killed)
+        with pytest.raises(KeyboardInterrupt):
+            list(inference.write(saved, cells, half, batch_size=1, progress=False))
+    done = len(read(half))
+    assert 0 < done < 7
+    if kind == "csv":
+        with open(half, "ab") as file:
+            file.write(b'"half a li')
+    with pytest.raises(DataError, match="--resume"):
+        list(inference.write(saved, cells, half, batch_size=1, progress=False))
+    with pytest.raises(DataError, match="begin anew"):
+        list(inference.write(saved, [cells / "1.BMP"] * 9, half, resume=True, progress=False))
+    again = []
+    monkeypatch.setattr(images, "prepare", lambda *args: again.append(args) or asked(*args))
+    list(inference.write(saved, cells, half, batch_size=1, resume=True, progress=False))
+    pd.testing.assert_frame_equal(read(half), read(whole))
+    assert len(again) == 7 - done
+
+
+@pytest.mark.needs("ray")
+@pytest.mark.needs("pyarrow")
+def test_ray_data_asks_a_model_on_every_worker(saved, cells):
+    import ray
+
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    try:
+        files = ray.data.from_items([{"file": str(path)} for path in inference.listed(cells)])
+        how = {"batch_format": "pandas", "batch_size": 3, "concurrency": 1}
+        table = files.map_batches(inference.Asker, fn_constructor_args=[saved], **how).to_pandas()
+    finally:
+        ray.shutdown()
+    expected, _ = inference.predict_images(saved, cells, progress=False)
+    table = table.sort_values("file", ignore_index=True)
+    pd.testing.assert_frame_equal(table, expected, check_dtype=False, atol=1e-5)
 
 
 @pytest.mark.parametrize("suffix", ["safetensors", "tflite", "onnx"])

@@ -466,3 +466,47 @@ def test_two_steps_move_every_weight_on_every_backend(backend):
 def test_equal_runs_end_bit_for_bit_alike_also_without_threads(backend):
     """Keras' own workers would hand batches over that an epoch before had left."""
     on_backend(EQUAL, backend)
+
+
+# -- several devices --------------------------------------------------------------------------
+
+CURVES = textwrap.dedent(f"""{IMPORTED}
+    if tests.keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        (cpu,) = tf.config.list_physical_devices("CPU")
+        two = [tf.config.LogicalDeviceConfiguration()] * 2
+        tf.config.set_logical_device_configuration(cpu, two)
+    curves = []
+    for devices in (1, 1, 2):
+        with tests.training.shared(devices):
+            pictures, validation = tests.make_pictures(41), tests.make_pictures(21, 1)
+            model, history = tests.train(pictures, validation, tests.config(devices=devices))
+        curves.append(history.epochs)
+    print(json.dumps(curves))
+""")
+
+
+@pytest.mark.parametrize(
+    ("backend", "within"),
+    [("tensorflow", 0.1), pytest.param("jax", 0.01, marks=pytest.mark.needs("jax"))],
+)
+def test_two_devices_share_a_batch_and_learn_the_same(backend, within):
+    """The odd picture is left out, and TensorFlow normalises each half of a batch by itself."""
+    command = [sys.executable, "-c", CURVES, os.path.abspath(__file__)]
+    two = "--xla_force_host_platform_device_count=2"
+    environment = os.environ | {"KERAS_BACKEND": backend, "XLA_FLAGS": two}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    one, again, both = json.loads(done.stdout.splitlines()[-1])
+    assert one == again
+    assert both["loss"] != one["loss"]  # the odd picture is left out, so it did share
+    for name in ("loss", "val_loss"):
+        assert both[name] == pytest.approx(one[name], abs=within)
+
+
+def test_devices_that_are_not_there_are_one_line():
+    with pytest.raises(ConfigError, match="devices 3: .* share 16"):
+        config(devices=3)
+    with pytest.raises(ConfigError, match="devices 8: .* sees"), training.shared(8):
+        pass

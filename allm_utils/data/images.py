@@ -5,6 +5,7 @@ A picture is ``uint8 (H, W, 3)`` RGB in [0, 255] from here on; the model's first
 
 import contextlib
 import hashlib
+import io
 import json
 import math
 import os
@@ -36,13 +37,24 @@ LARGEST = 4096
 _FORMATS = ("BMP", "PNG", "JPEG", "WEBP")
 
 
-def _open(path: Path) -> Image.Image:
+class Member(io.BytesIO):
+    """A picture file in memory, as out of an archive; errors call it by its name."""
+
+    def __init__(self, name: str, content: bytes):
+        super().__init__(content)
+        self._name = name
+
+    def __str__(self) -> str:
+        return self._name
+
+
+def _open(path: Path | Member) -> Image.Image:
     """Open and fully decode one image."""
     try:
-        if not path.is_file():  # reading a pipe would wait for ever
+        if isinstance(path, Path) and not path.is_file():  # reading a pipe would wait for ever
             found = "not a file" if path.exists() else "no such file"
             raise ImageError(f"{path}: {found}; give a picture of one cell")
-        if not path.stat().st_size:
+        if not (path.stat().st_size if isinstance(path, Path) else path.getbuffer().nbytes):
             raise ImageError(f"{path}: empty; copy it again")
         image = Image.open(path, formats=_FORMATS)
         if max(image.size) > LARGEST:
@@ -64,7 +76,7 @@ def _open(path: Path) -> Image.Image:
     return image
 
 
-def _check_colour(path: Path, pixels: np.ndarray) -> None:
+def _check_colour(path: Path | Member, pixels: np.ndarray) -> None:
     if (pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 1] == pixels[..., 2]).all():
         raise ImageError(f"{path}: grey image; the model needs stain colours, give the original")
 
@@ -90,7 +102,7 @@ def centre_crop(image: np.ndarray, crop: int = CROP) -> np.ndarray:
     return image[top : top + crop, left : left + crop]
 
 
-def prepare(path: str | os.PathLike, size: int = SIZE, crop: float = CROP) -> np.ndarray:
+def prepare(path: str | os.PathLike | Member, size: int = SIZE, crop: float = CROP) -> np.ndarray:
     """Read, centre-crop and resize one picture (paper, section 3.2): ``uint8 (size, size, 3)``.
 
     A crop in pixels keeps the size of a cell: 450-pixel training images and 600-pixel images of the
@@ -98,7 +110,7 @@ def prepare(path: str | os.PathLike, size: int = SIZE, crop: float = CROP) -> np
     that the cell, all that is not black, fills to this share, so that every cell has one size. It
     ends at the edge of the picture. Bilinear with antialiasing; errors as `read`.
     """
-    path = Path(path)
+    path = path if isinstance(path, Member) else Path(path)
     image = _open(path)
     width, height = image.size
     if crop < 1:

@@ -4,10 +4,12 @@ What a step sees is a function of (seed, epoch, batch) alone, and a checkpoint h
 else: so a resumed run ends where an uninterrupted one would have ended.
 """
 
+import contextlib
 import json
 import math
 import os
 import shutil
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -39,6 +41,33 @@ def has_gpu() -> bool:
     return bool(keras.distribution.list_devices("gpu"))
 
 
+@contextlib.contextmanager
+def shared(devices: int) -> Iterator[None]:
+    """Let so many devices share each batch of what is built and trained here.
+
+    Raises
+    ------
+    ConfigError
+        The backend does not see so many, or cannot do it.
+    """
+    backend, scope = keras.backend.backend(), contextlib.nullcontext
+    if devices > 1:
+        if backend == "tensorflow":
+            import tensorflow as tf
+
+            there = [tf.config.list_logical_devices(kind) for kind in ("GPU", "CPU")]
+            there = [device.name for device in there[0] or there[1]]
+            strategy = tf.distribute.MirroredStrategy
+        else:
+            there = keras.distribution.list_devices() if backend == "jax" else []
+            strategy = keras.distribution.DataParallel
+        if len(there) < devices:
+            raise ConfigError(f"devices {devices}: {backend} sees {len(there)} here; give fewer")
+        scope = strategy(devices=there[:devices]).scope
+    with scope():
+        yield
+
+
 @dataclass(frozen=True)
 class TrainingConfig:
     """Table 5 to the letter, and the few things it leaves open.
@@ -65,6 +94,8 @@ class TrainingConfig:
         "cell": an epoch shows every picture once. "person": as many pictures are drawn, each with
         a chance of 1 / sqrt(pictures of its person) within its class, so that people with few
         cells are seen more often. Not in the paper.
+    devices : int
+        GPUs of one machine that share each batch.
     precision : {"auto", "float32", "mixed_float16", "mixed_bfloat16"}
         "auto" is mixed_float16 on a GPU and float32 on a CPU.
     seed : int
@@ -80,6 +111,7 @@ class TrainingConfig:
     early_stop: int = 20
     recipe: Recipe = field(default_factory=Recipe)
     draw: Draw = "cell"
+    devices: int = 1
     precision: Precision = "auto"
     seed: int = 1337
 
@@ -90,6 +122,9 @@ class TrainingConfig:
         check_range("learning_rate", self.learning_rate, self.min_learning_rate, 10)
         check_range("lr_factor", self.lr_factor, 0.001, 0.999)
         check_choice("draw", self.draw, get_args(Draw))
+        check_range("devices", self.devices, 1, self.batch_size)
+        if self.batch_size % self.devices:
+            raise ConfigError(f"devices {self.devices}: cannot share {self.batch_size} evenly")
         check_choice("precision", self.precision, get_args(Precision))
         check_range("seed", self.seed, 0, 2**32 - 1)
 
@@ -141,9 +176,10 @@ class TrainingData(keras.utils.PyDataset):
             self._chances = _chances(self.labels[self.rows], np.asarray(people)[self.rows])
         self._augment = Augmenter(config.recipe, config.seed) if config.recipe.augment else None
         self._order = (-1, np.empty(0, int))
+        self._n = len(self.rows) - len(self.rows) % config.devices  # no device goes without
 
     def __len__(self) -> int:
-        return -(-len(self.rows) // self.config.batch_size)
+        return -(-self._n // self.config.batch_size)
 
     def order(self, epoch: int) -> np.ndarray:
         """Return which of `rows` one epoch shows, in order."""
@@ -161,7 +197,7 @@ class TrainingData(keras.utils.PyDataset):
         A function of (seed, epoch, index) and nothing else.
         """
         size = self.config.batch_size
-        chosen = self.order(epoch)[index * size : (index + 1) * size]
+        chosen = self.order(epoch)[index * size : min((index + 1) * size, self._n)]
         rows = self.rows[chosen]
         pictures = [
             desaturate(self.images[row]) if grey else self.images[row]
@@ -352,12 +388,13 @@ def fit(
     epoch = keras.callbacks.LambdaCallback(on_epoch_begin=lambda n, _: setattr(train, "epoch", n))
     bars = [TqdmCallback(epochs=config.epochs)] if progress else []
     keeper = _Checkpoint(path, made_with, plateau, stopper, history, state)
-    images, labels = validation
+    images, labels = validation[0], np.asarray(validation[1], int)
+    shown = len(images) - len(images) % config.devices
     try:
         model.fit(
             train,
-            validation_data=(images, np.eye(2, dtype=np.float32)[np.asarray(labels, int)]),
-            validation_batch_size=64,
+            validation_data=(images[:shown], np.eye(2, dtype=np.float32)[labels[:shown]]),
+            validation_batch_size=64 - 64 % config.devices,
             epochs=config.epochs,
             initial_epoch=first,
             shuffle=False,

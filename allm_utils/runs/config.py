@@ -2,19 +2,20 @@
 
 import os
 import re
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from allm_utils.data import images, splits
-from allm_utils.errors import ConfigError, check_choice, check_range
+from allm_utils.errors import ConfigError, check_choice, check_range, reason
 from allm_utils.judge import conditions
 from allm_utils.network.models import BUILDERS, LARGEST
 from allm_utils.network.training import TrainingConfig
 
 _NOISE = [f"{place}:{sigma}" for place in ("noise", "cell-noise") for sigma in (2, 5, 8, 10)]
 _TEST = ("clean", *_NOISE, "grey", "tta")  # as in Tables 6-8, and what they leave out
-_PROBES = ("probe_mobilenet", "probe_handmade", "area")
+PROBES = ("probe_mobilenet", "probe_handmade", "area")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # settings that decide no number of a run
 _PLACES = ("data", "out", "work", "experiment", "note", "model_file", "conditions")
@@ -204,10 +205,44 @@ class ProbeConfig(RunConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        check_choice("model", self.model, _PROBES)
+        check_choice("model", self.model, PROBES)
         check_range("seed", self.seed, 0, 2**32 - 1)
         if self.model != "probe_mobilenet":
             object.__setattr__(self, "weights", None)
+
+
+def configured(kind: type, settings: Mapping[str, Any]) -> Any:
+    """Make a configuration, and those inside it, of flat settings; each other has its default.
+
+    A list stands for a tuple, and the word none for no weights: a command line and a study file
+    know neither.
+
+    Raises
+    ------
+    ConfigError
+        The kind has no such setting, or a value is not of its kind or outside its range.
+    """
+    left = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+    if left.get("weights") == "none":
+        left["weights"] = None
+    try:
+        made = _made(kind, left)
+    except TypeError as error:
+        raise ConfigError(f"a setting is of the wrong kind ({reason(error)})") from None
+    if left:
+        raise ConfigError(f"{', '.join(left)}: {kind.__name__} has no such setting")
+    return made
+
+
+def _made(kind, left):
+    """A configuration of the settings that it has; they are taken out of the others."""
+    values = {}
+    for name, type_ in get_type_hints(kind).items():
+        if is_dataclass(type_):
+            values[name] = _made(type_, left)
+        elif name in left:
+            values[name] = left.pop(name)
+    return kind(**values)
 
 
 def _flat(values: dict) -> dict:

@@ -19,12 +19,12 @@ from tqdm.auto import tqdm
 
 from allm_utils import __version__
 from allm_utils.data import cnmc, images, people, sample, splits
-from allm_utils.errors import ConfigError, DataError, RecordError
+from allm_utils.errors import ConfigError, DataError, ModelError, RecordError
 from allm_utils.files import check_writable, exclusive, sha256, write_atomically
 from allm_utils.judge import conditions
 from allm_utils.judge.predict import predict
 from allm_utils.network import models, saving
-from allm_utils.network.training import CHECKPOINT, TrainingData, fit, has_gpu
+from allm_utils.network.training import CHECKPOINT, TrainingData, fit, has_gpu, shared
 from allm_utils.runs import store
 from allm_utils.runs.config import ExperimentConfig, RunConfig
 from allm_utils.runs.records import Record
@@ -61,6 +61,31 @@ def root(config: RunConfig) -> Path:
     return config.data or sample.root(config.work)
 
 
+def asked_about(config: RunConfig, relation: str | None, card: dict) -> pd.DataFrame:
+    """Rows of the test part or, by a model's card, of people known to it, new, or from outside.
+
+    Raises
+    ------
+    ModelError
+        The card does not name the people of its training.
+    DataError
+        There is nobody of this relation.
+    """
+    if relation in ("new", "outside"):
+        frame = cnmc.index(root(config))
+        frame = frame[frame["label"].notna()]
+    else:
+        frame, split = select(config)
+        frame = frame[split == "test"]
+    if relation:
+        if "people" not in card:
+            raise ModelError("the model's card does not name the people of its training")
+        frame = frame[people.relation(frame, card["people"]) == relation]
+        if frame.empty:
+            raise DataError(f"no cell of {relation} people is there; give another tree with --data")
+    return frame
+
+
 def _select(data, values):
     frame, folds = cnmc.index(data), values["folds"]
     absent = set(folds) - set(frame["fold"].dropna().astype(int))
@@ -94,30 +119,31 @@ def run(config: ExperimentConfig, resume: bool = False, progress: bool = True) -
         tqdm.write(f"left out: {who_else}, in another part too", sys.stderr)
     weights = models.resolve_weights(config.weights, config.alpha, config.model)
     policy = config.training.dtype_policy()
-    model = _build(config, policy)  # refuses what is out of its range
     with exclusive(folder):
-        about = describe(config, frame, split)
-        store.check_free(config.records, run_id, about["data"]["kind"], resume)
-        pictures = images.load(frame, config.image_size, config.crop, cache, progress)
-        made_with = {**config.values(), "weights": weights_file(weights), "data": about["data"]}
-        made_with |= {"split": about["split"], "schema": store.SCHEMA_VERSION}
-        note = _Note(folder, made_with, resume)
-        labels = frame["label"].to_numpy(int)
-        rows = {part: np.flatnonzero(split == part) for part in splits.PARTS}
-        who = frame["subject"].map(people.person)
-        data = _Timed(pictures, labels, config.training, rows["train"], who)
-        data.note = note
-        history = fit(
-            model,
-            data,
-            (pictures[rows["val"]], labels[rows["val"]]),
-            config.training,
-            checkpoints=folder,
-            resume=note.resumed,
-            progress=progress,
-            fingerprint=note.made_with,
-        )
-        if policy != "float32":
+        with shared(config.training.devices):
+            model = _build(config, policy)  # refuses what is out of its range
+            about = describe(config, frame, split)
+            store.check_free(config.records, run_id, about["data"]["kind"], resume)
+            pictures = images.load(frame, config.image_size, config.crop, cache, progress)
+            made_with = {**config.values(), "weights": weights_file(weights), "data": about["data"]}
+            made_with |= {"split": about["split"], "schema": store.SCHEMA_VERSION}
+            note = _Note(folder, made_with, resume)
+            labels = frame["label"].to_numpy(int)
+            rows = {part: np.flatnonzero(split == part) for part in splits.PARTS}
+            who = frame["subject"].map(people.person)
+            data = _Timed(pictures, labels, config.training, rows["train"], who)
+            data.note = note
+            history = fit(
+                model,
+                data,
+                (pictures[rows["val"]], labels[rows["val"]]),
+                config.training,
+                checkpoints=folder,
+                resume=note.resumed,
+                progress=progress,
+                fingerprint=note.made_with,
+            )
+        if policy != "float32" or config.training.devices > 1:
             trained, model = model, _build(config, "float32")
             model.set_weights(trained.get_weights())
         tested = pictures[rows["test"]]

@@ -243,7 +243,7 @@ def changed(record: Record, baseline: Record) -> dict[str, tuple[Any, Any]]:
     """
     before, after = baseline.data["config"], record.data["config"]
     names = set(before) | set(after)
-    names -= {"folds", "round", "seed", "split_seed", "precision"}
+    names -= {"folds", "round", "seed", "split_seed", "devices", "precision"}
     pairs = {name: (before.get(name), after.get(name)) for name in sorted(names)}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 

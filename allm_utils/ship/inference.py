@@ -1,9 +1,16 @@
 """A trained model, in any format, on any images of single cells."""
 
+import csv
+import itertools
+import lzma
 import os
+import tarfile
+import zipfile
+import zlib
+from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -12,13 +19,21 @@ from tqdm.auto import tqdm
 
 from allm_utils.data import images
 from allm_utils.data.cnmc import CLASSES
-from allm_utils.errors import ImageError, ModelError, need, reason
-from allm_utils.files import quiet, sha256, walk
+from allm_utils.errors import ConfigError, DataError, ImageError, ModelError, need, reason
+from allm_utils.files import check_writable, quiet, sha256, walk, write_atomically
 from allm_utils.judge.predict import predict
 from allm_utils.network import saving
 from allm_utils.runs import second
 
 _SUFFIXES = (".bmp", ".png", ".jpg", ".jpeg", ".webp")
+
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+
+LARGEST = 64 * 2**20
+"""Bytes of a file in an archive that are read into memory; a cell of C-NMC has 0.6 MB."""
+
+PART = 4096
+"""Answers that are kept in memory before they are written."""
 
 # least share of exactly black pixels of a known picture. The crops of C-NMC have 44 to 90 %, those
 # of whole smears at most 2.5 %
@@ -124,57 +139,112 @@ def predict_images(
     progress: bool = True,
     handmade: bool = False,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Predict images, a path or several as `listed` takes them, fed as the model's card says.
-
-    With `handmade` the network's second judge is asked too, see `allm_utils.runs.second`.
-
-    While the model is busy with one batch, threads read, crop and resize the next one. No more
-    than these two are in memory, so any number of images fits.
+    """Predict images as `stream`, and keep all answers in memory.
 
     Returns
     -------
     answers : DataFrame
-        Columns ``file`` (the path), ``p_all`` (probability of ALL, float32), ``label`` (``"ALL"``
-        from 0.5 upwards, else ``"HEM"``) and ``note`` (what to mind; empty as a rule), in the order
-        of the paths.
+        As `stream` gives them, in the order of the paths.
     refused : DataFrame
         Columns ``file`` and ``reason``: images that cannot be read, or are not of the kind the
         model was trained on.
     """
-    paths = listed(image_paths)
-    model, card = load(model_path)
-    judge = second.load(model_path) if handmade else None
-    predict(model, (), batch_size=batch_size)  # what is wrong with these is said before any work
-    answers, refused = [], []
-    with tqdm(total=len(paths), desc="predict", unit="img", disable=not progress) as bar:
-        for batch in _read(paths, card, batch_size):
-            refused += [(path, str(one)) for path, one in batch if isinstance(one, ImageError)]
-            good = [(path, one) for path, one in batch if not isinstance(one, ImageError)]
-            if good:
-                pictures = np.stack([picture for _, picture in good])
-                p_all = predict(model, pictures, batch_size=batch_size)
-                p_all = judge.judge(p_all, pictures) if judge else p_all
-                answers += zip((path for path, _ in good), p_all, map(_note, pictures), strict=True)
+    tables = list(stream(model_path, image_paths, batch_size, progress, handmade))
+    table = pd.concat(tables, ignore_index=True)
+    bad = table["label"] == ""
+    refused = table.loc[bad, ["file", "note"]].rename(columns={"note": "reason"})
+    return table[~bad].reset_index(drop=True), refused.reset_index(drop=True)
+
+
+def stream(
+    model_path: str | os.PathLike,
+    image_paths: str | os.PathLike | Iterable[str | os.PathLike],
+    batch_size: int = 64,
+    progress: bool = True,
+    handmade: bool = False,
+    after: tuple[int, str] = (0, ""),
+) -> Iterator[pd.DataFrame]:
+    """Predict any number of images, fed as the model's card says, batch by batch.
+
+    While the model is busy with one batch, threads read, crop and resize the next one. No more
+    than these two are in memory. With `handmade` the network's second judge is asked too, see
+    `allm_utils.runs.second`.
+
+    Parameters
+    ----------
+    after : (int, str)
+        Begin after so many images, of which the last has this name.
+
+    Yields
+    ------
+    DataFrame
+        Columns ``file`` (its name), ``p_all`` (probability of ALL, float32), ``label`` (``"ALL"``
+        from 0.5 upwards, else ``"HEM"``) and ``note`` (what to mind; empty as a rule). For an image
+        that is refused ``p_all`` is nan, ``label`` empty and ``note`` says why.
+    """
+    found = listed(image_paths)
+    ask = Asker(model_path, handmade)
+    ask.check(batch_size)  # what is wrong is said before any work
+    skipped = deque(itertools.islice(found, after[0]), maxlen=1)
+    if after[0] and [str(one) for one in skipped] != [after[1]]:
+        raise DataError(f"{after[1]}: is not image {after[0]:,} of these; begin anew with them")
+    with tqdm(desc="predict", unit="img", initial=after[0], disable=not progress) as bar:
+        for batch in ask.ahead(found, batch_size):
+            yield ask.answers(batch)
             bar.update(len(batch))
-    table = pd.DataFrame(answers, columns=["file", "p_all", "note"]).astype({"p_all": np.float32})
-    table.insert(2, "label", np.where(table["p_all"] >= 0.5, CLASSES[1], CLASSES[0]))
-    return table, pd.DataFrame(refused, columns=["file", "reason"])
 
 
-def _read(paths, card, batch_size) -> Iterator[list[tuple[str, np.ndarray | ImageError]]]:
-    """Read batches, each while the one before it is being looked at."""
+class Asker:
+    """A model with its card, asked about images by name: what `stream` and Ray Data need."""
 
-    def read(path):
+    def __init__(self, model_path: str | os.PathLike, handmade: bool = False):
+        self._model, card = load(model_path)
+        self._judge = second.load(model_path) if handmade else None
+        self._size = card["image_size"], card["crop"]
+
+    def __call__(self, batch: pd.DataFrame) -> pd.DataFrame:
+        """Answer for the images of a column ``file``, as `stream`."""
+        return self.answers([self._read(path) for path in batch["file"]])
+
+    def check(self, batch_size: int) -> None:
+        """Refuse a batch size or a model that cannot be asked."""
+        predict(self._model, (), batch_size=batch_size)
+
+    def _read(self, path):
+        if isinstance(path, ImageError):
+            return str(path).partition(": ")[0], path
         try:
-            return str(path), images.prepare(path, card["image_size"], card["crop"])
+            return str(path), images.prepare(path, *self._size)
         except ImageError as error:
             return str(path), error
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow frees the lock
-        ahead = [pool.submit(read, path) for path in paths[:batch_size]]
-        for start in range(batch_size, len(paths) + batch_size, batch_size):
-            now, ahead = ahead, [pool.submit(read, p) for p in paths[start : start + batch_size]]
-            yield [reading.result() for reading in now]
+    def ahead(self, paths: Iterator, batch_size: int) -> Iterator[list]:
+        """Read batches, each while the one before it is being looked at."""
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow frees the lock
+
+            def begin():
+                return [pool.submit(self._read, p) for p in itertools.islice(paths, batch_size)]
+
+            ahead = begin()
+            while True:
+                now, ahead = ahead, begin()
+                yield [reading.result() for reading in now]
+                if not ahead:
+                    return
+
+    def answers(self, batch: list) -> pd.DataFrame:
+        """Answer for images that are read, or refused."""
+        rows = [(name, np.nan, str(one) * isinstance(one, ImageError)) for name, one in batch]
+        table = pd.DataFrame(rows, columns=["file", "p_all", "note"])
+        good = np.array([not isinstance(one, ImageError) for _, one in batch], bool)
+        if good.any():
+            pictures = np.stack([one for _, one in batch if not isinstance(one, ImageError)])
+            p_all = predict(self._model, pictures, batch_size=len(pictures))
+            table.loc[good, "p_all"] = self._judge.judge(p_all, pictures) if self._judge else p_all
+            table.loc[good, "note"] = list(map(_note, pictures))
+        label = np.where(table["p_all"] >= 0.5, CLASSES[1], CLASSES[0])
+        table.insert(2, "label", np.where(good, label, ""))
+        return table.astype({"p_all": np.float32})
 
 
 def _note(picture):
@@ -186,19 +256,156 @@ def _note(picture):
     )
 
 
-def listed(image_paths: str | os.PathLike | Iterable[str | os.PathLike]) -> list[Path]:
-    """List images: a folder stands for all images in it and below, sorted by name.
+# -- answers on disk --------------------------------------------------------------------------
 
-    What is hidden is passed over, and so is what macOS leaves in archives. Links are followed.
+
+def write(
+    model_path: str | os.PathLike,
+    image_paths: str | os.PathLike | Iterable[str | os.PathLike],
+    out: str | os.PathLike,
+    resume: bool = False,
+    batch_size: int = 64,
+    progress: bool = True,
+    handmade: bool = False,
+) -> Iterator[str]:
+    """Predict any number of images as `stream`, into a file; yields why one is refused.
+
+    Parameters
+    ----------
+    out : path-like
+        ``NAME.csv``, or ``NAME.parquet``, a folder of Parquet files that is read as one table.
+    resume : bool
+        Go on after what is there; a killed process loses `PART` answers at most.
+    """
+    out = Path(out)
+    if out.suffix not in _WRITERS:
+        raise ConfigError(f"{out}: name it NAME.csv or NAME.parquet")
+    if out.exists() and not resume:
+        raise DataError(f"{out}: there already; add --resume, or choose another name")
+    check_writable(out.parent)
+    writer = _WRITERS[out.suffix](out)
+    kept, n = [], 0
+    for table in stream(model_path, image_paths, batch_size, progress, handmade, writer.after):
+        yield from table.loc[table["label"] == "", "note"]
+        kept, n = [*kept, table], n + len(table)
+        if n >= PART:
+            writer.add(pd.concat(kept))
+            kept, n = [], 0
+    if kept:
+        writer.add(pd.concat(kept))
+
+
+class _Csv:
+    """One file, to which parts are added; half a line that a kill left is cut off."""
+
+    def __init__(self, path: Path):
+        self._path, lines, last, end = path, 0, b"", 0
+        if path.exists():
+            with open(path, "rb+") as file:
+                for line in file:
+                    if line.endswith(b"\n"):
+                        lines, last, end = lines + 1, line, end + len(line)
+                file.truncate(end)
+        self.after = (lines - 1, next(csv.reader([last.decode()]))[0]) if lines > 1 else (0, "")
+        self._header = not lines
+
+    def add(self, table: pd.DataFrame) -> None:
+        text = table.to_csv(
+            index=False, header=self._header, float_format="%.6f", lineterminator="\n"
+        )
+        with open(self._path, "ab") as file:
+            file.write(text.encode())
+        self._header = False
+
+
+class _Parquet:
+    """A folder of files, each written whole, named by the row that it begins with."""
+
+    def __init__(self, path: Path):
+        need("cluster", "pyarrow")
+        self._path, names = path, pd.Series(dtype=str)
+        rows = 0
+        for part in sorted(path.glob("part-*.parquet")):
+            names = pd.read_parquet(part, columns=["file"])["file"]
+            rows += len(names)
+        self.after = (rows, names.iloc[-1]) if rows else (0, "")
+        self._rows = rows
+
+    def add(self, table: pd.DataFrame) -> None:
+        part = self._path / f"part-{self._rows:09}.parquet"
+        write_atomically(part, lambda place: table.to_parquet(place, index=False))
+        self._rows += len(table)
+
+
+_WRITERS = {".csv": _Csv, ".parquet": _Parquet}
+
+
+# -- which images -----------------------------------------------------------------------------
+
+
+def listed(
+    image_paths: str | os.PathLike | Iterable[str | os.PathLike],
+) -> Iterator[Path | images.Member | ImageError]:
+    """List images one by one, out of folders, archives and lists too.
+
+    A folder stands for all images in it and below, by name; what is hidden is passed over, and so
+    is what macOS leaves in archives; links are followed. A zip or tar archive stands for the images
+    in it, and a ``.txt`` file for the paths in its lines, relative to its folder. A file of an
+    archive that cannot be had is an ImageError; a folder without images raises one at once.
     """
     if isinstance(image_paths, str | os.PathLike):
         image_paths = [image_paths]
-    paths = []
-    for path in map(Path, image_paths):
-        found = [path]
-        if path.is_dir():
-            found = sorted(where / name for where, names in walk(path, _SUFFIXES) for name in names)
-        if not found:
+    paths = [Path(path) for path in image_paths]
+    for path in paths:
+        if path.is_dir() and not any(names for _, names in walk(path, _SUFFIXES)):
             raise ImageError(f"{path}: no image in this folder; give BMP, PNG, JPEG or WebP files")
-        paths += found
-    return paths
+    return itertools.chain.from_iterable(map(_images, paths))
+
+
+def _images(path: Path) -> Iterator[Path | images.Member | ImageError]:
+    if path.is_dir():
+        for where, names in walk(path, _SUFFIXES):
+            yield from (where / name for name in names)
+    elif path.suffix.lower() == ".txt" and path.is_file():
+        with open(path, encoding="utf-8") as file:
+            for line in map(str.strip, file):
+                if line:
+                    yield from _images(path.parent / line)
+    elif path.name.lower().endswith(ARCHIVES) and path.is_file():
+        try:
+            yield from (_zipped if zipfile.is_zipfile(path) else _tarred)(path)
+        except (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError) as error:
+            yield ImageError(f"{path}: a broken archive ({reason(error)}); copy it again")
+    else:
+        yield path
+
+
+def _zipped(path):
+    with zipfile.ZipFile(path) as archive:
+        for entry in filter(lambda entry: _wanted(entry.filename), archive.infolist()):
+            try:
+                yield _member(path, entry.filename, archive.open(entry))
+            except (zipfile.BadZipFile, RuntimeError, NotImplementedError, zlib.error) as error:
+                yield ImageError(f"{path}/{entry.filename}: cannot be unpacked ({reason(error)})")
+
+
+def _tarred(path):
+    with tarfile.open(path, "r|*") as archive:
+        for entry in archive:
+            archive.members.clear()  # type: ignore  # it would remember all
+            if entry.isfile() and _wanted(entry.name):
+                yield _member(path, entry.name, archive.extractfile(entry))
+
+
+def _wanted(name):
+    hidden = any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
+    return name.lower().endswith(_SUFFIXES) and not hidden
+
+
+def _member(path, name, file):
+    content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        return ImageError(
+            f"{path}/{name}: larger than {LARGEST // 2**20} MiB; no picture of a cell"
+        )
+    return images.Member(f"{path}/{name}", content)
