@@ -1,5 +1,6 @@
 """Results of the benchmarks: a dated file, and the tables made from it."""
 
+import html
 import json
 import os
 from datetime import date
@@ -72,6 +73,7 @@ def tables(report):
             row["alternative_name"], time(row["alternative"], row["unit"]),
             f"**{number(row['ratio'])}**", f"{number(row['low'])} to {number(row['high'])}", goal,
         )  # fmt: skip
+        cells = (html.escape(cell).replace("|", "&#124;") for cell in cells)
         lines.append(f"| {' | '.join(cells)} |")
     if report["growth"]:
         lines += ["", "| It grows | Pictures | Time | Peak memory |", "|---|---|---|---|"]

@@ -22,6 +22,7 @@
 # > **Run time:** about 10 s on two CPU cores; GPU: not needed.
 
 # %% tags=["setup"]
+from html import escape
 from pathlib import Path
 
 import pandas as pd
@@ -136,9 +137,8 @@ def show(name):
         for e in paper.errata(name)
     ]
     for record in filter(None, lines["record"].unique()):
-        link = (
-            f'<a href="{address()}{record}.json">{record}</a>' if address() else record
-        )
+        name = escape(record)
+        link = f'<a href="{address()}{name}.json">{name}</a>' if address() else name
         notes.append(f"Record: {link}")
     notes = "".join(f"<li>{note}</li>" for note in notes)
     table = filled.to_html(index=False, border=0)

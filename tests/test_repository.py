@@ -18,6 +18,7 @@ from packaging.requirements import Requirement
 from allm_utils import __version__
 from allm_utils.book import paper, scorecard
 from allm_utils.runs.records import Runs
+from benchmarks import report
 
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -202,6 +203,17 @@ def test_readme_shows_the_recorded_headline():
     drawn = (ROOT / "book/_static/headline.svg").read_text(encoding="utf-8")
     assert sync.chart(runs) == drawn, "run `make sync`"
     assert paper.CODE.removeprefix("https://").rstrip("/") in readme
+
+
+def test_no_page_prints_a_record_as_markdown_or_html():
+    """What a record says of its machine may hold anything: it is printed, or escaped."""
+    for path in [*(ROOT / "book").glob("*.md"), *(ROOT / "notebooks").glob("*.py")]:
+        made = re.findall(r"(?:Markdown|HTML)\(f[^\n]*", path.read_text(encoding="utf-8"))
+        assert not [line for line in made if "{last[" in line or "hardware" in line], path
+    row = dict.fromkeys(("ours", "alternative", "ratio", "low", "high"), 1.0)
+    row |= {"what": "<b>a|b</b>", "alternative_name": "<i>", "unit": "s", "goal": None}
+    shown = report.tables({"rows": [row], "growth": {}}).splitlines()[-1]
+    assert "<" not in shown and shown.count("|") == 8
 
 
 def test_readme_promises_what_the_soak_tries():
