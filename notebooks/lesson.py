@@ -147,7 +147,9 @@ pixels = images.load(frame, 128, 300, run.work / "images", progress=False)
 
 # %%
 own = models.mobilenet_m("imagenet", 128, alpha=0.25, bn_momentum=0.9, seed=0)
-own.compile(keras.optimizers.Adam(2e-3), "categorical_crossentropy", ["accuracy"])
+own.compile(
+    keras.optimizers.Adam(2e-3), "categorical_crossentropy", metrics=["accuracy"]
+)
 one_hot = keras.utils.to_categorical(labels, 2)
 train, val, test = (part[name] for name in ("train", "val", "test"))
 history = own.fit(
