@@ -1,5 +1,6 @@
 """The editions: plain Markdown, the chapters' own code, and numbers that the run fills in."""
 
+import ast
 import importlib
 import re
 import sys
@@ -16,7 +17,7 @@ from allm_utils.book import text
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "book"))
-editions = importlib.import_module("editions")
+editions, handouts = importlib.import_module("editions"), importlib.import_module("handouts")
 BOTH = [(path, kind) for path in editions.chapters() for kind in editions.KINDS]
 OURS = {"install", "real-data"}
 
@@ -182,3 +183,52 @@ def test_text_waits_for_its_numbers_on_colab(shown, monkeypatch):
 def test_here_says_what_it_runs_on(capsys):
     text.here()
     assert re.match(r"Python 3\.\d+.*, allm-utils .*, keras 3.*\nGPU: ", capsys.readouterr().out)
+
+
+# What is made for a class
+
+
+@pytest.mark.parametrize("path", editions.chapters(), ids=lambda path: path.stem)
+def test_handout_asks_for_every_function_and_judges_it(path):
+    made = nbformat.read(path, 4).cells
+    asked = re.findall(r"^exercises\.check\((?!exercises)(\w+)\)", joined(made, "check"), re.M)
+    cells = [cell for cell in handouts.graded(path).cells if "nbgrader" in cell.metadata]
+    assert len(cells) == 2 * len(asked)
+    assert len({cell.metadata.nbgrader.grade_id for cell in cells}) == len(cells)
+    for name, answer, check in zip(asked, cells[::2], cells[1::2], strict=True):
+        region = r"    ### BEGIN SOLUTION\n.*    ### END SOLUTION"
+        stub = re.sub(region, "    raise NotImplementedError()", answer.source, flags=re.DOTALL)
+        assert (
+            "NotImplementedError" in stub and "END" not in stub and len(ast.parse(stub).body) == 1
+        )
+        assert answer.metadata.nbgrader.solution and check.metadata.nbgrader.points == 2
+        hidden = check.source.split("### BEGIN HIDDEN TESTS\n")[1]
+        assert hidden == f"exercises.judge({name})\n### END HIDDEN TESTS"
+
+
+def joined(cells, tag):
+    return "\n".join(cell.source for cell in cells if tag in cell.metadata.get("tags", []))
+
+
+def test_slides_show_numbers_figures_and_the_question():
+    cells = nbformat.read(ROOT / "notebooks" / "lesson.ipynb", 4).cells
+    glued = [
+        nbformat.v4.new_output(
+            "display_data",
+            {"application/papermill.record/text/plain": f"'{number}'"},
+            metadata={"scrapbook": {"name": f"lesson-{name}"}},
+        )
+        for name, number in {
+            "n": "10,661",
+            "known": "0.94",
+            "new": "0.87",
+            "outside": "0.6",
+        }.items()
+    ]
+    cells[1].outputs = glued
+    made = handouts.deck(nbformat.v4.new_notebook(cells=cells), "lesson").cells
+    text = "\n".join(cell.source for cell in made)
+    assert "10,661" in text and "[[" not in text and "*Fig. 1. Accuracy by epoch" in text
+    assert "return ..." not in text and "**Discuss" not in text
+    assert made[-2].source.startswith("## To discuss")
+    assert made[-1].metadata.slideshow.slide_type == "notes"

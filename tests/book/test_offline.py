@@ -1,0 +1,66 @@
+"""The book without a server and without a network: opened from the disk, as from a release."""
+
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.needs("book"), pytest.mark.needs("chromium")]
+
+ROOT = Path(__file__).resolve().parents[2]
+DECKS = [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
+
+
+@pytest.fixture
+def show(browser, html):
+    """Open a file of the book; fails if a script does, or if it asks for more than the disk has."""
+    context = browser.new_context(viewport={"width": 1280, "height": 720}, offline=True)
+    errors = []
+
+    def open_file(name):
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("requestfailed", lambda request: errors.append(request.url))
+        page.on("request", lambda r: r.url.startswith(("file:", "data:")) or errors.append(r.url))
+        path, _, query = name.partition("?")
+        page.goto(f"{(html / path).as_uri()}?{query}")
+        return page
+
+    yield open_file
+    context.close()
+    assert errors == []
+
+
+def test_formulas_and_pictures_show(show):
+    page = show("notebooks/04_mobilenet_m.html")
+    page.locator("mjx-container").first.wait_for()
+    assert page.locator(".math").count() == page.locator("mjx-container").count() > 5
+    for image in page.locator("article img").all():
+        assert image.evaluate("image => image.complete && image.naturalWidth > 0")
+
+
+def test_what_can_be_dragged_can_be_dragged(show):
+    page = show("notebooks/02_balancing.html")
+    before = page.locator("#crop-slider output").inner_text()
+    page.get_by_label("Side of the centre crop").press("ArrowRight")
+    assert page.locator("#crop-slider output").inner_text() != before
+
+
+def test_search_finds(show):
+    page = show("search.html?q=leukemia")
+    page.locator("#search-results li a").first.wait_for()
+
+
+@pytest.mark.parametrize("name", DECKS)
+def test_slides_can_be_shown_and_fit(show, name):
+    page = show(f"slides/{name}.html")
+    page.wait_for_function("Reveal.isReady()")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("Reveal.getIndices().h") == 1
+    assert page.evaluate("Reveal.getTotalSlides()") >= 5
+    tall = page.evaluate("""() => Reveal.getSlides().map(slide => {
+        Reveal.slide(...Object.values(Reveal.getIndices(slide)));
+        return [slide.innerText.slice(0, 60), slide.scrollHeight];
+    }).filter(([_, height]) => height > 720)""")
+    assert tall == []
+    for image in page.locator(".slides img").all():
+        assert image.evaluate("image => image.naturalWidth > 0")
