@@ -6,7 +6,6 @@ without a network. `make handout` writes sources for nbgrader, from the chapters
 
 import ast
 import re
-import shutil
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import nbformat
 import sphinx_revealjs
 from nbconvert import SlidesExporter
+from nbconvert.preprocessors import TagRemovePreprocessor
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
@@ -21,21 +21,31 @@ import editions
 
 TEMPLATE = """\
 {%- extends 'reveal/index.html.j2' -%}
-{%- block html_head_js -%}<script src="../_static/reveal/reveal.js"></script>{%- endblock -%}
+{%- block html_head_js -%}<script src="../_static/reveal/dist/reveal.js"></script>{%- endblock -%}
 {%- block html_head_js_mathjax -%}
 <script>MathJax = {tex: {inlineMath: [["$", "$"]]}}</script>
 <script src="../_static/mathjax/tex-chtml.js"></script>
 {%- endblock -%}
 {%- block html_head_css -%}
 <style>
-.reveal { font-size: 26px; --jp-content-font-size1: 24px; --jp-code-font-size: 17px }
+.reveal { font-size: 26px; --jp-content-font-size1: 24px; --jp-code-font-size: 19px }
 .reveal .slides section { text-align: left }
 .reveal .jp-InputPrompt, .reveal .jp-OutputPrompt { display: none }
-.reveal img { max-height: 470px; width: 100%; object-fit: contain }
+.reveal :is(h1, h2, h3) { text-transform: none; letter-spacing: 0 }
+.reveal .jp-OutputArea :is(img, svg) { max-height: 520px; width: 100%; object-fit: contain }
 </style>
 {%- endblock -%}
 {%- block footer_js -%}
-<script>Reveal.initialize({hash: true, slideNumber: "c/t", width: 1280, height: 720})</script>
+<script>
+function fit() {
+  const slide = Reveal.getCurrentSlide();
+  slide.style.zoom = 1;
+  slide.style.zoom = Math.min(1, 680 / slide.scrollHeight);
+  Reveal.layout();
+}
+Reveal.initialize({hash: true, slideNumber: "c/t", width: 1280, height: 720, margin: 0}).then(fit);
+Reveal.on("slidechanged", fit);
+</script>
 {%- endblock -%}
 """
 
@@ -56,8 +66,9 @@ def numbers(notebook: NotebookNode) -> dict[str, str]:
 
 
 def filled(text: str, glued: dict[str, str]) -> str:
-    """Return MyST as Markdown with the numbers of the run."""
-    return re.sub(r"\[\[(.+?)\]\]", lambda m: glued[m[1]], editions.plain(text))
+    """Return MyST as Markdown with the numbers of the run, and with the book one folder up."""
+    text = editions.plain(text).replace(f"]({editions.SITE}", "](../")
+    return re.sub(r"\[\[(.+?)\]\]", lambda m: glued[m[1]], text)
 
 
 def first_words(section: str) -> str:
@@ -72,7 +83,7 @@ def deck(executed: NotebookNode, name: str) -> NotebookNode:
     glued, slides = numbers(executed), []
 
     def slide(cell, kind):
-        cell.metadata = {"slideshow": {"slide_type": kind}}
+        cell.metadata = NotebookNode(slideshow={"slide_type": kind})
         slides.append(cell)
 
     lesson = editions.notes()["lessons"].get(name)
@@ -87,6 +98,7 @@ def deck(executed: NotebookNode, name: str) -> NotebookNode:
                     slide(new_markdown_cell(first_words(section)), "slide")
         elif figure:
             slide(new_code_cell("", outputs=cell.outputs), "subslide")
+            slides[-1].metadata.tags = ["figure"]
             number = editions.labels()[figure["name"]]
             slide(new_markdown_cell(f"*Fig. {number}. {filled(figure['caption'], glued)}*"), "-")
         elif not tags and cell.outputs:
@@ -100,13 +112,16 @@ def deck(executed: NotebookNode, name: str) -> NotebookNode:
 def write_slides(executed: Path, html: Path) -> None:
     """Write the decks into the built book, and reveal.js beside them."""
     source = Path(sphinx_revealjs.__file__).parent / "_static" / "revealjs" / "dist"
-    static = html / "_static" / "reveal"
+    static = html / "_static" / "reveal" / "dist"
     (static / "theme").mkdir(parents=True, exist_ok=True)
-    for file in ("reset.css", "reveal.css", "reveal.js", "theme/white.css"):
-        shutil.copy(source / file, static / file)
+    for file in ("reveal.css", "reveal.js", "theme/white.css"):
+        text = (source / file).read_text(encoding="utf-8")
+        (static / file).write_text(re.sub(r"@import[^;]*;", "", text), encoding="utf-8")  # fonts
     exporter = SlidesExporter(
         raw_template=TEMPLATE, reveal_theme="white", reveal_url_prefix="../_static/reveal"
     )
+    without_code = TagRemovePreprocessor(remove_input_tags={"figure"})
+    exporter.register_preprocessor(without_code, enabled=True)
     folder = html / "slides"
     folder.mkdir(exist_ok=True)
     for path in editions.chapters():

@@ -159,13 +159,12 @@ history = own.fit(
 
 # %% mystnb={"figure": {"name": "fig-lesson-curve", "caption": "Accuracy by epoch of the network of this page, on a few hundred cells. Real cells of C-NMC 2019, sample."}, "image": {"alt": "Two rising lines over eight epochs; that of training ends above that of validation."}}
 figure, axis = figures.new(height=2.6)
-for name, (colour, mark, line) in zip(
-    ("accuracy", "val_accuracy"), figures.LOOKS, strict=False
+curves = {"training": "accuracy", "validation": "val_accuracy"}
+for (name, key), (colour, mark, line) in zip(
+    curves.items(), figures.LOOKS, strict=False
 ):
-    axis.plot(range(1, 9), history.history[name], line, color=colour, marker=mark)
-    axis.text(
-        8.1, history.history[name][-1], name.replace("val_accuracy", "validation")
-    )
+    axis.plot(range(1, 9), history.history[key], line, color=colour, marker=mark)
+    axis.text(8.1, history.history[key][-1], name)
 axis.set(xlabel="epoch", ylabel="accuracy", xlim=(1, 9.5))
 figure
 
