@@ -231,4 +231,4 @@ def test_slides_show_numbers_figures_and_the_question():
     assert "10,661" in text and "[[" not in text and "*Fig. 1. Accuracy by epoch" in text
     assert "return ..." not in text and "**Discuss" not in text
     assert made[-2].source.startswith("## To discuss")
-    assert made[-1].metadata.slideshow.slide_type == "notes"
+    assert made[-1].metadata.slideshow["slide_type"] == "notes"
