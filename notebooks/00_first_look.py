@@ -190,8 +190,9 @@ new = ask("people-round0", cells[strangers])
 show(twelve(new))
 
 # %% [markdown]
-# Why no single network for both? The first one has met everybody in folds 0 and 1: nobody is new to it. The second has used up every cell of the people it knows: none of theirs is left to ask about. Each can answer one
-# of the two questions only.
+# Why no single network for both? The first one has met everybody in folds 0 and 1: nobody is new to it. The second has
+# used up every cell of the people it knows: none of theirs is left to ask about. Each can answer one of the two questions
+# only.
 #
 # ## From outside
 #

@@ -266,7 +266,7 @@ found = people.find_twins(frame, progress=False)
 print(f"{len(found.control):,} control pairs, largest {found.control.max():.2f}")
 print(len(found.pairs), "pairs of one class, two names, from the cut at", people.TWIN)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-dataset-ncc", "caption": "Correlation of two cells. Black: an ALL and a HEM cell, which cannot be one cell. Green: two cells of one class under two names, drawn only from the cut on, the grey line. Real cells of C-NMC 2019, sample."}, "image": {"alt": "A histogram of the control that ends well below the cut, and to the right of it, apart, the pairs found."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-dataset-ncc", "caption": "Correlation of two cells. Full line: an ALL and a HEM cell, which cannot be one cell. Dashed line: two cells of one class under two names, drawn only from the cut on, the grey line. Real cells of C-NMC 2019, sample."}, "image": {"alt": "A histogram of the control that ends well below the cut, and to the right of it, apart, the pairs found."}}
 figure, axis = figures.new(height=2.6)
 bins = np.linspace(0, 1, 51)
 for values, name, (colour, _, line) in (

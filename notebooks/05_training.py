@@ -91,9 +91,9 @@ figure
 #
 # $$ L = -\frac{1}{B}\sum_{i=1}^{B} \log p_{i,\,y_i} + \lambda \sum_j |w_j| $$ (eq-training-loss)
 #
-# Here $p_{i,y_i}$ is the probability given to the true class $y_i$ of picture $i$, $w_j$ are the weights of the last layer,
-# and $\lambda = 0.015$. The penalty starts larger than the rest. So *part of the early fall of a loss curve is the L1 term melting away*, in the
-# paper's Fig. 6 too. Accuracy does not have this trouble.
+# Here $p_{i,y_i}$ is the probability given to the true class $y_i$ of picture $i$, $w_j$ are the weights of the last
+# layer, and $\lambda = 0.015$. The penalty starts larger than the rest. So *part of the early fall of a loss curve is
+# the L1 term melting away*, in the paper's Fig. 6 too. Accuracy does not have this trouble.
 #
 # ## Downhill
 #
@@ -102,9 +102,9 @@ figure
 #
 # $$ \Delta w = -\eta\, \frac{\hat m}{\sqrt{\hat v} + \epsilon} $$ (eq-training-adam)
 #
-# The hats make up for the start, when both means still remember zero; $\epsilon$ keeps the fraction finite. It is about ±1
-# while the slope keeps its sign. So **each weight moves by about $\eta$ a step**, however steep
-# the hill. Here is all of Adam, in a valley that is eight times steeper one way than the other.
+# The hats make up for the start, when both means still remember zero; $\epsilon$ keeps the fraction finite. It is about
+# ±1 while the slope keeps its sign. So **each weight moves by about $\eta$ a step**, however steep the hill. Here is
+# all of Adam, in a valley that is eight times steeper one way than the other.
 
 
 # %%
@@ -246,7 +246,7 @@ compared = pd.DataFrame(
         "balanced accuracy": [rates["balanced_accuracy"], np.nan, 0.5],
         "ROC-AUC": [rates["roc_auc"], by_area, 0.5],
     },
-    index=["network of this page", "area alone", "always the larger class"],
+    index=["this network", "area alone", "the larger class"],
 )
 compared.astype(float).map("{:.3f}".format).replace("nan", "–")
 
@@ -481,7 +481,8 @@ exercises.check(steps)
 #
 # - The loss asks how much probability the truth was given; the learning rate says how far a step goes.
 # - A step sees what seed, epoch and batch decide. So a killed run ends where it would have ended.
-# - Patience, early stopping and best weights all look at the validation part. The test part is looked at once.
+# - Patience, early stopping and best weights all look at the validation part. The test part is looked at only once,
+#   at the end.
 # - Table 5 gives the paper's accuracy with the best of three seeds, and about two points less with the worst.
 #
 # ## Further reading

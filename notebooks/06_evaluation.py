@@ -325,7 +325,7 @@ columns = ["accuracy", "balanced accuracy", "false alarms", "leukemic cells miss
 pd.DataFrame(hidden, columns).T.rename_axis(columns="σ")
 
 # %% [markdown]
-# "The same accuracy value of 96%" for σ = 8 as on clean pictures, says the text. The false alarms have grown by about half,
+# For σ = 8 the text finds "the same accuracy value of 96%" as on clean pictures. The false alarms have grown by about half,
 # and at σ = 10 they have doubled. Meanwhile fewer leukemic cells are missed than the {glue:text}`theirs_fn` of the clean
 # pictures, and accuracy sees only the sum.
 
