@@ -300,7 +300,7 @@ assert all((here[who] - 0.5) / 2 < ruler[who] - 0.5 < here[who] - 0.5 for who in
 # %% [markdown]
 # ## Where it goes wrong
 #
-# {numref}`fig-first-classes` splits the three scores of the records by class. The network finds nearly all leukemic
+# {numref}`fig-first-classes` shows the three scores of the records by class. The network finds nearly all leukemic
 # cells, in known people and in strangers. What breaks is the other side: away from the people it has learnt from, it
 # takes the healthy for ill.
 
