@@ -49,6 +49,17 @@ def write_atomically(
     return path
 
 
+def once(path: Path, make: Callable[[], object]) -> Path:
+    """Make a file or a folder unless it is there; another process may be faster."""
+    try:
+        if not path.exists():
+            make()
+    except DataError:
+        if not path.exists():
+            raise
+    return path
+
+
 @contextlib.contextmanager
 def naming(path: str | os.PathLike) -> Iterator[None]:
     """Name, in a DataError, what cannot be written, where the system refuses."""

@@ -120,14 +120,8 @@ def referral_slider(
 ) -> HTML:
     """Let the reader promise a sensitivity, and see who is referred and what remains wrong.
 
-    Parameters
-    ----------
-    promises : sequence of float
-        Chances that a leukemic cell is cleared wrongly, at most.
-    called : dict of str to sequence of (labels, calls, groups)
-        By whose cells they are: for each promise what `referral.outcome` takes.
-    source : str
-        Whose cells they are, and who answered.
+    `promises` are chances that a leukemic cell is cleared wrongly, at most; `called` has, by whose
+    cells they are, what `referral.outcome` takes for each promise.
     """
     sets = []
     for name, several in called.items():

@@ -18,7 +18,7 @@ from PIL import Image
 
 from allm_utils.data import cnmc, images
 from allm_utils.errors import DataError, reason
-from allm_utils.files import write_atomically
+from allm_utils.files import once, write_atomically
 
 LARGEST = 1 << 21
 """No packed cell is larger, in bytes; those of C-NMC are a tenth of it."""
@@ -58,13 +58,7 @@ def restore(dest: Path, cells: pd.DataFrame, read: Callable[[str], bytes]) -> Pa
 
 
 def write(root: str | os.PathLike, archive: str | os.PathLike, fold: int) -> Path:
-    """Pack one training fold of a tree into one file, about a twentieth of its size.
-
-    Raises
-    ------
-    DataError
-        The fold is not in the tree, or holds a file that was never published.
-    """
+    """Pack one training fold of a tree into one file, about a twentieth of its size."""
     frame = cnmc.index(root)
     frame = frame[frame["fold"] == fold]
     published = cnmc.shipped_index().query("fold == @fold")
@@ -100,13 +94,8 @@ def opened(archive: Path) -> Path:
                 raise DataError(f"{archive}: not made by 'allm data pack'; give a folder or a pack")
             key = hashlib.sha256(repr(sorted(packed.items())).encode()).hexdigest()[:16]
             folder = Path(tempfile.gettempdir(), f"allm-{key}")
-            try:
-                if not folder.exists():
-                    restore(folder, cells, lambda path: file.read(path.replace(".bmp", ".webp")))
-            except DataError:
-                if not folder.exists():  # else another process was faster
-                    raise
-            return folder
+            read = lambda path: file.read(path.replace(".bmp", ".webp"))  # noqa: E731
+            return once(folder, lambda: restore(folder, cells, read))
     except DataError:
         raise
     except Exception as error:  # zip and zlib raise many kinds

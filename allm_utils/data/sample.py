@@ -18,6 +18,7 @@ import pandas as pd
 
 from allm_utils.data import cnmc, pack, people
 from allm_utils.errors import DataError
+from allm_utils.files import once
 
 N_CELLS = 540
 """Cells of folds 0 and 1, half of them ALL; all 35 people."""
@@ -77,13 +78,7 @@ def write(dest: str | os.PathLike) -> Path:
 
 def root(work: str | os.PathLike) -> Path:
     """Tree of the sample, ``work/sample``: written the first time, and checked by its names."""
-    tree = Path(work, "sample")
-    try:
-        if not tree.exists():
-            write(tree)
-    except DataError:
-        if not tree.exists():  # else another process was faster
-            raise
+    tree = once(path := Path(work, "sample"), lambda: write(path))
     names = {path.relative_to(tree).as_posix() for path in tree.glob("fold_*/*/*.bmp")}
     if names != set(_shipped()["path"]):
         raise DataError(f"{tree}: not the sample that ships; remove this folder and run again")

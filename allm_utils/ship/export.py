@@ -157,18 +157,7 @@ def with_evidence(model: keras.Model) -> keras.Model:
 
     After the last layer nothing but the mean over its fields, batch normalisation and a product
     follow, so that they may change places: the log-odds of ALL are the mean of this map (class
-    activation mapping, Zhou et al., 2016).
-
-    Returns
-    -------
-    keras.Model
-        From ``uint8 (N, H, W, 3)`` to ``float32 (N, 2)``, probabilities of HEM and ALL, and
-        ``float32 (N, H / 32, W / 32, 1)``.
-
-    Raises
-    ------
-    ModelError
-        The model is no MobileNet_M.
+    activation mapping, Zhou et al., 2016), ``float32 (N, H / 32, W / 32, 1)``.
     """
     if model.name != "mobilenet_m":
         raise ModelError(f"model {model.name!r}: the page's format is for mobilenet_m; choose that")

