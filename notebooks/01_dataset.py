@@ -182,7 +182,7 @@ glue("hem-fold-1", int(healthy[1]), display=False)
 split = splits.paper_split(published, seed=1337)
 classes = published["label"].map(dict(enumerate(cnmc.CLASSES)))
 folds_named = published["fold"].map("fold {}".format)
-counted = pd.crosstab([folds_named, classes], split)
+counted = pd.crosstab([folds_named, classes], split).map("{:,}".format)
 counted[["train", "val", "test"]].rename_axis(columns=None, index=[None, None])
 
 # %% [markdown]

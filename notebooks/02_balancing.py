@@ -313,7 +313,7 @@ fold_1 = published[(split == "train") & (published["fold"] == 1)]
 rows, is_grey = recipe.balanced_rows(fold_1["label"], "hem")
 kind = np.array(cnmc.CLASSES)[fold_1["label"].to_numpy(int)[rows]]
 colour = np.where(is_grey, "grey", "in colour")
-pd.crosstab(kind, colour).rename_axis(index=None, columns="pictures")
+pd.crosstab(kind, colour).map("{:,}".format).rename_axis(index=None, columns="pictures")
 
 # %% [markdown]
 # The paper says that this doubles the class "without any duplication of information". Each copy, though,
