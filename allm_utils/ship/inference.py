@@ -2,7 +2,6 @@
 
 import csv
 import itertools
-import lzma
 import os
 import tarfile
 import zipfile
@@ -295,6 +294,9 @@ def write(
         writer.add(pd.concat(kept))
 
 
+_HEADER = b"file,p_all,label,note\n"
+
+
 class _Csv:
     """One file, to which parts are added; half a line that a kill left is cut off."""
 
@@ -305,8 +307,12 @@ class _Csv:
                 for line in file:
                     if line.endswith(b"\n"):
                         lines, last, end = lines + 1, line, end + len(line)
+                file.seek(0)
+                row = next(csv.reader([last.decode(errors="surrogateescape")]), [])
+                if not _HEADER.startswith(file.readline()) or (lines and len(row) != 4):
+                    raise DataError(f"{path}: not answers of 'allm predict'; choose another name")
                 file.truncate(end)
-        self.after = (lines - 1, next(csv.reader([last.decode()]))[0]) if lines > 1 else (0, "")
+        self.after = (lines - 1, row[0]) if lines > 1 else (0, "")
         self._header = not lines
 
     def add(self, table: pd.DataFrame) -> None:
@@ -314,7 +320,7 @@ class _Csv:
             index=False, header=self._header, float_format="%.6f", lineterminator="\n"
         )
         with open(self._path, "ab") as file:
-            file.write(text.encode())
+            file.write(text.encode(errors="surrogateescape"))
         self._header = False
 
 
@@ -367,14 +373,13 @@ def _images(path: Path) -> Iterator[Path | images.Member | ImageError]:
         for where, names in walk(path, _SUFFIXES):
             yield from (where / name for name in names)
     elif path.suffix.lower() == ".txt" and path.is_file():
-        with open(path, encoding="utf-8") as file:
-            for line in map(str.strip, file):
-                if line:
-                    yield from _images(path.parent / line)
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            for one in (path.parent / line for line in map(str.strip, file) if line):
+                yield from [one] if one.suffix.lower() == ".txt" else _images(one)
     elif path.name.lower().endswith(ARCHIVES) and path.is_file():
         try:
             yield from (_zipped if zipfile.is_zipfile(path) else _tarred)(path)
-        except (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError) as error:
+        except Exception as error:  # zip, tar and what unpacks them raise many kinds
             yield ImageError(f"{path}: a broken archive ({reason(error)}); copy it again")
     else:
         yield path

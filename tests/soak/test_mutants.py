@@ -1,6 +1,6 @@
 """Inputs changed in every way: a good answer, or one line, and soon; for every reader.
 
-A share of the 12,200 is tried with every test; ``make soak`` tries them all.
+A share of the 13,000 is tried with every test; ``make soak`` tries them all.
 """
 
 import contextlib
@@ -25,12 +25,12 @@ from PIL import Image
 from allm_utils import cli
 from allm_utils.book import scorecard
 from allm_utils.data import cnmc, images, leaks
-from allm_utils.errors import AllmError
+from allm_utils.errors import AllmError, ImageError
 from allm_utils.files import sha256
 from allm_utils.judge import conditions
 from allm_utils.judge.predict import predict
 from allm_utils.network import models, recipe, saving, training
-from allm_utils.runs import experiment, probe, records
+from allm_utils.runs import experiment, probe, records, sweep
 from allm_utils.runs.config import ExperimentConfig
 from allm_utils.ship import inference
 
@@ -475,6 +475,61 @@ def test_packed_folds(folder, packed, data):
     finally:
         tempfile.tempdir = None
         shutil.rmtree(folder / "unpacked", ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def archives(folder, pictures):
+    """One cell in every archive, and a list that names itself, by suffix."""
+    (folder / "packing").mkdir()
+    (folder / "packing" / "cell.png").write_bytes(pictures[".png"])
+    found = {".txt": b"cell.png\ncell.jpg\ncells.txt\n"}
+    for suffix, kind in ((".zip", "zip"), (".tar", "tar"), (".tar.gz", "gztar")):
+        made = shutil.make_archive(str(folder / "made"), kind, folder / "packing")
+        found[suffix] = Path(made).read_bytes()
+    return found
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar", ".tar.gz", ".txt"])
+@examples(100)
+@given(data=st.data())
+def test_lists_and_archives(folder, archives, suffix, data):
+    path = folder / f"cells{suffix}"
+    path.write_bytes(data.draw(changed(archives[suffix])))
+    with in_a_line():
+        for one in inference.listed(path):
+            with contextlib.suppress(ImageError):
+                assert isinstance(one, ImageError) or images.prepare(one, 32, 40).any()
+
+
+ANSWERS = "file,p_all,label,note\na.png,0.500000,ALL,\nb.png,0.250000,HEM,\n"
+
+
+@examples(200)
+@given(data=st.data())
+def test_answers_to_go_on_with(folder, data):
+    path, content = folder / "answers.csv", data.draw(changed(ANSWERS.encode()))
+    path.write_bytes(content)
+    with in_a_line():
+        inference._Csv(path)
+        assert content.startswith(path.read_bytes())
+        return
+    assert path.read_bytes() == content, "what is refused is left alone"
+
+
+STUDY = """[[runs]]
+experiment = "e"
+model = "area"
+folds = [0]
+each.seed = [1, 2]
+"""
+
+
+@examples(200)
+@given(data=st.data())
+def test_studies(folder, data):
+    (folder / "study.toml").write_bytes(data.draw(changed(STUDY.encode())))
+    with in_a_line():
+        sweep.expand(folder / "study.toml")
 
 
 NAMES = st.sampled_from(
