@@ -66,13 +66,7 @@ def attempt(config: RunConfig) -> str:
 
 
 def start(config: EngineConfig, work: Path):
-    """Make the engine that is asked for; its notes go below the folder `work`.
-
-    Raises
-    ------
-    ConfigError
-        Its package is not installed, or there is no such cluster.
-    """
+    """Make the engine that is asked for; its notes go below the folder `work`."""
     return {"here": Here, "ray": Ray, "slurm": Slurm}[config.engine](config, work.absolute())
 
 

@@ -34,27 +34,13 @@ _IN_ID = ("model", "folds", "protocol", "round", "test", "seed", "split_seed", "
 
 
 def expand(study: str | os.PathLike, **base: Any) -> list[RunConfig]:
-    """Read a study and multiply its settings out.
+    """Read a study, and multiply its settings out to configurations, in the order of the file.
 
     A study is a TOML file with tables ``[[runs]]``. A key of such a table is a setting of a run;
     the keys of ``each`` hold lists of values, and every combination of these is one run. A setting
-    in ``each`` that the run's name does not tell is added to its experiment's name.
-
-    Parameters
-    ----------
-    study : path-like
-    **base
-        Settings of all runs: data, work, out, weights. Those of the file win.
-
-    Returns
-    -------
-    list of RunConfig
-        `ExperimentConfig` or `ProbeConfig`, in the order of the file.
-
-    Raises
-    ------
-    ConfigError
-        The file is not a study, a setting is wrong, or two runs have one name.
+    in ``each`` that the run's name does not tell is added to its experiment's name. `base` holds
+    settings of all runs, data, work, out, weights; those of the file win. A ConfigError where the
+    file is not a study, a setting is wrong, or two runs have one name.
     """
     path = Path(study)
     try:
@@ -90,13 +76,7 @@ def name(config: RunConfig) -> str:
 
 
 def finished(config: RunConfig) -> bool:
-    """Whether the record of a run is there.
-
-    Raises
-    ------
-    RecordError
-        The one that is there has other settings, or is no record.
-    """
+    """Whether the record of a run is there; a RecordError if it has other settings, or is none."""
     path = config.records / f"{config.run_id()}.json"
     if not path.exists():
         return False
@@ -125,11 +105,7 @@ def plan(configs: Sequence[RunConfig], known: records.Runs) -> pd.DataFrame:
     stop is taken to come as it came there. A record made while several runs shared one card has the
     time that it took beside the others.
 
-    Returns
-    -------
-    pandas.DataFrame
-        Indexed by name: ``there`` (bool), ``hours`` (nan where no record tells), ``on``, the
-        hardware, and ``gpu`` (bool).
+    By name: ``there`` (bool), ``hours`` (nan where no record tells), ``on``, the hardware, ``gpu``.
     """
     sizes = cnmc.shipped_index()["fold"].value_counts()
     rows = {}
@@ -189,20 +165,8 @@ def sweep(configs: Sequence[RunConfig], engine: Any, progress: bool = True) -> d
     """Do all runs of a study whose records are not there yet.
 
     A run that dies is begun again from its checkpoint, `RETRIES` times; one that refuses, for a
-    setting or for its data, is not.
-
-    Parameters
-    ----------
-    configs : sequence of RunConfig
-    engine : engines.Here, engines.Ray or engines.Slurm
-        Stopped at the end, also by Ctrl-C.
-    progress : bool
-        Show a table of the runs.
-
-    Returns
-    -------
-    dict of str to str
-        Why a run has no record, by its name; empty when all have one.
+    setting or for its data, is not. The engine is stopped at the end, also by Ctrl-C. Returns why a
+    run has no record, by its name.
     """
     waiting = [config for config in configs if not finished(config)]
     running, tries, took, failed = {}, Counter(), [], {}

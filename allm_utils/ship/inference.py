@@ -140,13 +140,8 @@ def predict_images(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Predict images as `stream`, and keep all answers in memory.
 
-    Returns
-    -------
-    answers : DataFrame
-        As `stream` gives them, in the order of the paths.
-    refused : DataFrame
-        Columns ``file`` and ``reason``: images that cannot be read, or are not of the kind the
-        model was trained on.
+    Returns them in the order of the paths, and ``file`` and ``reason`` of the images that cannot be
+    read, or are not of the kind the model was trained on.
     """
     tables = list(stream(model_path, image_paths, batch_size, progress, handmade))
     table = pd.concat(tables, ignore_index=True)
@@ -269,12 +264,8 @@ def write(
 ) -> Iterator[str]:
     """Predict any number of images as `stream`, into a file; yields why one is refused.
 
-    Parameters
-    ----------
-    out : path-like
-        ``NAME.csv``, or ``NAME.parquet``, a folder of Parquet files that is read as one table.
-    resume : bool
-        Go on after what is there; a killed process loses `PART` answers at most.
+    `out` is ``NAME.csv``, or ``NAME.parquet``, a folder of Parquet files that is read as one table.
+    With `resume` what is there goes on; a killed process loses `PART` answers at most.
     """
     out = Path(out)
     if out.suffix not in _WRITERS:
