@@ -187,7 +187,10 @@ def test_nothing_is_called_made_up():
 def test_repository_address_stands_in_one_place():
     """Beside _config.yml, only what is made from it, or cannot be, names the address."""
     for path in tracked():
-        if path.name not in ("_config.yml", "CITATION.cff") and "editions" not in path.parts:
+        if (
+            path.name not in ("_config.yml", "CITATION.cff", "croissant.json")
+            and "editions" not in path.parts
+        ):
             assert CONFIG["repository"]["url"] not in path.read_text(encoding="utf-8"), path
 
 
