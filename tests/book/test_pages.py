@@ -166,7 +166,7 @@ def test_chapter_opens_in_the_students_edition(visit, chapter):
     path = f"editions/student/{Path(chapter).name}.ipynb"
     assert (ROOT / path).is_file()
     for place in ("colab.research.google.com", "kaggle.com", "mybinder.org"):
-        button = visit(chapter).locator(f".header-article a[href*='{place}']").first
+        button = visit(chapter).locator(f".bd-header-article a[href*='{place}']").first
         assert button.get_attribute("href").endswith(path), place
 
 
@@ -247,7 +247,7 @@ def test_words_of_the_glossary_are_linked_at_first_use(visit, html, chapter):
 
 
 def test_page_names_its_version(visit, name):
-    assert f"Version {__version__}" in visit(name).locator("footer").first.inner_text()
+    assert f"Version {__version__}" in visit(name).locator(".bd-footer-content").inner_text()
 
 
 def test_only_notebooks_offer_colab(visit, name):

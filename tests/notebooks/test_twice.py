@@ -57,7 +57,7 @@ def test_runs_and_any_cell_runs_again(path):
                 client.execute_cell(cell, index)
 
 
-@pytest.mark.parametrize("name", ["00_first_look"])
+@pytest.mark.parametrize("name", ["00_first_look", "lesson"])
 def test_students_edition_runs_and_its_text_has_all_its_numbers(name, tmp_path):
     notebook = nbformat.read(ROOT / "editions" / "student" / f"{name}.ipynb", as_version=4)
     folder = EXECUTED if EXECUTED.is_dir() else tmp_path
