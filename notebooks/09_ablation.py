@@ -473,8 +473,8 @@ assert len(six) == 6 and max(six) < 0.5
 #
 # ## Paper and us
 #
-# Table 9, *paper / ours*, both at 224 pixels and as Table 5 says. "Both" is with balancing and augmentation. A dash says that
-# there is no run: of MCN we have fold 1, seed 2.
+# Table 9, *paper / ours*, at 224 pixels and as Table 5 says: MAC with balancing and augmentation, MCN with neither. A dash says
+# that there is no run: of MCN we have fold 1, seed 2.
 
 # %% tags=["hide-input"]
 scorecard.table("Table 9")

@@ -160,9 +160,8 @@ assert weakest > chance
 # %%
 two_folds["person"] = people.person(two_folds["subject"])
 every = published["subject"]
-print(
-    f"{every.nunique()} names in three folds: {people.person(every).nunique()} people"
-)
+n_people = people.person(every).nunique()
+print(f"{every.nunique()} names in three folds: {n_people} people")
 folds_of = two_folds.groupby("person")["fold"].nunique()
 print(f"folds 0 and 1 hold {len(folds_of)} people")
 print("in both:", ", ".join(folds_of.index[folds_of > 1]))
@@ -336,8 +335,8 @@ print(f"difference {gap:.3f}, 95 % interval by people {low:.3f} to {high:.3f}")
 assert len(fold_2) == 289 and ruler > network and low < 0 < high
 
 # %% [markdown]
-# The ruler is ahead, but fourteen people are too few to be sure of it. What is sure is that the network, which can see all that
-# the ruler sees and much more, is not ahead. Whether size is *the* reason this page cannot say; [what helps](11_what_helps.ipynb)
+# The ruler is ahead, but fourteen people are too few to be sure of it. The network can see all that the ruler sees and much
+# more, and yet it shows no lead. Whether size is *the* reason this page cannot say; [what helps](11_what_helps.ipynb)
 # takes it from here.
 #
 # ## Paper and us

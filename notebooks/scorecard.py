@@ -201,6 +201,8 @@ show("Table 8")
 
 # %% [markdown]
 # ### Table 9: with and without balancing and augmentation
+#
+# MAC is trained with both, MCN with neither.
 
 # %% tags=["remove-input"]
 show("Table 9")

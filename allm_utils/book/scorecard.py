@@ -236,10 +236,10 @@ def _tested(trained, neither):
             clean.setdefault(fold, found)
             yield from _grid(f"Table {6 + fold}", f"fold {fold}, σ {sigma}", values, found)
         values = paper.TABLE_9[fold]
-        row = f"fold {fold}, both (MAC)"
+        row = f"fold {fold}, MAC"
         yield from _grid("Table 9", row, values["MAC"], clean[fold])
         found = _measured(neither[fold], "clean", fold, " --balance none --no-augment")
-        yield from _grid("Table 9", f"fold {fold}, neither (MCN)", values["MCN"], found)
+        yield from _grid("Table 9", f"fold {fold}, MCN", values["MCN"], found)
         value, ours = paper.TABLE_10[fold], _times(clean[fold]("accuracy"), 100)
         yield "Table 10", f"fold {fold}", "MobileNet_M, %", value["MobileNet_M"], 0, ours
         yield "Table 10", f"fold {fold}", "ALNett, %", value["ALNett"], 2, quoted
