@@ -362,6 +362,7 @@ pd.DataFrame(lines_printed, ["accuracy, paper", "accuracy, ours"]).T
 # | [Unseen people](10_unseen_people.ipynb) | from {glue:text}`known` to {glue:text}`outside`, step by step |
 # | [What helps](11_what_helps.ipynb) | the way back up, as far as we got |
 # | [Trust](12_trust.ipynb), [Deployment](13_deployment.ipynb) | when to believe an answer, and how to carry the network to where it is used |
+# | [Scaling](14_scaling.ipynb) | a study of hundreds of runs, and answers for a million cells |
 
 # %% tags=["remove-cell"]
 gaps = []

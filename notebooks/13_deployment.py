@@ -621,4 +621,4 @@ for name, top in {
 # {cite:t}`jacob2018` describe the arithmetic that LiteRT uses. {cite:t}`krishnamoorthi2018` compares ways to quantise, and {cite:t}`nagel2019` explain
 # what goes wrong in depthwise layers. {cite:t}`howard2017` is the network that was made for phones from the start.
 #
-# Next: the [scorecard](scorecard.ipynb), every number of the paper beside ours.
+# Next: [Scaling](14_scaling.ipynb).

@@ -440,6 +440,16 @@ def _eight_bits(values, scale, zero, rounded=np.rint, low=-128, high=127):
 def round_trip(values, scale, zero):
     return _eight_bits(values, scale, zero)
 
+# Chapter 14: scaling
+
+@_exercise([(1.6, 2), (2.74, 8)], {
+    lambda gain, n: 1 - gain / n: "that is the share of the workers' time that is lost: solve the equation for s",
+    lambda gain, n: 1 / gain - 1 / n: "nearly: divide by 1 - 1/n, for one worker does all of the work",
+    lambda gain, n: 1 - serial_share(gain, n): "that is the share that can be shared out",
+})
+def serial_share(gain, n):
+    return (1 / gain - 1 / n) / (1 - 1 / n)
+
 # Scorecard
 @_exercise([(.96, .9554, .94, .97, 2), (.96, .9449, .93, .97, 2), (.96, .9449, .93, .955, 2),
             (.948, .9489, .93, .97, 3), (96, 95.6, 94.1, 97., 0), (680, 700., 690., 705., 0)], {

@@ -1,0 +1,452 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Scaling
+#
+# After this chapter you can turn one experiment into a study of hundreds, on whatever machines you have, and one network into
+# answers for a million cells; and you can say before you start what either will cost.
+#
+# > **You will learn**
+# > - why a study is many small trainings, and not one large one;
+# > - to write a study as a file, to price it, and to run it so that nothing is done twice;
+# > - how much faster two workers are than one, and why not twice;
+# > - when several GPUs should share one training, and when they should not;
+# > - to classify any number of cells in bounded memory, and what breaks first.
+# >
+# > **Before you start:** [Training](05_training.ipynb), [Ablation](09_ablation.ipynb) and [Deployment](13_deployment.ipynb).
+# >
+# > **Run time:** about 60 s on two CPU cores; GPU: not needed.
+
+# %% tags=["setup"]
+import json
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from myst_nb import glue
+
+# %% tags=["setup"]
+from allm_utils.book import exercises, figures, profile
+from allm_utils.data import sample
+from allm_utils.network import saving
+from allm_utils.runs import engines, sweep
+from allm_utils.runs.records import RESULTS, Runs
+from allm_utils.ship import inference
+
+run = profile.banner()
+runs = Runs.load()
+studies = sweep.STUDIES
+folder = tempfile.TemporaryDirectory()
+place = Path(folder.name)
+
+# %% [markdown]
+# ## In brief
+#
+# The {glue:text}`n_trained` trainings on a GPU behind this book took {glue:text}`run_hours` hours one after another, and about {glue:text}`gpu_hours` hours of
+# one GPU, because up to eight of them shared the card. The largest took {glue:text}`longest` minutes: none needs a second GPU, all
+# together need **many runs side by side** ({numref}`fig-scaling-brief`). One file describes such a study, one command runs it
+# on a laptop, on Ray or under Slurm, and a run that dies goes on from its {term}`checkpoint`.
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-scaling-brief", "caption": "Minutes that each recorded training at 224 pixels took on the GPU, up to eight at a time. From the records."}, "image": {"alt": "A histogram. Most runs took between two and four minutes, none more than seven."}}
+trained = [
+    r for r in runs if r.data["epochs_run"] and r.last["hardware"]["accelerator"]
+]
+minutes = pd.Series({r.name: r.seconds / 60 for r in trained})
+figure, axis = figures.new(height=2.6)
+axis.hist(minutes, np.arange(0, 9), color="#009E73", edgecolor="white")
+axis.set(xlabel="one training, minutes", ylabel="trainings")
+figure
+
+# %% tags=["remove-cell"]
+every = [r for r in runs if r.data["epochs_run"]]
+SHARE = engines.EngineConfig().gpus
+for key, value in {
+    "n_trained": str(len(trained)),
+    "run_hours": f"{minutes.sum() / 60:.1f}",
+    "gpu_hours": f"{minutes.sum() / 60 * SHARE:.1f}",
+    "longest": f"{minutes.max():.0f}",
+}.items():
+    glue(key, value, display=False)
+assert minutes.max() < 8
+
+# %% [markdown]
+# ## A study
+#
+# *Is A better than B?* is never answered by one training. It wants several seeds, for two runs of one recipe differ; several
+# folds, for one fold is luck; several protocols, for people matter. The numbers multiply: three folds, six networks, five seeds
+# and three protocols are 270 trainings. Type 270 commands, and one of them will be wrong.
+#
+# So write down the study, not the commands. `each` holds lists, and every combination is a run:
+
+# %%
+text = """
+[[runs]]
+experiment = "large"
+each.folds = [[0], [1], [2]]
+each.seed = [1, 2, 3, 4, 5]
+each.protocol = ["paper", "patient-disjoint"]
+each.alpha = [0.25, 0.5, 1.0]
+"""
+(place / "large.toml").write_text(text)
+large = sweep.expand(place / "large.toml")
+print(len(large), "runs; the last:", sweep.name(large[-1]))
+
+# %% [markdown]
+# The name says what the run *is*: experiment and setting, network, protocol, fold, seed. It has no date and no serial number. That
+# is the whole trick: **a run whose record stands is never run again**, whoever made it, on whichever machine. Stop a study, add a
+# seed, start it again: only what is missing runs. If a record of this name has other settings, the study refuses.
+#
+# The book's own records come from four such files in `studies/`:
+
+# %%
+book = {
+    path.stem: sweep.expand(path, out=RESULTS)
+    for path in sorted(studies.glob("*.toml"))
+}
+made = {name: sum(map(sweep.finished, configs)) for name, configs in book.items()}
+pd.DataFrame({"runs": {n: len(c) for n, c in book.items()}, "records": made})
+
+# %% [markdown]
+# ## What will it cost?
+#
+# Ask before you start. The records hold the time of every run, so the price of one that is like them is a multiplication:
+# seconds per picture and epoch, times pictures, times epochs. `allm sweep STUDY.toml --plan` prints it for any study. For the one above:
+
+# %%
+plan = sweep.plan(large, runs)
+print(sweep.priced(plan, SHARE).partition("would run.")[2].strip())
+
+# %% [markdown]
+# A width that no record knows has no price: the plan says so, and does not guess. Do one run of it, and ask again.
+#
+# > A price is of the **machine that the records name**. On another card it is only a beginning, and on a laptop without one it is
+# > wrong by a factor of a hundred.
+
+# %% tags=["remove-cell"]
+known = plan["hours"].dropna()
+assert 0 < len(known) < len(plan) and plan["gpu"].sum() == len(known)
+
+# %% [markdown]
+# ## Two workers
+#
+# How much faster are two workers than one? Not a question for thinking. Here is a study of tiny trainings on the shipped
+# cells. Each is a process of its own, as a real run would be: its death costs that run alone.
+
+# %%
+tiny = """
+[[runs]]
+experiment = "EXPERIMENT"
+alpha = 0.25
+image_size = 32
+epochs = 2
+conditions = ["clean"]
+each.seed = [1, 2]
+"""
+
+
+# %%
+def timed(workers):
+    """Seconds that the tiny study takes with so many workers."""
+    (place / "tiny.toml").write_text(tiny.replace("EXPERIMENT", f"by{workers}"))
+    configs = sweep.expand(place / "tiny.toml", work=run.work)
+    engine = engines.Here(engines.EngineConfig(workers=workers), run.work)
+    start = time.perf_counter()
+    assert sweep.sweep(configs, engine, progress=False) == {}
+    return time.perf_counter() - start
+
+
+sample.root(run.work)
+for workers in (1, 2):  # other records of the same runs would be found and kept
+    shutil.rmtree(run.work / "records" / f"by{workers}", ignore_errors=True)
+seconds = {workers: timed(workers) for workers in (1, 2)}
+gain = seconds[1] / seconds[2]
+print(
+    {workers: f"{took:.0f} s" for workers, took in seconds.items()}, f"gain {gain:.2f}"
+)
+
+# %% [markdown]
+# On this page's run two workers were {glue:text}`gain` times as fast as one. Why not twice? This machine has {glue:text}`cores` cores, and one training
+# already uses more than one of them. What cannot be shared out, here the cores, bounds the gain. If a share $s$ of the work stays
+# serial, $n$ workers gain
+#
+# ```{math}
+# :label: eq-scaling-amdahl
+# G(n) = \frac{1}{s + (1 - s) / n},
+# ```
+#
+# never more than $1/s$ {cite:p}`amdahl1967`. On a GPU we measured it once, when the records were made, and kept no record of it: one
+# H200 gave about 135 steps a second to a single run and 370 to eight together. A small network leaves most of a large card idle, because the
+# *host* needs some milliseconds to prepare each step. Eight runs fill the pauses of one another.
+
+# %% tags=["remove-cell"]
+glue("gain", f"{gain:.2f}", display=False)
+glue("cores", str(os.cpu_count()), display=False)
+
+# %% [markdown]
+# Now ask for the same study once more:
+
+# %%
+(place / "tiny.toml").write_text(tiny.replace("EXPERIMENT", "by2"))
+again = sweep.expand(place / "tiny.toml", work=run.work)
+print(sum(map(sweep.finished, again)), "of", len(again), "are done already")
+
+# %% [markdown]
+# ## Things break
+#
+# In a study of days something always breaks: a node, a network drive, a cloud that wants its cheap machine back. With the chance $q$
+# that one run dies on its way, all of 270 come through with the chance $(1-q)^{270}$:
+
+# %%
+for q in (0.001, 0.01, 0.05):
+    print(f"q = {q}: all 270 come through with probability {(1 - q) ** 270:.2g}")
+
+# %% [markdown]
+# So a study must take deaths for granted. Ours does so in three ways:
+#
+# - After each epoch a run saves everything, {term}`checkpoint` ([chapter 5](05_training.ipynb)). Tried again, it goes on from there and ends as if
+#   nothing had happened, to the last bit on a CPU.
+# - A run that dies is tried three times more. One that *refuses*, because a setting is wrong, is not: it would refuse again.
+# - A record is written last and whole. What stands is finished; there is no third state.
+#
+# Tests of the package kill a process, a node of a Ray cluster and a Slurm job in the middle of a run, and look for the record.
+
+# %% [markdown]
+# ## Where it runs
+#
+# One file, three **engines**. They differ in who decides where a run starts; everything else is the same code.
+#
+# | you have | command | who decides |
+# |---|---|---|
+# | a laptop, or one machine with GPUs | `allm sweep study.toml` | this command: as many at a time as cores, memory and cards bear |
+# | machines that you reach by SSH, or a cloud | `allm sweep study.toml --engine ray --address HOST:6379` | Ray {cite:p}`moritz2018` |
+# | an account on a cluster | `allm sweep study.toml --engine slurm --gpus 1` | Slurm {cite:p}`yoo2003`, with its queue |
+# | Kubernetes | `kubectl apply -f studies/kubernetes.yaml` | one pod for each run, by its number |
+#
+# All nodes must see one shared folder with data, work and records. For a cloud of **spot** GPUs, which cost a third and may be taken away
+# at any minute, start Ray on them and let the study run on a small machine that stays:
+#
+# ```bash
+# pip install 'allm-utils[cluster]'
+# ray start --head                                  # on the machine that stays
+# ray start --address HEAD:6379                     # on each GPU machine, also later ones
+# allm sweep study.toml --engine ray --address HEAD:6379 \
+#     --data /shared/C-NMC --work /shared/work --out /shared/results
+# allm scorecard --results /shared/results          # what came of it
+# ```
+#
+# `--gpus 0.125` is the default: eight runs share a card. Ray and one machine can do that, Slurm gives each job whole cards.
+# Ctrl-C stops all runs; the same command goes on with them.
+
+# %% [markdown]
+# ## One training on several GPUs?
+#
+# **Data parallelism** splits each batch: every GPU holds the whole network, computes the gradient of its pictures, and all average their
+# gradients before each step. The mathematics is that of one GPU with the same batch. When does it pay? Each step must bring every
+# gradient once around, and must have enough to do to make this worth it.
+
+# %%
+network, card = saving.load(RESULTS / "models" / "images.safetensors")
+gradient = 4 * network.count_params() / 1e6  # MB
+batch = 16
+table = {n: {"pictures each": batch / n, "MB to average": gradient} for n in (1, 2, 8)}
+pd.DataFrame(table).T.rename_axis("GPUs")
+
+# %% [markdown]
+# MobileNet_M is small and Table 5 wants batches of {glue:text}`batch`. On eight GPUs each would see two pictures, in a step that the host needs
+# longer to prepare than the card to compute. A larger batch would fill them, but that is another experiment, with another
+# learning rate {cite:p}`goyal2017`. `allm train --devices 2` does it, by `keras.distribution.DataParallel` under JAX and `MirroredStrategy` under
+# TensorFlow, and a test holds the loss curve of two (virtual) devices to that of one. **For 3.2 million weights it is hardly ever worth it: more runs, not wider ones.** It is the
+# right tool when the network or its pictures do not fit one card, or when one run takes days.
+
+# %% tags=["remove-cell"]
+glue("batch", str(batch), display=False)
+
+# %% [markdown]
+# ## A million cells
+#
+# A study makes networks; a hospital has cells. A slide scanner cuts out a million of them in a week. `allm predict` reads ahead in threads,
+# asks the network a batch at a time, and writes answers as it goes: folders, zip and tar archives, lists of paths; CSV or Parquet.
+
+# %%
+out, cells = place / "answers.csv", run.root() / "fold_1"
+start = time.perf_counter()
+model = RESULTS / "models" / "images.safetensors"
+refused = list(inference.write(model, cells, out, progress=False))
+took = time.perf_counter() - start
+answers = pd.read_csv(out)
+each = took / len(answers)
+print(f"{len(answers)} answers, {len(refused)} refused, {1 / each:.0f} a second")
+
+# %% [markdown]
+# Three things make it fit for a million. **Memory is bounded**: two batches of pictures, and the answers not yet written. It is
+# **resumable**: killed and called again with `--resume`, it goes on after the last answer on disk. And **one bad picture costs one
+# line**: what cannot be read has its row, with the reason, and the rest goes on. Does memory really stay? We measured it
+# ({numref}`fig-scaling-cells`).
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-scaling-cells", "caption": "Answers for repeated cells of the sample by LiteRT int8, read from files on disk and written as CSV: cells in a second of one core, and the highest memory of the process. Measured by the benchmarks of the book."}, "image": {"alt": "Two panels over the number of cells on a logarithmic axis. The cells in a second of one core rise a little, for the start weighs less; the memory is flat at about half a gigabyte."}}
+kept = sorted((RESULTS.parent / "benchmarks/results/cells").glob("*.json"))[-1]
+measured = json.loads(kept.read_text(encoding="utf-8"))
+(rows,) = measured["growth"].values()
+rows = pd.DataFrame(rows)
+rows["speed"] = rows["pictures"] / rows["core_seconds"]
+labels = {"speed": "cells a core second", "peak_mb": "MB"}
+figure, axes = figures.new(1, 2, 2.8)
+for axis, (column, label) in zip(axes, labels.items(), strict=True):
+    axis.semilogx(rows["pictures"], rows[column], "o-", color="#009E73")
+    axis.set(xlabel="cells", ylabel=label, ylim=(0, None))
+figure
+
+# %% [markdown]
+# What does a million cost? One division. Time on the wall depends on what else a machine does, so we count the seconds of its
+# **cores**. On {glue:text}`cpu` a million take {glue:text}`core_hours` core hours: {glue:text}`million` hours of a machine with {glue:text}`cores_there` cores. At {glue:text}`cents`
+# US cents for a core hour, an assumption that you should replace, that is {glue:text}`dollars` dollars. It is a straight
+# line from the {glue:text}`largest` cells that were measured; look at what is *not* in it:
+#
+# | what breaks first | because | what then |
+# |---|---|---|
+# | the disk | a cell of C-NMC is a BMP of 0.6 MB: {glue:text}`terabytes` TB for a million | PNG or WebP hold the same pixels in a fifth |
+# | one machine | its cores are all busy | hand out folders: a process for each, or Ray Data below |
+# | the question | a million cells of new people get the answers of [chapter 10](10_unseen_people.ipynb) | no machine helps |
+#
+# ```python
+# import ray
+# files = ray.data.from_items([{"file": str(path)} for path in inference.listed("cells/")])
+# ask = {"fn_constructor_args": ["network-int8.tflite"], "concurrency": 8}
+# answers = files.map_batches(inference.Asker, batch_format="pandas", batch_size=64, **ask)
+# answers.write_parquet("answers.parquet")
+# ```
+
+# %% tags=["remove-cell"]
+last, CENTS = rows.iloc[-1], 5
+hours = 1e6 / last["speed"] / 3600
+for key, value in {
+    "cpu": measured["hardware"]["cpu"],
+    "cores_there": str(measured["cores"]),
+    "million": f"{hours / measured['cores']:.1f}",
+    "core_hours": f"{hours:.1f}",
+    "cents": str(CENTS),
+    "dollars": f"{hours * CENTS / 100:.2f}",
+    "largest": f"{last['pictures']:,.0f}",
+    "terabytes": f"{450 * 450 * 3 * 1e6 / 1e12:.1f}",
+}.items():
+    glue(key, value, display=False)
+assert rows["peak_mb"].iloc[-1] < 1.3 * rows["peak_mb"].iloc[0]
+
+# %% [markdown]
+# ## Paper and us
+#
+# The paper trains one network per fold and says nothing of scale. Its future work names a phone. Nothing here is compared with it.
+
+# %% [markdown]
+# ## Exercises
+#
+# ### 1. Predict, then run
+#
+# The study of 90 runs above, at 224 pixels and width 1 alone: how many **GPU hours** do its 30 runs of width 1 take, with eight
+# runs to a card? Guess from *In brief*, before you look at the plan. Within a tenth of an hour is good.
+
+# %% tags=["setup", "hide-input"]
+widest = plan[plan.index.str.contains("alpha1.0")]
+wanted = widest["hours"].sum() * SHARE
+
+# %% tags=["exercise"]
+guess = ...  # GPU hours
+
+# %% tags=["check"]
+exercises.check(exercises.check_guess, guess, wanted, 0.1)
+
+# %% tags=["solution", "hide-cell"]
+guess = 30 * 4 / 60 / 8  # 30 runs of about four minutes, eight at a time
+exercises.check(exercises.check_guess, guess, wanted, 0.1)
+print(f"{guess:.2f} guessed, {wanted:.2f} by the plan")
+
+# %% [markdown]
+# ### 2. How much do more workers gain?
+#
+# Write `serial_share(gain, n)`: the $s$ of {eq}`eq-scaling-amdahl` that a measured gain of $n$ workers tells. The solution then asks what eight
+# runs on one H200 tell, and what sixteen would gain.
+
+
+# %% tags=["exercise"]
+def serial_share(gain, n):
+    """Serial share of the work, if n workers are gain times as fast as one."""
+    return ...  # your code here
+
+
+# %% tags=["check"]
+exercises.check(serial_share)
+
+
+# %% tags=["solution", "hide-cell"]
+def serial_share(gain, n):
+    """Serial share of the work, if n workers are gain times as fast as one."""
+    return (1 / gain - 1 / n) / (1 - 1 / n)
+
+
+exercises.check(serial_share)
+s = serial_share(370 / 135, 8)
+print(f"serial share {s:.2f}; sixteen would gain {1 / (s + (1 - s) / 16):.1f}")
+print(f"never more than {1 / s:.1f}: a second card is worth more than more workers")
+
+# %% [markdown]
+# ### 3. Change and explain
+#
+# Give the tiny study `each.l1 = [0.0, 0.015]`, expand it and read the names. Why does the setting appear in the experiment's name and the
+# seed in the run's? Then change `epochs` of a study that has run, and start it again: what does it say, and what would have gone
+# wrong without it?
+
+# %% [markdown]
+# ## Quiz
+#
+# :::{admonition} A study of 270 runs was stopped after 180. What does the second start cost?
+# :class: dropdown
+# The 90 that have no record, and of those that had begun only the epochs after their checkpoints.
+# :::
+#
+# :::{admonition} Two workers gave a gain of 1.3 on two cores. Is the program bad?
+# :class: dropdown
+# No. One training used more than one core already. Gain is measured against one worker, not against one core.
+# :::
+#
+# :::{admonition} Eight GPUs are free. One training on all of them, or eight trainings?
+# :class: dropdown
+# For a small network eight trainings: no gradient travels, each card is as full as before, and seeds are wanted anyway.
+# :::
+#
+# :::{admonition} Why does a refused run not get three tries?
+# :class: dropdown
+# It refuses for what it was asked, not for where it ran. Trying again costs time and hides the message.
+# :::
+#
+# :::{admonition} Ten times the cells took the same memory. Does that prove that a million will?
+# :class: dropdown
+# It makes it likely. Reading the code does better: what is kept in memory does not depend on the number of cells.
+# :::
+
+# %% [markdown]
+# ## Take away
+#
+# - A study is many small runs. Describe it in a file; let a program multiply it out.
+# - Name a run by what it is, and what stands need not run again.
+# - Price a study by recorded speed before you start it. What no record knows, do not guess.
+# - Workers gain less than their number. Measure, on the machine that you mean.
+# - Deaths are normal: checkpoints, a few retries, records written last.
+# - For a small network: more runs, not wider ones.
+# - Stream what is many: bounded memory, answers on disk, one line for each that fails.
+#
+# ## Further reading
+#
+# {cite:t}`amdahl1967` is three pages long. {cite:t}`moritz2018` describe Ray, {cite:t}`yoo2003` Slurm. {cite:t}`goyal2017` show what a
+# wide run needs, and {cite:t}`bouthillier2021` why a study needs many.
+#
+# Next: the [scorecard](scorecard.ipynb), every number of the paper beside ours.
