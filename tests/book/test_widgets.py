@@ -104,6 +104,13 @@ def test_stepper_shows_input_and_output_side_by_side_whatever_the_theme_says(sho
         assert abs(left["y"] + left["height"] / 2 - right["y"] - right["height"] / 2) < 30
 
 
+def test_sliders_are_what_their_labels_name(show, lab):
+    ones = np.ones((5, 5, 2), int)
+    stepper = show(widgets.separable_stepper(ones, ones[:3, :3], ones[0, :2]))
+    for page, name in ((lab, "1. noise"), (lab, "3. brightness"), (stepper, "Step")):
+        assert page.get_by_label(name).first.get_attribute("type") == "range"
+
+
 def test_widgets_fit_a_phone(show, lab):
     ones = np.ones((5, 5, 2), int)
     for page in (lab, show(widgets.separable_stepper(ones, ones[:3, :3], ones[0, :2]))):
