@@ -325,7 +325,8 @@ thresholds
 # %% [markdown]
 # A threshold moves the **level**: with one from other people outside, specificity rises and sensitivity falls. It cannot
 # mend the **order**. The balanced accuracy does not rise, because the network does not know which of the
-# cells from outside are leukemic. A threshold is a cure for a wrong level alone.
+# cells from outside are leukemic. A threshold is a cure for a wrong level alone. A network can also
+# refer what it is unsure of to a human: see [When to stay silent](11b_referral.ipynb).
 
 # %% tags=["remove-cell"]
 level = thresholds[["sensitivity", "specificity"]].astype(float)
