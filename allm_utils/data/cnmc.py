@@ -191,7 +191,7 @@ def verify(root: str | os.PathLike, *, progress: bool = True) -> Verification:
     digests = list(images.in_threads(_digest, paths, "hashing", progress))
     places = [f"fold_{f.fold}/{CLASSES[f.label]}/{name}" for f in train for name in f.names]
     shown = [path.relative_to(root).as_posix() for path in paths]
-    files = pd.DataFrame({"path": shown, "key": places, "digest": digests})
+    files = pd.DataFrame({"path": shown, "key": places, "digest": digests}, dtype=str)
     files["key"] = files["key"].str.lower()
 
     expected = files["key"].map(published.set_index("key")["digest"])

@@ -46,7 +46,7 @@ def expand(study: str | os.PathLike, **base: Any) -> list[RunConfig]:
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))["runs"]
         found = [config for table in tables for config in _expanded(table, base)]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         why = f"not a study ({reason(error)})"
         raise ConfigError(f"{path}: {why}; give a TOML file with tables [[runs]]") from None
     except ConfigError as error:
@@ -233,7 +233,7 @@ def _progress(config: RunConfig) -> tuple[str, float]:
         done, seconds = (sum(one[key] for one in past) for key in ("epochs", "seconds"))
         of = config.training.epochs  # type: ignore[reportAttributeAccessIssue]
         return f"{done}/{of}", (of - done) * seconds / done if done else math.nan
-    except (OSError, ValueError, KeyError):  # a probe has none, a run not at once
+    except (OSError, ValueError, KeyError, TypeError):  # a probe has none, a run not at once
         return "", math.nan
 
 

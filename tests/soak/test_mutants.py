@@ -538,7 +538,7 @@ NAMES = st.sampled_from(
             max_size=9)  # fmt: skip
 FILES = st.sampled_from(
     ["UID_1_1_1_all.bmp", "UID_H1_1_1_hem.bmp", "UID_11_10_1_all.bmp", "1.bmp", "._a.bmp",
-     "\udcff.bmp", "labels_prelim_labels.csv", "é\n.bmp", "UID_999999999_1_1_all.BMP"]
+     "\udcff.bmp", "labels_prelim_labels.csv", "é .bmp", "UID_999999999_1_1_all.BMP"]
 )  # fmt: skip
 
 
