@@ -1,5 +1,6 @@
 """Write what is made from something else; run it as ``make sync``.
 
+- The run time on the card of each chapter, from ``benchmarks/pages.json``.
 - ``notebooks/NAME.ipynb`` beside ``NAME.py``, by Jupytext: inputs only.
 - ``editions/``: these notebooks in plain Markdown, for the student and for the instructor.
 - ``codecheck.yml`` and ``codecheck/``: what others check, from the notebooks and from ``results/``.
@@ -7,6 +8,7 @@
 """
 
 import re
+import sys
 from math import isnan
 from pathlib import Path
 
@@ -18,6 +20,9 @@ from allm_utils.book import figures, scorecard
 from allm_utils.runs.records import Runs
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT))
+from benchmarks import pages  # noqa: E402
+
 README_BLOCK = re.compile(r"(<!-- headline.*?-->\n).*?(<!-- end)", re.DOTALL)
 
 
@@ -42,6 +47,10 @@ def chart(runs: Runs) -> str:
 def main() -> None:
     """Write every file that is made, or partly made."""
     texts = sorted((ROOT / "notebooks").glob("*.py"))
+    for path in texts:
+        before = path.read_text(encoding="utf-8")
+        if (text := pages.with_time(before, path.stem)) != before:
+            path.write_text(text, encoding="utf-8")
     jupytext.cli.jupytext(["--quiet", "--sync", *map(str, texts)])
     editions.write()
     codecheck.write(ROOT)

@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 from allm_utils import __version__
 from allm_utils.book import paper, scorecard
 from allm_utils.runs.records import Runs
-from benchmarks import report
+from benchmarks import pages, report
 
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -160,6 +160,15 @@ def test_first_picture_of_cells_has_its_credit(path):
         if re.search(r"figures\.(cells|heat_maps)\(|widgets\.(guess|crop|noise|bench|game)", s)
     ]
     assert not shown or "run.credit" in shown[0] or "CITATION" in shown[0]
+
+
+def test_cards_say_how_long_the_pages_took():
+    measured = json.loads(pages.KEPT.read_text(encoding="utf-8"))["seconds"]
+    assert set(measured) == {path.stem for path in TEXTS}
+    for path in TEXTS:
+        text = path.read_text(encoding="utf-8")
+        assert f"**Run time:** {pages.told(path.stem)} " in text, path.stem
+        assert 0 <= int(pages.told(path.stem).split()[1]) - measured[path.stem] < 10
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=named)
