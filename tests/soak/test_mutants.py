@@ -31,7 +31,7 @@ from allm_utils.judge import conditions
 from allm_utils.judge.predict import predict
 from allm_utils.network import models, recipe, saving, training
 from allm_utils.runs import experiment, probe, records, sweep
-from allm_utils.runs.config import ExperimentConfig
+from allm_utils.runs.config import ExperimentConfig, configured
 from allm_utils.ship import inference
 
 FULL = os.environ.get("ALLM_SOAK") == "1"
@@ -390,7 +390,7 @@ def test_numbers_of_every_option(data):
     number = data.draw(st.floats() if OPTIONS[name] is float else st.integers())
     with in_a_line():
         given_ = type(cli._options(ExperimentConfig))(**{name: number})
-        config = cli._built(ExperimentConfig, given_)
+        config = configured(ExperimentConfig, vars(given_))
         if name in inspect.signature(models.mobilenet_m).parameters and name != "image_size":
             models.build(config.model, config.values() | {"weights": None, "image_size": 32})
 
