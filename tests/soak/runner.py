@@ -92,7 +92,7 @@ def run(job):
         os.kill(pid, signal.SIGKILL)
     began = time.monotonic()
     while not (done := os.waitpid(pid, os.WNOHANG))[0]:
-        if time.monotonic() - began > 120:
+        if time.monotonic() - began > 600:
             os.kill(pid, signal.SIGKILL)
             return {"hung": True}
         time.sleep(0.01)
