@@ -20,7 +20,7 @@
 # >
 # > **Before you start:** some Python. Nothing else: no biology, no statistics, no graphics card.
 # >
-# > **Run time:** about 25 s on two CPU cores (smoke profile); GPU: not needed.
+# > **Run time:** about 30 s on two CPU cores (smoke profile); GPU: not needed.
 
 # %% tags=["setup", "hide-input"]
 import numpy as np

@@ -20,7 +20,7 @@
 # >
 # > **Before you start:** [Cropping and balancing](02_balancing.ipynb), and matrix products.
 # >
-# > **Run time:** about 30 s on two CPU cores (smoke profile); GPU: not needed.
+# > **Run time:** about 20 s on two CPU cores (smoke profile); GPU: not needed.
 
 # %% tags=["setup", "hide-input"]
 import keras

@@ -21,7 +21,7 @@
 # > **Before you start:** [Cropping and balancing](02_balancing.ipynb),
 # > [Augmentation](03_augmentation.ipynb), [MobileNet_M](04_mobilenet_m.ipynb).
 # >
-# > **Run time:** about 80 s on two CPU cores (smoke profile); GPU: minutes for a run of Table 5.
+# > **Run time:** about 130 s on two CPU cores (smoke profile); GPU: minutes for a run of Table 5.
 
 # %% tags=["setup", "hide-input"]
 import shutil

@@ -22,7 +22,7 @@
 # > **Before you start:** [Training](05_training.ipynb), or any classifier that answers with a
 # > probability.
 # >
-# > **Run time:** about 30 s on two CPU cores; GPU: not needed.
+# > **Run time:** about 20 s on two CPU cores; GPU: not needed.
 
 # %% tags=["setup"]
 import os

@@ -22,7 +22,7 @@
 # > **Before you start:** [Noise and augmentation](03_augmentation.ipynb) and
 # > [Evaluation](06_evaluation.ipynb).
 # >
-# > **Run time:** about 60 s on two CPU cores; GPU: not needed.
+# > **Run time:** about 40 s on two CPU cores; GPU: not needed.
 
 # %% tags=["setup"]
 import os

@@ -21,7 +21,7 @@
 # >
 # > **Before you start:** [Balancing](02_balancing.ipynb), [Training](05_training.ipynb) and [Noise](07_noise.ipynb).
 # >
-# > **Run time:** about 50 s on two CPU cores; GPU: not needed.
+# > **Run time:** about 30 s on two CPU cores; GPU: not needed.
 
 # %% tags=["setup"]
 import os

@@ -20,7 +20,7 @@
 # >
 # > **Before you start:** [The data set](01_dataset.ipynb) and [Evaluation](06_evaluation.ipynb).
 # >
-# > **Run time:** about 60 s on two CPU cores (smoke profile).
+# > **Run time:** about 20 s on two CPU cores (smoke profile).
 
 # %% tags=["setup"]
 import numpy as np

@@ -22,7 +22,7 @@
 # >
 # > **Before you start:** [People never seen](10_unseen_people.ipynb).
 # >
-# > **Run time:** about 60 s on two CPU cores (smoke profile).
+# > **Run time:** about 20 s on two CPU cores (smoke profile).
 
 # %% tags=["setup"]
 import numpy as np

@@ -20,7 +20,7 @@
 # >
 # > **Before you start:** [What helps](11_what_helps.ipynb).
 # >
-# > **Run time:** about 30 s on two CPU cores (smoke profile).
+# > **Run time:** about 10 s on two CPU cores (smoke profile).
 
 # %% tags=["setup"]
 import numpy as np

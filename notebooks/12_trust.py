@@ -21,7 +21,7 @@
 # >
 # > **Before you start:** [Evaluation](06_evaluation.ipynb) and [Noise](07_noise.ipynb).
 # >
-# > **Run time:** about 40 s on two CPU cores; GPU: not needed.
+# > **Run time:** about 30 s on two CPU cores; GPU: not needed.
 
 # %% tags=["setup"]
 import os

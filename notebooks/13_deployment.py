@@ -22,7 +22,7 @@
 # >
 # > **Before you start:** [MobileNet_M](04_mobilenet_m.ipynb) and [Evaluation](06_evaluation.ipynb).
 # >
-# > **Run time:** about 60 s on two CPU cores; GPU: not needed.
+# > **Run time:** about 70 s on two CPU cores; GPU: not needed.
 
 # %% tags=["setup"]
 import os

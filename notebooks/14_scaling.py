@@ -21,7 +21,7 @@
 # >
 # > **Before you start:** [Training](05_training.ipynb), [Ablation](09_ablation.ipynb) and [Deployment](13_deployment.ipynb).
 # >
-# > **Run time:** about 60 s on two CPU cores; GPU: not needed.
+# > **Run time:** about 90 s on two CPU cores; GPU: not needed.
 
 # %% tags=["setup"]
 import json

@@ -19,7 +19,7 @@
 # >
 # > **Before you start:** some Python. No biology, no graphics card, nothing installed.
 # >
-# > **Run time:** about 40 s on two CPU cores; run all of it while the lesson is introduced.
+# > **Run time:** about 60 s on two CPU cores; run all of it while the lesson is introduced.
 #
 # | minute | part | cut from |
 # |---|---|---|
