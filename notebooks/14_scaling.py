@@ -218,7 +218,8 @@ for q in (0.001, 0.01, 0.05):
 # - A run that dies is tried three times more. One that *refuses*, because a setting is wrong, is not: it would refuse again.
 # - A record is written last and whole. What stands is finished; there is no third state.
 #
-# Tests of the package kill a process, a node of a Ray cluster and a Slurm job in the middle of a run, and look for the record.
+# Tests of the package kill a process in the middle of a run, and look for the record. A node of a Ray cluster and a job of Slurm go through
+# the same code. We have not yet seen one die and be replaced.
 
 # %% [markdown]
 # ## Where it runs
