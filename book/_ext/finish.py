@@ -30,6 +30,7 @@ REPAIRS = (
     (r'<th class="head"><p></p></th>', '<td class="head"></td>'),
     (r' role="doc-biblioentry"', ' role="listitem"'),
     (r'<summary aria-label="Toggle hidden content">', "<summary>"),
+    (r'<summary>(?=<span class="toctree-toggle")', '<summary aria-label="Further pages">'),
     (r">(Show|Hide) the content<", r">\1 the solution<"),  # MyST-NB's names for a hidden cell,
     (r">(Show|Hide) the source<", r">\1 the code<"),  # and for a hidden input
     (r"<script>const THEBE_JS_URL.*?</script>", ""),
