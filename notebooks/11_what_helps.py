@@ -348,14 +348,16 @@ assert moved_to.mean() < at_half.mean() + 0.02
 # takes minutes instead of days.
 
 # %% tags=["hide-input"]
-grid, _ = curve.read("probe_mobilenet-grid")
-grid = grid.replace({"seen": {"plain": "as they are"}}).rename(
-    columns={"seen": "cells"}
-)
-recipe, shown = ["cells", "jitter", "draw"], ["roc_auc", "low", "high"]
-shown += ["sensitivity", "specificity"]
-wide = grid.pivot(index=recipe, columns="set", values=shown).swaplevel(axis=1)
-wide[["rounds", "outside"]].rename(columns={"roc_auc": "ROC-AUC"}).round(2)
+grid = curve.read("probe_mobilenet-grid")[0].rename(columns={"seen": "cells"})
+grid = grid.replace({"cells": {"plain": "as they are"}})
+recipe = ["cells", "jitter", "draw"]
+shown = ["roc_auc", "low", "high", "sensitivity", "specificity"]
+eight = grid.assign(**grid[shown].map("{:.2f}".format))
+eight["recipe"] = eight["cells"] + ", " + eight["draw"]
+eight.loc[eight["jitter"], "recipe"] += ", jitter"
+eight["ROC-AUC"] = eight["roc_auc"] + " (" + eight["low"] + " to " + eight["high"] + ")"
+eight["at 0.5"] = eight["sensitivity"] + " / " + eight["specificity"]
+eight.pivot(index="recipe", columns="set", values=["ROC-AUC", "at 0.5"])
 
 # %% tags=["remove-cell"]
 by = grid.set_index(["set", *recipe])["roc_auc"].sort_index()
@@ -369,7 +371,7 @@ for place in ("rounds", "outside"):
         glue(f"grid_{draw}_{place}", f"{value:.3f}", display=False)
 
 # %% [markdown]
-# Sensitivity and specificity at 0.5 are the **level** of the answers. What takes size away must cost inside, for size is a
+# Behind each ROC-AUC stands its 95 % interval by people. Sensitivity / specificity at 0.5 are the **level** of the answers. What takes size away must cost inside, for size is a
 # true cue in folds 0 and 1. It does: at one size the rounds fall to {glue:text}`grid_sized_rounds`. One hopes to be paid outside.
 # **Not so here**: {glue:text}`grid_sized_outside`. Frozen features cannot learn what to look at instead; whether a
 # fine-tuned network can is open. The level moves, though: at one size fewer healthy cells from outside are called leukemic,

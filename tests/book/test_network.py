@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from axe_playwright_python.base import AXE_FILE_PATH
 from PIL import Image
+from playwright.sync_api import expect
 
 from allm_utils.data import images, sample
 from allm_utils.judge.predict import predict
@@ -138,8 +139,8 @@ def test_what_it_cannot_know_gets_one_line(bench, name):
     given = {"name": name, "mimeType": "application/octet-stream", "buffer": content}
     bench.locator("#bench input[type=file]").set_input_files(given)
     line = bench.locator("#bench .answer [role=alert]")
-    line.wait_for()
-    assert name in line.inner_text() and words in line.inner_text()
+    expect(line).to_contain_text(name)
+    assert words in line.inner_text()
     assert "\n" not in line.inner_text() and bench.locator("#bench meter").count() == 0
 
 
