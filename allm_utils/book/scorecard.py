@@ -206,10 +206,10 @@ def _architecture():
         for key, ours in counts.items():
             row = {"parameters": "all"}.get(key, key.replace("_", "-"))
             yield where, row, "parameters", note[key], 0, float(ours)
-        yield where, "all weights", "MiB", note["size_mb"], digits, 2 * half * total
+        yield where, "all weights, MiB", "size", note["size_mb"], digits, 2 * half * total
     why = "ours is the size of the weights in half precision"
     value, ours = paper.TABLE_4_NOTE["gpu_memory_mb"], half * whole["total"]
-    yield "Table 4", "GPU memory", "MB", value, 1, _apart(why, ours=ours)
+    yield "Table 4", "GPU memory, MB", "size", value, 1, _apart(why, ours=ours)
 
 
 def _settings(trained):
