@@ -5,6 +5,7 @@ without a network. `make handout` writes sources for nbgrader, from the chapters
 """
 
 import ast
+import json
 import re
 import sys
 from itertools import pairwise
@@ -53,15 +54,18 @@ Reveal.on("slidechanged", fit);
 # Slides
 
 
-def numbers(notebook: NotebookNode) -> dict[str, str]:
-    """Return what an executed notebook glued, by name."""
+def numbers(notebook: NotebookNode, beside: Path | None = None) -> dict[str, str]:
+    """Return what an executed notebook glued, by name; MyST-NB moves it into a file beside."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    if beside and beside.exists():
+        outputs += json.loads(beside.read_text(encoding="utf-8")).values()
     found = {}
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            name = output.get("metadata", {}).get("scrapbook", {}).get("name")
-            if name:
-                text = output["data"].get("application/papermill.record/text/plain", "")
-                found[name] = text.strip("'\"")
+    for output in outputs:
+        told = output.get("metadata", {}).get("scrapbook")
+        if told:
+            data = output["data"]
+            text = data.get("application/papermill.record/text/plain") or data.get("text/plain", "")
+            found[told["name"]] = text.strip("'\"")
     return found
 
 
@@ -78,9 +82,9 @@ def first_words(section: str) -> str:
     return "\n\n".join([heading, *rest] if whole else [heading, *rest[:1]])
 
 
-def deck(executed: NotebookNode, name: str) -> NotebookNode:
+def deck(executed: NotebookNode, name: str, beside: Path | None = None) -> NotebookNode:
     """Return the slides of an executed chapter: first words of a section, figures, a question."""
-    glued, slides = numbers(executed), []
+    glued, slides = numbers(executed, beside), []
 
     def slide(cell, kind):
         cell.metadata = NotebookNode(slideshow={"slide_type": kind})
@@ -125,7 +129,8 @@ def write_slides(executed: Path, html: Path) -> None:
     folder = html / "slides"
     folder.mkdir(exist_ok=True)
     for path in editions.chapters():
-        made = deck(nbformat.read(executed / path.name, 4), path.stem)
+        read = nbformat.read(executed / path.name, 4)
+        made = deck(read, path.stem, executed / f"{path.stem}.glue.json")
         body, _ = exporter.from_notebook_node(made)
         (folder / f"{path.stem}.html").write_text(body, encoding="utf-8")
 

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import json
 import re
 import sys
 import types
@@ -232,3 +233,10 @@ def test_slides_show_numbers_figures_and_the_question():
     assert "return ..." not in text and "**Discuss" not in text
     assert made[-2].source.startswith("## To discuss")
     assert made[-1].metadata.slideshow["slide_type"] == "notes"
+
+
+def test_slides_read_numbers_that_the_build_has_moved_beside_the_notebook(tmp_path):
+    glued = {"metadata": {"scrapbook": {"name": "known"}}, "data": {"text/plain": "'0.94'"}}
+    beside = tmp_path / "NAME.glue.json"
+    beside.write_text(json.dumps({"known": glued}), encoding="utf-8")
+    assert handouts.numbers(nbformat.v4.new_notebook(), beside) == {"known": "0.94"}
