@@ -139,7 +139,7 @@ gain = metrics.paired_intervals(labels, *pair, groups=who)
 before, after = (metrics.metrics(labels, p_all) for p_all in pair[::-1])
 table = {
     words: {"network": before[name], "together": after[name], "gain": gain[name][0],
-            "low": gain[name][1], "high": gain[name][2]}
+            "95 % from": gain[name][1], "to": gain[name][2]}
     for name, words in NAMES.items()
 }  # fmt: skip
 pd.DataFrame(table).T.round(3)
@@ -249,8 +249,8 @@ if not run.data:
     assert means[-1] > means[0]
 
 # %% [markdown]
-# Twenty-four cells a class in every line, and the answer is in the number of **people**. The bars of the draws overlap: this is
-# a sample. In folds 0 and 1, healthy people are few, and some own most of the cells:
+# Twenty-four cells a class in every line, and the mean rises with the number of **people**. The bars of the draws overlap nearly whole:
+# on a sample this is a hint, and the record above is the evidence. In folds 0 and 1, healthy people are few, and some own most of the cells:
 
 # %%
 counts = runs.where(experiment="same-recipe", protocol="paper").one().rows()
@@ -538,7 +538,7 @@ exercises.check(person_weights)
 # ## Take away
 #
 # - Choose on some people, judge on others, compare in pairs.
-# - Judges that err on different people may be better together; ask 35 people whether they can tell.
+# - Judges that err on different people may be better together. Whether 35 people suffice to tell is another question.
 # - People, not cells, are what training lacks.
 # - Judge a recipe inside and outside. What takes a true cue away costs inside, and need not pay outside.
 # - A threshold moves the level. It does not mend the order.
