@@ -280,6 +280,7 @@ glue("batch", str(batch), display=False)
 
 # %%
 out, cells = place / "answers.csv", run.root() / "fold_1"
+out.unlink(missing_ok=True)
 start = time.perf_counter()
 model = RESULTS / "models" / "images.safetensors"
 refused = list(inference.write(model, cells, out, progress=False))
