@@ -172,6 +172,24 @@ def test_the_seed_decides_the_run_and_the_split_seed_the_paper_s_shuffle(config,
     assert not paired.rows()["p_all"].equals(one.rows()["p_all"])
 
 
+def test_people_of_another_fold_join_the_training_part_and_no_other(config):
+    those = {"protocol": "patient-disjoint", "folds": (0, 1), "round": 2}
+    (frame, split), (plain, before) = (
+        experiment.select(config(**those, also_train=more)) for more in [(2,), ()]
+    )
+    for part in ("val", "test"):
+        assert splits.part_of(frame[split == part]) == splits.part_of(plain[before == part])
+    joined = frame[frame["fold"] == 2]
+    assert len(joined) == 60 and set(split[joined.index]) == {"train"}
+    assert (split == "train").sum() == (before == "train").sum() + 60
+    splits.assert_patient_disjoint(frame, split)
+
+    frame, split = experiment.select(config(folds=(1,), also_train=(0,)))
+    known = people.person(frame["subject"][frame["fold"] == 1])
+    joined = frame["fold"] == 0
+    assert joined.any() and not people.person(frame["subject"][joined]).isin(known).any()
+
+
 @pytest.mark.parametrize(
     ("protocol", "folds"), [("patient-disjoint", (0, 1)), ("cross-fold", (0, 1)), ("paper", (0, 1))]
 )
@@ -334,6 +352,7 @@ def test_a_folder_that_cannot_be_written_stops_the_run(config, tmp_path, untrain
         {"protocol": "cross-fold", "folds": (0,)},
         {"protocol": "patient-disjoint", "round": 5},
         {"protocol": "paper", "test": "prelim"},
+        {"also_train": (1,)},
         {"experiment": "../e"},
         {"image_size": 0},
         {"crop": 5000},

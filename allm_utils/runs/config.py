@@ -46,6 +46,8 @@ class RunConfig:
         Which of the five rounds of patient-disjoint, from 0.
     test : str
         "split": a part of the folds. "prelim": the preliminary test set, with patient-disjoint.
+    also_train : tuple of int
+        More folds: their people join the training part, but for those who are in the folds above.
     image_size : int
         Side of the model's input, pixels.
     crop : float
@@ -64,6 +66,7 @@ class RunConfig:
     protocol: str = "paper"
     round: int = 0
     test: str = "split"
+    also_train: tuple[int, ...] = ()
     image_size: int = images.SIZE
     crop: float = images.CROP
     note: str = ""
@@ -72,7 +75,8 @@ class RunConfig:
         for name in ("data", "work", "out"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, Path(getattr(self, name)))
-        object.__setattr__(self, "folds", tuple(self.folds))
+        for name in ("folds", "also_train"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         if not _NAME.fullmatch(self.experiment):
             raise ConfigError(
                 f"experiment {self.experiment!r}: cannot name a folder; give letters, digits, "
@@ -81,6 +85,8 @@ class RunConfig:
         splits.check_protocol(self.protocol, self.round, self.test)
         if not self.folds or len(set(self.folds)) < len(self.folds) or min(self.folds) < 0:
             raise ConfigError(f"folds {list(self.folds)}: give each fold once, from 0")
+        if twice := set(self.folds) & set(self.also_train):
+            raise ConfigError(f"also_train {sorted(twice)}: among the folds already; give others")
         if self.protocol == "cross-fold" and len(self.folds) != 2:
             raise ConfigError(f"folds {list(self.folds)}: protocol cross-fold needs two")
         check_range("image_size", self.image_size, 1, LARGEST)
