@@ -115,9 +115,9 @@ def plain(text: str) -> str:
     """Return MyST as Markdown; a number of the run is left as ``[[its name]]``."""
 
     def box(match):
-        kind, title, options, body = match.groups()
+        kind, title, body = match.groups()
         title = role.sub(named, title.strip()) or kind.capitalize()
-        if kind != "dropdown" and "dropdown" not in options:
+        if kind != "dropdown":
             return "\n".join(f"> {line}".rstrip() for line in f"**{title}**\n\n{body}".splitlines())
         summary = re.sub(r"\*(.+?)\*", r"<em>\1</em>", title)
         return f"<details>\n<summary>{summary}</summary>\n\n{body.strip()}\n\n</details>"
@@ -154,7 +154,7 @@ def plain(text: str) -> str:
         figure, text, flags=re.MULTILINE,
     )  # fmt: skip
     text = re.sub(
-        r"^:::\{(\w+)\}(.*)\n((?::\w+:.*\n)*)((?s:.*?))\n:::$", box, text, flags=re.MULTILINE
+        r"^:::\{(\w+)\}(.*)\n(?::\w+:.*\n)*((?s:.*?))\n:::$", box, text, flags=re.MULTILINE
     )
     text = role.sub(named, text)
     text = re.sub(r"\]\((\w+)\.ipynb(#[\w-]+)?\)", rf"]({SITE}notebooks/\1.html\2)", text)

@@ -183,7 +183,7 @@ split = splits.paper_split(published, seed=1337)
 classes = published["label"].map(dict(enumerate(cnmc.CLASSES)))
 folds_named = published["fold"].map("fold {}".format)
 counted = pd.crosstab([folds_named, classes], split).map("{:,}".format)
-counted[["train", "val", "test"]].rename_axis(columns=None, index=[None, None])
+figures.table(counted[["train", "val", "test"]], "fold", "class")
 
 # %% [markdown]
 # The rule divides *pictures*. It never asks whose they are. {numref}`fig-dataset-smear` shows where the cells of one
@@ -278,6 +278,7 @@ for values, name, (colour, _, line) in (
 axis.axvline(people.TWIN, color="#7F7F7F", linewidth=1)
 axis.set(xlabel="correlation of the grain", ylabel="pairs", yscale="log")
 axis.set_ylim(0.5, 999)
+figures.log_ticks(axis.yaxis)
 axis.legend()
 figure
 
@@ -478,8 +479,7 @@ for seed in range(5):
 exercises.check(exercises.check_guess, "rule", "rule")
 
 # %% [markdown]
-# :::{admonition} Why
-# :class: dropdown
+# :::{dropdown} Why
 # A person with $n$ pictures escapes the training only if all of them fall among the 30 % that are not in it: a chance
 # of about $0.3^n$. With dozens of pictures a person that never happens, whatever the seed.
 # :::
@@ -547,26 +547,22 @@ for fold in range(3):
 # %% [markdown]
 # ## Quiz
 #
-# :::{admonition} 1. A set has 10,000 pictures of 70 people. How large is the sample?
-# :class: dropdown
+# :::{dropdown} A set has 10,000 pictures of 70 people. How large is the sample?
 # For the question "does it work for the next person?", about 70, and fewer where a few of them own most pictures. A second
 # picture of the same slide adds little.
 # :::
 #
-# :::{admonition} 2. Nobody has cells of both classes. Why does that matter for a split by picture?
-# :class: dropdown
+# :::{dropdown} Nobody has cells of both classes. Why does that matter for a split by picture?
 # Because recognising the person is enough. If the person is in training, a network may remember the slide instead of
 # learning the disease, and the test rewards it.
 # :::
 #
-# :::{admonition} 3. Two cells of two names correlate at 0.45. One person?
-# :class: dropdown
+# :::{dropdown} Two cells of two names correlate at 0.45. One person?
 # You cannot say. Pairs of an ALL and a HEM cell, which are certainly two people, reach as much. Without the control the
 # number means nothing.
 # :::
 #
-# :::{admonition} 4. The search finds no twin between two names. Two people?
-# :class: dropdown
+# :::{dropdown} The search finds no twin between two names. Two people?
 # Not proven. It finds *the same cell* twice, not the same person: somebody may have given two smears with no cell in
 # common. The number of people is an upper bound.
 # :::

@@ -534,8 +534,7 @@ pd.DataFrame(mean_p, [*CONDITION]).round(3).add_prefix("side × ")
 assert smaller > same > larger and mean_p[1.3][0] > mean_p[0.7][0]
 
 # %% [markdown]
-# :::{admonition} What the table says
-# :class: dropdown
+# :::{dropdown} What the table says
 # In grey it falls, and in colour it rises: the same cells, only larger. So size is not just correlated with
 # the answer, it moves it.
 # :::
@@ -601,27 +600,23 @@ for condition in ("clean", "grey"):
 # Load `small` with a crop of 224 or of 450 pixels, or fit the probe with `C=1`. Which of the four ways
 # changes, and why does the paper's way not?
 #
-# :::{admonition} What we found
-# :class: dropdown
+# :::{dropdown} What we found
 # All of them find a few ALL cells more or fewer, and none changes its place in {numref}`fig-balancing-ways`. Crop and
 # `C` say how much the probe sees and how freely it fits; that only healthy cells come in grey stays true.
 # :::
 #
 # ## Quiz
 #
-# :::{admonition} A test set has 90 ALL and 10 HEM cells. What is the accuracy of *always ALL*, and its balanced accuracy?
-# :class: dropdown
+# :::{dropdown} A test set has 90 ALL and 10 HEM cells. What is the accuracy of *always ALL*, and its balanced accuracy?
 # 0.9 and 0.5. The first praises the test set, the second judges the classifier.
 # :::
 #
-# :::{admonition} The networks keep their score on test cells in colour. Why mind the shortcut?
-# :class: dropdown
+# :::{dropdown} The networks keep their score on test cells in colour. Why mind the shortcut?
 # Because the copies then teach little about healthy cells: a picture that is settled by being grey needs
 # no second look. And nobody knows how such a network answers when a stain is pale.
 # :::
 #
-# :::{admonition} Which one word of the recipe closes the trap, and what does it leave open?
-# :class: dropdown
+# :::{dropdown} Which one word of the recipe closes the trap, and what does it leave open?
 # `balance="both"`: grey copies of both classes. Grey then says nothing about the class. But both classes
 # are doubled, so two ALL cells still come for one HEM.
 # :::

@@ -533,26 +533,22 @@ exercises.check(add_noise)
 # Swap `noise` and `warp` in the sequence of `by_hand`, call it with `images=flat`, and measure the noise on the flat
 # field again. By how much does the ratio rise, and why does the brightness not change it?
 #
-# :::{admonition} What happens
-# :class: dropdown
+# :::{dropdown} What happens
 # It rises by about half: no warp comes after the noise and smooths it. Brightness multiplies noise and signal alike, so it
 # drops out of the ratio.
 # :::
 #
 # ## Quiz
 #
-# :::{admonition} Noise of σ 10 on a pixel of value 60: is it zero-mean? And on one of value 5?
-# :class: dropdown
+# :::{dropdown} Noise of σ 10 on a pixel of value 60: is it zero-mean? And on one of value 5?
 # On 60 yes, nothing is clipped. On 5 no: about a third of the draws would fall below 0 and are cut off there.
 # :::
 #
-# :::{admonition} Which of the paper's changes could change the *answer* about a cell?
-# :class: dropdown
+# :::{dropdown} Which of the paper's changes could change the *answer* about a cell?
 # The zoom: size is a cue, and a zoomed HEM cell can be as large as an ALL cell. A turn or a flip cannot.
 # :::
 #
-# :::{admonition} On clean test cells augmentation buys nothing here. Is it useless?
-# :class: dropdown
+# :::{dropdown} On clean test cells augmentation buys nothing here. Is it useless?
 # No. The clean test cells come from the people of the training, photographed in the same way. Whoever expects
 # another camera or more noise needs it: at σ 10 the network without it is worth little.
 # :::

@@ -567,8 +567,7 @@ print(np.unique([spared[cells].mean().round(3) for cells in handfuls]))
 # Change `seed=1337` in the setup to 2 or 3 and run the page again. Which numbers move by more than their interval by
 # image? Which conclusion would you have drawn from that seed alone?
 #
-# :::{admonition} What we see
-# :class: dropdown
+# :::{dropdown} What we see
 # Seed 3 does. Its balanced accuracy lies below the interval by image of seed 1337, as {numref}`fig-evaluation-brief` shows,
 # and its own two intervals end below the paper's number. From that seed alone we would have said that fold 0 cannot be
 # reproduced.
@@ -577,23 +576,19 @@ print(np.unique([spared[cells].mean().round(3) for cells in handfuls]))
 # %% [markdown]
 # ## Quiz
 #
-# :::{admonition} A paper reports accuracy 0.95 and weighted recall 0.95. What do the two tell you together?
-# :class: dropdown
+# :::{dropdown} A paper reports accuracy 0.95 and weighted recall 0.95. What do the two tell you together?
 # No more than one of them: weighted recall is accuracy.
 # :::
 #
-# :::{admonition} A network is tested on 700 cells of ten people. It gains one point of accuracy over another, and the interval by image of the difference excludes zero. Will it be better on an eleventh person?
-# :class: dropdown
+# :::{dropdown} A network is tested on 700 cells of ten people. It gains one point of accuracy over another, and the interval by image of the difference excludes zero. Will it be better on an eleventh person?
 # Nobody knows. The interval is about other cells of these ten. Ask for the one by people, and mind that even it assumes that the eleventh is like the ten.
 # :::
 #
-# :::{admonition} ROC-AUC is 0.85 and balanced accuracy 0.50. Can that be?
-# :class: dropdown
+# :::{dropdown} ROC-AUC is 0.85 and balanced accuracy 0.50. Can that be?
 # Yes. The order of the cells is good, and all answers lie on one side of the threshold, so that every cell gets the same name. You will see it in the next chapter.
 # :::
 #
-# :::{admonition} Why is the specificity of fold 1 less certain than its sensitivity, although both rest on hundreds of cells?
-# :class: dropdown
+# :::{dropdown} Why is the specificity of fold 1 less certain than its sensitivity, although both rest on hundreds of cells?
 # The healthy cells come from three people, the leukemic ones from many more. People are the unit, not cells.
 # :::
 

@@ -234,7 +234,7 @@ if run.data is None and card["record"] == recorded_as:
 # %%
 table = four.where(fold=1).table("accuracy", *BOTH, "roc_auc", condition="noise:10")
 table.insert(0, "accuracy, clean", clean["accuracy"])
-table.rename(corners).rename_axis(["trained with", "seed"]).round(3)
+figures.table(table.rename(corners), "trained with", "seed")
 
 # %% [markdown]
 # On clean cells no network with augmentation is better than one without by half a percentage point, in accuracy or balanced
@@ -282,7 +282,10 @@ everywhere, inside_only = (
     for c in ("noise:10", "cell-noise:10")
 )
 where = pd.concat({"everywhere": everywhere, "in the cell": inside_only}, axis=1)
-where.rename(corners).rename_axis(["trained with", "fold", "seed"]).round(3)
+named = where.rename(corners).set_axis(
+    where.columns.map("{0[1]}, {0[0]}".format), axis=1
+)
+figures.table(named, "trained with", "fold", "seed")
 
 # %% tags=["remove-cell"]
 spared = where["in the cell"]["specificity"] > where["everywhere"]["specificity"]
@@ -356,7 +359,7 @@ glue("acc_0", span(noisy_10.loc["0", "accuracy"], 3), display=False)
 
 # %%
 grey = four.table(*BOTH, "roc_auc", condition="grey")
-grey.rename(corners).rename_axis(["trained with", "fold", "seed"]).round(3)
+figures.table(grey.rename(corners), "trained with", "fold", "seed")
 
 # %% tags=["remove-cell"]
 copied, full = grey.loc[["table5", "table5-balance"]], grey.loc["table5", "ROC-AUC"]
@@ -515,23 +518,19 @@ exercises.check(noise_in_cell)
 # %% [markdown]
 # ## Quiz
 #
-# :::{admonition} A network has ROC-AUC 0.85 and specificity 0 under noise. What is broken, and what could repair it?
-# :class: dropdown
+# :::{dropdown} A network has ROC-AUC 0.85 and specificity 0 under noise. What is broken, and what could repair it?
 # The threshold: every cell lies above it, but their order is good. A threshold chosen under this noise would repair it, if one knew the noise of the next picture.
 # :::
 #
-# :::{admonition} Why is noise in the cell only the fairer test?
-# :class: dropdown
+# :::{dropdown} Why is noise in the cell only the fairer test?
 # A program blackens the background after the picture was taken. Noise there could not be seen in practice, and on black it is not even zero-mean.
 # :::
 #
-# :::{admonition} A paper shows that its network loses one point under noise and calls it robust. What is missing?
-# :class: dropdown
+# :::{dropdown} A paper shows that its network loses one point under noise and calls it robust. What is missing?
 # A network trained without the remedy, tested in the same way; the scatter between seeds; and sensitivity and specificity, because their changes cancel in accuracy.
 # :::
 #
-# :::{admonition} "Neither" leans to ALL under noise, "grey copies only" to HEM. Do grey copies decide the direction?
-# :class: dropdown
+# :::{dropdown} "Neither" leans to ALL under noise, "grey copies only" to HEM. Do grey copies decide the direction?
 # One seed of "neither" cannot tell. Two of two with grey copies went to HEM, which makes it worth a test.
 # :::
 

@@ -200,12 +200,12 @@ costs.map("{:,.1f}".format)
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-alnett-networks", "caption": "What the networks of the paper's Fig. 9 cost at 224 pixels, with our head. Counted from the networks; no data."}, "image": {"alt": "Six points on logarithmic axes. ALNett-style is lowest left, MobileNet_M next, then AlexNet and GoogLeNet; ResNet-50 has the most parameters and VGG16 by far the most multiply-adds."}}
 figure, axis = figures.new(height=3.6)
 axis.loglog(*costs.T.to_numpy(), "o", color="black")
+axis.margins(0.15)
 for name, place in costs.iterrows():
     axis.annotate(name, place, (0, 8), textcoords="offset points", ha="center")
 for side, label in zip((axis.xaxis, axis.yaxis), counted, strict=True):
-    side.set_major_formatter("{x:,.0f}")
+    figures.log_ticks(side)
     side.set_label_text(label)
-axis.margins(0.15)
 figure
 
 # %% tags=["remove-cell"]
@@ -238,8 +238,8 @@ here = pd.DataFrame({"label": labels[test]})
 here["network"] = predict(network, pictures[test])
 here["ruler"] = ruler.predict_proba(areas[test])[:, 1]
 right = here[["network", "ruler"]].ge(0.5).eq(here["label"] == 1, axis=0)
-said = right.replace({True: "right", False: "wrong"}).rename(columns="{}:".format)
-pd.crosstab(said["network:"], said["ruler:"])
+said = right.replace({True: "right", False: "wrong"})
+figures.table(pd.crosstab(*(f"{name} " + said[name] for name in said)), "cells")
 
 # %% tags=["remove-cell"]
 wide = 2 * np.sqrt(areas.mean() / np.pi)
@@ -364,7 +364,7 @@ for (fold, name), other in tested.items():
     if name != "mobilenet_m":
         table[fold, NAMES[name]] = compare(tested[fold, "mobilenet_m"], other)
 heads = ["only A right", "only B right", "A ahead, points of accuracy", "p by cell"]
-table = pd.DataFrame(table, [*heads, "p by person"]).T.rename_axis(["fold", "B"])
+table = pd.DataFrame(table, [*heads, "p by person"]).T.rename_axis(["fold", "other"])
 p_columns = ["p by cell", "p by person"]
 
 
@@ -372,7 +372,7 @@ def printed_p(p):
     return f"{p:.3f}" if p >= 0.001 else "<\N{NO-BREAK SPACE}0.001"
 
 
-table.assign(**table[p_columns].map(printed_p))
+figures.table(table.assign(**table[p_columns].map(printed_p)))
 
 # %% tags=["remove-cell"]
 tie = aligned(tested[0, "mobilenet_m"], tested[0, "probe_handmade"])
@@ -498,7 +498,7 @@ reasons = [
 ]
 rows_11 = pd.DataFrame(paper.TABLE_11).drop(columns=["dataset", "authors"])
 rows_11.columns = ["model", "F1, %"]
-rows_11.assign(**{"what one has to know": reasons}).set_index("model")
+figures.table(rows_11.assign(**{"what one has to know": reasons}).set_index("model"))
 
 # %% [markdown]
 # Nothing here is comparable. "Which F1" is no pedantry: the one matrix of the paper in {numref}`fig-alnett-confusion` has a
@@ -575,8 +575,7 @@ one_way = gains[gains > 0]
 print(f"{len(one_way)} people who all pull one way: p = {sign_flips(one_way):.3f}")
 
 # %% [markdown]
-# :::{admonition} What happened
-# :class: dropdown
+# :::{dropdown} What happened
 # Without two people the lead shrinks to less than half, and p grows. With only those left who pull one way, p is as small as it can be
 # for so few, $2^{1-S}$, and that is not very small. Leaving people out *after* seeing their cells is no test, of course: it shows who carries the result.
 # :::
@@ -584,25 +583,21 @@ print(f"{len(one_way)} people who all pull one way: p = {sign_flips(one_way):.3f
 # %% [markdown]
 # ## Quiz
 #
-# :::{admonition} 1. The intervals of two classifiers overlap. Are they equally good?
-# :class: dropdown
+# :::{dropdown} The intervals of two classifiers overlap. Are they equally good?
 # That does not follow. Both met the same easy and the same hard cells, so their errors go together. Pair them, and look at
 # the interval of the *difference*.
 # :::
 #
-# :::{admonition} 2. McNemar's p is below 0.001, p by person is 0.2. Which do you believe?
-# :class: dropdown
+# :::{dropdown} McNemar's p is below 0.001, p by person is 0.2. Which do you believe?
 # The second, if the question is about people. The first takes every cell for an independent witness.
 # :::
 #
-# :::{admonition} 3. The trees tie with the network on fold 0. Is the network useless?
-# :class: dropdown
+# :::{dropdown} The trees tie with the network on fold 0. Is the network useless?
 # No. It is ahead on fold 1, and it needs nobody to think up 98 measures. But 95 % on this test takes no deep
 # network, so such a number is no proof of what one can do.
 # :::
 #
-# :::{admonition} 4. May we write "MobileNet_M is better than ALNett"?
-# :class: dropdown
+# :::{dropdown} May we write "MobileNet_M is better than ALNett"?
 # No. Nobody has shown both on the same cells: the paper quotes ALNett, and we have only an imitation of it.
 # :::
 #

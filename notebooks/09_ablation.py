@@ -148,7 +148,7 @@ assert (table_9["ALL found"] < 0.6).all()
 grid = Runs(four)
 filled = grid.table("accuracy", "sensitivity", "specificity")
 filled["accuracy, σ 10"] = grid.table("accuracy", condition="noise:10")
-filled.rename(CORNERS).rename_axis(["trained with", "seed"]).round(3)
+figures.table(filled.rename(CORNERS), "trained with", "seed")
 
 # %% [markdown]
 # Seed 2 has all four corners *on the same test cells*. So take one cell. In each corner it was called rightly (1) or
@@ -567,8 +567,7 @@ real = [one.metrics()["specificity"] for one in seed_2.values()]
 print("on specificity, clean:", *(f"{one:+.3f}" for one in effects(*real)))
 
 # %% [markdown]
-# :::{admonition} What it says
-# :class: dropdown
+# :::{dropdown} What it says
 # On clean cells accuracy hid a shift between the classes: with augmentation alone fewer healthy cells are found, and balance brings
 # them back. That is an interaction, too. But it rests on one seed of *augmentation*.
 # :::
@@ -576,25 +575,21 @@ print("on specificity, clean:", *(f"{one:+.3f}" for one in effects(*real)))
 # %% [markdown]
 # ## Quiz
 #
-# :::{admonition} 1. A paper adds three things to a model and gains five points. What do you know about each?
-# :class: dropdown
+# :::{dropdown} A paper adds three things to a model and gains five points. What do you know about each?
 # Nothing. Two of them may do harm. With three things it takes all eight combinations, or at least runs that lack one each.
 # :::
 #
-# :::{admonition} 2. A trained network scores less than *always ALL*. What do you suspect first?
-# :class: dropdown
+# :::{dropdown} A trained network scores less than *always ALL*. What do you suspect first?
 # The training or the test, not the data: running statistics, another scale of the pixels at test, weights kept from a
 # valley. Imbalance pushes towards the larger class's share, not below it.
 # :::
 #
-# :::{admonition} 3. Effect of balance under σ = 10: about −20 points. Should you leave it out?
-# :class: dropdown
+# :::{dropdown} Effect of balance under σ = 10: about −20 points. Should you leave it out?
 # Not for that reason. There is an interaction: with augmentation balance costs nothing under noise, alone it is a
 # disaster. Look at the corners, not at the average.
 # :::
 #
-# :::{admonition} 4. p by cell is 0.001 for one change, on one seed. Two seeds of the baseline differ by more. And now?
-# :class: dropdown
+# :::{dropdown} p by cell is 0.001 for one change, on one seed. Two seeds of the baseline differ by more. And now?
 # Unknown. The test asks about other cells, not about other trainings. Train several seeds of both.
 # :::
 #

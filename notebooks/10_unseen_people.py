@@ -273,7 +273,7 @@ for title, column in asked.items():
             "sensitivity": f"{values['sensitivity']:.2f}",
             "specificity": f"{values['specificity']:.2f}",
         }
-pd.DataFrame(table).T.rename_axis(["trained on", "people of"])
+figures.table(pd.DataFrame(table).T, "trained on", "people of")
 
 # %% [markdown]
 # In brackets stand 95 % intervals by people. Read the last column. **About three in four healthy cells from outside are called
@@ -466,18 +466,15 @@ exercises.check(test_people)
 #
 # ## Quiz
 #
-# :::{admonition} A paper reports 97 % on C-NMC, split at random by image. What do you know about new people?
-# :class: dropdown
+# :::{dropdown} A paper reports 97 % on C-NMC, split at random by image. What do you know about new people?
 # Nothing. All its test people were in training.
 # :::
 #
-# :::{admonition} Two cells of names in different folds correlate by 0.9. Of 28,000 control pairs none reaches 0.8. One person?
-# :class: dropdown
+# :::{dropdown} Two cells of names in different folds correlate by 0.9. Of 28,000 control pairs none reaches 0.8. One person?
 # Very likely. Look at the pictures, and at the smear numbers. A control says what chance can do, not what happened.
 # :::
 #
-# :::{admonition} Would 10,000 more cells of the same 35 people shorten the intervals by people?
-# :class: dropdown
+# :::{dropdown} Would 10,000 more cells of the same 35 people shorten the intervals by people?
 # Hardly. The unit that varies is the person.
 # :::
 #

@@ -91,7 +91,7 @@ bins = pd.cut(known["p_all"], np.linspace(0, 1, 11))
 binned = known.groupby(bins, observed=True).agg(
     cells=("label", "size"), stated=("p_all", "mean"), true=("label", "mean")
 )
-binned.rename_axis("probability of ALL").round(3)
+figures.table(binned, "probability of ALL")
 
 # %% [markdown]
 # Where the columns *stated* and *true* agree, the model is **calibrated** ({term}`calibration`). Look at the two ends,
@@ -311,7 +311,7 @@ for target in (0.8, 0.9, 0.95):
 
 # %% tags=["hide-input"]
 ordered = pd.DataFrame(lines, ["specificity got", "sensitivity got"]).T
-ordered.rename_axis(["specificity wanted", "threshold", "tested on"]).round(3)
+figures.table(ordered, "specificity wanted", "threshold", "tested on")
 
 # %% tags=["remove-cell"]
 got = ordered["specificity got"].unstack()
@@ -609,23 +609,19 @@ for who, rows in asked.items():
 # %% [markdown]
 # ## Quiz
 #
-# :::{admonition} A network says 0.8 about a cell, and the cell is healthy. Was it wrong?
-# :class: dropdown
+# :::{dropdown} A network says 0.8 about a cell, and the cell is healthy. Was it wrong?
 # One cell cannot tell. Of ten such cells two are healthy if the promise is kept.
 # :::
 #
-# :::{admonition} Why does the calibration error of five rounds together say little about the next patient?
-# :class: dropdown
+# :::{dropdown} Why does the calibration error of five rounds together say little about the next patient?
 # The rounds lean to different sides, and the leans cancel in the sum. The next patient belongs to one side.
 # :::
 #
-# :::{admonition} A temperature is fitted on the test cells, and the calibration error falls by half. What is wrong?
-# :class: dropdown
+# :::{dropdown} A temperature is fitted on the test cells, and the calibration error falls by half. What is wrong?
 # The number was chosen on the cells that judge it, and it holds for such cells only. Fit it on the validation part, and say whose cells those are.
 # :::
 #
-# :::{admonition} A fifth of the heat lies on the background. Does the network look at the background?
-# :class: dropdown
+# :::{dropdown} A fifth of the heat lies on the background. Does the network look at the background?
 # Not before you know how much of a perfect map would. Fields of 32 pixels spill over the outline of any cell.
 # :::
 

@@ -586,23 +586,19 @@ for name, top in {
 # %% [markdown]
 # ## Quiz
 #
-# :::{admonition} An int8 file loses one point of accuracy. May it be used?
-# :class: dropdown
+# :::{dropdown} An int8 file loses one point of accuracy. May it be used?
 # Ask which class lost it. Here a small loss of accuracy is a large loss of specificity, at the same order of the cells.
 # :::
 #
-# :::{admonition} Why does one large channel harm all others?
-# :class: dropdown
+# :::{dropdown} Why does one large channel harm all others?
 # With one scale for the layer its weight sets the step, and whatever lies under half a step is rounded to zero.
 # :::
 #
-# :::{admonition} Why not calibrate on test cells? There are no labels in it.
-# :class: dropdown
+# :::{dropdown} Why not calibrate on test cells? There are no labels in it.
 # The scales would fit these very pictures better than any future ones: a small leak, and easy to avoid.
 # :::
 #
-# :::{admonition} A colleague times 1,000 calls of A, then 1,000 of B, and B is faster by 3 %. Convinced?
-# :class: dropdown
+# :::{dropdown} A colleague times 1,000 calls of A, then 1,000 of B, and B is faster by 3 %. Convinced?
 # Not yet. The machine may have done something else meanwhile. Let A and B take turns, and give an interval.
 # :::
 

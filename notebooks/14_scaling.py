@@ -257,10 +257,10 @@ for q in (0.001, 0.01, 0.05):
 
 # %%
 network, card = saving.load(RESULTS / "models" / "images.safetensors")
-gradient = 4 * network.count_params() / 1e6  # MB
+gradient = f"{4 * network.count_params() / 1e6:.1f}"  # MB
 batch = 16
-table = {n: {"pictures each": batch / n, "MB to average": gradient} for n in (1, 2, 8)}
-pd.DataFrame(table).T.rename_axis("GPUs")
+table = {n: {"pictures each": batch // n, "MB to average": gradient} for n in (1, 2, 8)}
+figures.table(pd.DataFrame(table, dtype=object).T, "GPUs")
 
 # %% [markdown]
 # MobileNet_M is small and Table 5 wants batches of {glue:text}`batch`. On eight GPUs each would see two pictures, in a step that the host needs
@@ -306,6 +306,7 @@ figure, axes = figures.new(1, 2, 2.8)
 for axis, (column, label) in zip(axes, labels.items(), strict=True):
     axis.semilogx(rows["pictures"], rows[column], "o-", color="#009E73")
     axis.set(xlabel="cells", ylabel=label, ylim=(0, None))
+    figures.log_ticks(axis.xaxis)
 figure
 
 # %% [markdown]
@@ -410,28 +411,23 @@ print(f"never more than {1 / s:.1f}: a second card is worth more than more worke
 # %% [markdown]
 # ## Quiz
 #
-# :::{admonition} A study of 270 runs was stopped after 180. What does the second start cost?
-# :class: dropdown
+# :::{dropdown} A study of 270 runs was stopped after 180. What does the second start cost?
 # The 90 that have no record, and of those that had begun only the epochs after their checkpoints.
 # :::
 #
-# :::{admonition} Two workers gave a gain of 1.3 on two cores. Is the program bad?
-# :class: dropdown
+# :::{dropdown} Two workers gave a gain of 1.3 on two cores. Is the program bad?
 # No. One training used more than one core already. Gain is measured against one worker, not against one core.
 # :::
 #
-# :::{admonition} Eight GPUs are free. One training on all of them, or eight trainings?
-# :class: dropdown
+# :::{dropdown} Eight GPUs are free. One training on all of them, or eight trainings?
 # For a small network eight trainings: no gradient travels, each card is as full as before, and seeds are wanted anyway.
 # :::
 #
-# :::{admonition} Why does a refused run not get three tries?
-# :class: dropdown
+# :::{dropdown} Why does a refused run not get three tries?
 # It refuses for what it was asked, not for where it ran. Trying again costs time and hides the message.
 # :::
 #
-# :::{admonition} Ten times the cells took the same memory. Does that prove that a million will?
-# :class: dropdown
+# :::{dropdown} Ten times the cells took the same memory. Does that prove that a million will?
 # It makes it likely. Reading the code does better: what is kept in memory does not depend on the number of cells.
 # :::
 

@@ -81,7 +81,7 @@ def test_myst_becomes_words():
         "{term}`ALL`, {cite:t}`makem2025`, {cite:p}`makem2025,gupta2019`, {glue:text}`x`, "
         "[there](06_evaluation.ipynb#part)\n\n$$ a $$ (eq-training-loss)\n\n"
         "{eq}`eq-training-loss`\n\n"
-        ":::{admonition} *Why*?\n:class: dropdown\nOne.\n\nTwo.\n:::\n\n:::{warning}\nThree.\n:::"
+        ":::{dropdown} *Why*?\nOne.\n\nTwo.\n:::\n\n:::{warning}\nThree.\n:::"
     )
     assert (
         f"[ALL]({editions.SITE}book/glossary.html#term-ALL), [Makem et al. (2025)](https://doi"

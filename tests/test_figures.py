@@ -30,6 +30,20 @@ def picture(side=60):
     return image
 
 
+def test_table_has_one_row_of_heads():
+    rows = pd.DataFrame({"share": [0.12345]}, pd.MultiIndex.from_tuples([("full", 1)]))
+    shown = figures.table(rows, "trained with", "seed")
+    assert list(shown.columns) == ["seed", "share"] and shown.columns.name == "trained with"
+    assert shown.index.name is None and shown.loc["full", "share"] == 0.123
+
+
+def test_logarithmic_axes_have_plain_numbers():
+    for far, ticks in ((140, {"5", "20", "100"}), (1e6, {"100", "1,000,000"})):
+        figure = figures.intervals([("a", "", 3), ("b", "", far)], "ms", scale="log")
+        figure.canvas.draw()
+        assert ticks <= {text.get_text() for text in figure.axes[0].get_xticklabels()}
+
+
 def words(figure):
     """Every word of a figure."""
     return " ".join(text.get_text() for text in figure.findobj(Text))
@@ -73,7 +87,7 @@ def test_every_figure_is_looked_at():
         name for name, one in vars(figures).items()
         if getattr(one, "__module__", "") == figures.__name__ and not name.startswith("_")
     }  # fmt: skip
-    assert drawing - {"Figure", "new"} == set(FIGURES)
+    assert drawing - {"Figure", "log_ticks", "new", "table"} == set(FIGURES)
 
 
 def test_brightening_clips_and_does_not_wrap_round():

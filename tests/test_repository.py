@@ -142,6 +142,16 @@ def test_results_in_the_prose_are_glued_and_not_typed(path):
     assert typed <= set(SAID["*"].split()) | set(SAID.get(path.stem, "").split())
 
 
+@pytest.mark.parametrize("path", CHAPTERS, ids=named)
+def test_quiz_has_one_look_and_explains_its_answers(path):
+    prose = "\n".join(cell.source for cell in cells_of(path) if cell.cell_type == "markdown")
+    quiz = re.search(r"^## Quiz\n(.*?)^## ", prose, re.M | re.S)[1]
+    asked = re.findall(r":::\{dropdown\} (.+)\n((?s:.+?))\n:::", quiz)
+    assert len(asked) >= 3 and ":class: dropdown" not in prose
+    for question, answer in asked:
+        assert re.search(r"[.?]$", question) and len(answer.split()) >= 8, question
+
+
 @pytest.mark.parametrize("path", PAIRS, ids=named)
 def test_figures_have_a_name_a_caption_and_words_for_those_who_cannot_see_them(path):
     for cell in cells_of(path):

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from IPython import get_ipython
 from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator
 from sklearn.calibration import CalibrationDisplay
 from sklearn.metrics import RocCurveDisplay
 
@@ -62,6 +63,26 @@ def new(rows: int = 1, columns: int = 1, height: float = 3.2, **subplots) -> tup
     """
     figure = Figure(figsize=(_WIDTH, height))
     return figure, figure.subplots(rows, columns, **subplots)
+
+
+def table(rows: pd.DataFrame, *names: str, digits: int = 3) -> pd.DataFrame:
+    """Lay out a table with one row of heads, in which the names of its rows stand, too.
+
+    `names` are of the levels of the rows, in words; without them those that the table has. Numbers
+    keep at most `digits` decimals.
+    """
+    first, *others = names or rows.index.names
+    rows = rows.rename_axis(index=[first, *others])
+    rows = rows.reset_index(others) if others else rows
+    return rows.rename_axis(index=None, columns=first).round(digits)
+
+
+def log_ticks(axis) -> None:
+    """Write plain numbers, and no powers of ten, along a logarithmic ``axes.xaxis`` or ``yaxis``."""
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 300 * low else (1,)))
+    axis.set_major_formatter(lambda x, _: f"{x:,.10g}")
+    axis.set_minor_formatter("")
 
 
 def cells(images, titles=(), columns=4, brighten=2.0, rows=(), source=None) -> Figure:
@@ -173,6 +194,8 @@ def intervals(rows, xlabel, source=None, line=None, scale="linear", digits=None)
     axis.set_ylim(len(names) - 0.5, -0.5)
     axis.margins(x=0.08)
     axis.set_xlabel(xlabel)
+    if scale == "log":
+        log_ticks(axis.xaxis)
     axis.grid(axis="x")
     if len(series) > 1:
         figure.legend(loc="outside upper left", ncols=len(series) if len(series) < 4 else 2)

@@ -118,8 +118,13 @@ def test_page_fits_a_phone(visit, name):
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
-def test_tables_are_not_clipped(visit, name):
+def test_tables_have_one_row_of_heads_and_are_not_clipped(visit, name):
     page = visit(name)
+    for table in page.locator("article table.dataframe").all():
+        assert table.locator("thead tr").count() == 1, table.inner_text()
+        assert table.locator("thead tr > *").count() <= 8, table.inner_text()  # a name, and seven
+        if "/" not in table.inner_text() and "scorecard" not in name:  # what the paper has printed
+            assert not re.search(r"\d\.\d{4}|\b\d+\.0\n", table.inner_text())
     right = page.locator("article").first.bounding_box()
     for table in page.locator("article table").all():
         box = table.bounding_box()
@@ -213,6 +218,16 @@ def test_solutions_wait_behind_a_click(visit, chapter):
         solution.locator("summary").first.click()
         assert code.is_visible()
     assert violations(page, RULES["light"]) == []
+
+
+def test_answers_of_the_quiz_open_by_keyboard(visit, chapter):
+    page = visit(chapter)
+    questions = page.locator("#quiz details")
+    assert questions.count() >= 3
+    for question in questions.all():
+        question.locator("summary").focus()
+        page.keyboard.press("Enter")
+        assert question.locator(".sd-summary-content").is_visible()
 
 
 SENTENCES = """() => {
