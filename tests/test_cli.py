@@ -131,10 +131,10 @@ EXAMPLES = {int: "3", float: "0.5", str: "x", bool: "false"}
 def test_every_option_reaches_the_configuration(configured):
     words = (
         "train --data D --work W --out O --experiment e --model mobilenet_m --fold 0 1 "
-        "--also-train 2 --protocol patient-disjoint --round 2 --image-size 64 --crop 200 --note n --alpha 0.5 "
-        "--dropout 0.1 --l1 0 --bn-momentum 0.9 --scaling imagenet --weights none "
-        "--model-file m.safetensors --condition clean size:0.9 --split-seed 5 --epochs 3 "
-        "--batch-size 8 --learning-rate 0.01 --min-learning-rate 0.001 --lr-factor 0.5 "
+        "--also-train 2 --protocol patient-disjoint --round 2 --image-size 64 --crop 200 "
+        "--note n --alpha 0.5 --dropout 0.1 --l1 0 --bn-momentum 0.9 --scaling imagenet "
+        "--weights none --model-file m.safetensors --condition clean size:0.9 --split-seed 5 "
+        "--epochs 3 --batch-size 8 --learning-rate 0.01 --min-learning-rate 0.001 --lr-factor 0.5 "
         "--lr-patience 1 --early-stop 2 --draw person --precision float32 "
         "--devices 2 --seed 4 --balance none "
         "--no-augment --sigmas 1 2 3 --rotation 1 --shift 0.2 --shear 4 --zoom 0.5 0.6 "

@@ -38,6 +38,11 @@ CITATION = (
 _CELLS = resources.files("allm_utils.data").joinpath("cells")
 
 
+def at_hand() -> list[str]:
+    """Name the 289 cells of fold 2 that the book has, of people who are not in folds 0 and 1."""
+    return resources.files("allm_utils.data").joinpath("outside.txt").read_text().split()
+
+
 def choose(seed: int = 0) -> pd.DataFrame:
     """Choose the cells of the sample by their names, as they were chosen.
 
@@ -50,8 +55,7 @@ def choose(seed: int = 0) -> pd.DataFrame:
     """
     frame = cnmc.shipped_index()
     frame = frame.assign(file=cnmc.file_names(frame))
-    at_hand = resources.files("allm_utils.data").joinpath("outside.txt").read_text().split()
-    frame["outside"] = frame["file"].isin(at_hand)
+    frame["outside"] = frame["file"].isin(at_hand())
     frame = frame[frame["fold"].isin([0, 1]) | frame["outside"]]
     order = frame.assign(
         twin=frame["file"].isin(_twins()),

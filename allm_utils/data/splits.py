@@ -142,15 +142,24 @@ def protocol_split(
     seed: int = 1337,
     round: int = 0,
     test: str = "split",
+    also_train: Sequence[int] = (),
 ) -> pd.Series:
-    """Split a frame, which holds the rows of `folds` only, as a run does.
+    """Split a frame, which holds the rows of `folds` and `also_train` only, as a run does.
 
     By `protocol` and `test`, as a run's configuration names them: `paper_split` with the seed, one
     round of `patient_disjoint_split`, `cross_fold_split` (from the first fold to the second) or
     `prelim_split`; the last three use the frozen deals. Where 2 is one of the folds, the cells from
-    outside are asked for by name, and take part.
+    outside are asked for by name, and take part. People of `also_train` are in training, but for
+    those who are in the rest of the frame: these rows are unused.
     """
     check_protocol(protocol, round, test)
+    if also_train:
+        more = frame["fold"].isin(also_train).fillna(False)
+        rest, who = frame[~more], person(frame["subject"])
+        split = protocol_split(rest, protocol, folds, seed, round, test).reindex(frame.index)
+        split[more] = "train"
+        split[more & who.isin(who[~more])] = "unused"
+        return split
     if "outside" in frame and 2 in folds:
         frame = frame.drop(columns="outside")
     if protocol == "paper":

@@ -87,20 +87,16 @@ def asked_about(config: RunConfig, relation: str | None, card: dict) -> pd.DataF
 
 
 def _select(data, values):
-    frame, folds = cnmc.index(data), values["folds"]
-    more = values.get("also_train", ())
-    absent = {*folds, *more} - set(frame["fold"].dropna().astype(int))
-    if absent:
+    frame, also_train = cnmc.index(data), values.get("also_train", ())
+    folds = {*values["folds"], *also_train}
+    if absent := folds - set(frame["fold"].dropna().astype(int)):
         raise DataError(f"{data}: no fold {sorted(absent)} there; check `allm data index`")
     chosen = frame["fold"].isin(folds).fillna(False)
     if values["test"] == "prelim":
         chosen |= frame["split"] == "prelim"
-    who = people.person(frame["subject"])
-    joining = frame["fold"].isin(more).fillna(False) & ~who.isin(who[chosen])
+    frame = frame[chosen].reset_index(drop=True)
     how = (values[name] for name in ("protocol", "folds", "split_seed", "round", "test"))
-    split = splits.protocol_split(frame[chosen], *how).reindex(frame.index, fill_value="train")
-    kept = chosen | joining
-    return frame[kept].reset_index(drop=True), split[kept].reset_index(drop=True)
+    return frame, splits.protocol_split(frame, *how, also_train)
 
 
 def run(config: ExperimentConfig, resume: bool = False, progress: bool = True) -> Path:

@@ -14,7 +14,7 @@ import fastjsonschema
 import numpy as np
 import pandas as pd
 
-from allm_utils.data import cnmc, splits
+from allm_utils.data import cnmc, sample, splits
 from allm_utils.errors import AllmError, DataError, RecordError, reason
 from allm_utils.files import write_atomically
 
@@ -139,16 +139,16 @@ def stale(data: dict, answers: pd.DataFrame) -> list[str]:
             )
     if data["data"]["kind"] != "cnmc-2019":
         return reasons
-    folds, test = tuple(data["folds"]), config["test"]
+    folds, test, more = tuple(data["folds"]), config["test"], tuple(config.get("also_train", ()))
     prelim = ("prelim",) if test == "prelim" else ()
-    if data["data"]["fingerprint"] != cnmc.FINGERPRINTS.get(
-        "+".join(map(str, (*sorted(folds), *prelim)))
-    ):
-        reasons.append(f"data fingerprint is not that of the published folds {list(folds)}")
+    whole = "+".join(map(str, (*sorted(folds + more), *prelim)))
+    names = {cnmc.FINGERPRINTS.get(name): name for name in (whole, f"{whole} at hand")}
+    name = names.get(data["data"]["fingerprint"])
+    if name is None:
+        reasons.append(f"data fingerprint is not that of the published folds {list(folds + more)}")
+    how = data["protocol"], folds, config["split_seed"], config["round"], test, more
     try:
-        members, tested = _published_split(
-            data["protocol"], folds, config["split_seed"], config["round"], test
-        )
+        members, tested = _published_split(*how, at_hand=name not in (None, whole))
     except AllmError as error:
         return [*reasons, f"its split can no longer be made ({error})"]
     for part in splits.PARTS:
@@ -164,14 +164,16 @@ _published = functools.cache(cnmc.shipped_index)
 
 
 @functools.cache
-def _published_split(protocol, folds, seed, number, test):
+def _published_split(protocol, folds, seed, number, test, more, at_hand):
     """Membership of each part of a split of the published folds, and its test images."""
     frame = _published()
-    frame = frame[frame["fold"].isin(folds)].drop(columns="digest")
+    frame = frame[frame["fold"].isin(folds + more)].drop(columns="digest")
+    if at_hand:
+        frame = frame[(frame["fold"] != 2) | cnmc.file_names(frame).isin(sample.at_hand())]
     if test == "prelim":
         frame = pd.concat([frame, cnmc.shipped_prelim()])
     frame = frame.reset_index(drop=True)
-    split = splits.protocol_split(frame, protocol, folds, seed, number, test)
+    split = splits.protocol_split(frame, protocol, folds, seed, number, test, more)
     parts = {part: frame[split == part] for part in splits.PARTS}
     tested = parts["test"].assign(file=cnmc.file_names(parts["test"]))
     return {part: splits.membership(rows) for part, rows in parts.items()}, _images(tested)
