@@ -19,10 +19,12 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from pybtex.database import Person, parse_file
 from pybtex.richtext import Text
 
+from allm_utils import __version__
+
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
 SITE = CONFIG["sphinx"]["config"]["ogp_site_url"]
-REPOSITORY, BRANCH = CONFIG["repository"]["url"], CONFIG["repository"]["branch"]
+REPOSITORY, RELEASE = CONFIG["repository"]["url"], f"v{__version__}"
 KINDS = ("student", "instructor")
 
 COLAB_BASE = ("cyclopts", "imaug", "rich-rst")
@@ -35,7 +37,7 @@ INSTALL = """\
 try:
     from allm_utils.book.text import glue, here, say
 except ImportError:  # on Colab and Kaggle, which keep their own versions of all else
-    %pip install -q --no-deps {packages} git+{repository}@{branch}
+    %pip install -q --no-deps {packages} git+{repository}@{release}
     from allm_utils.book.text import glue, here, say
 here()"""
 REAL = """\
@@ -207,9 +209,9 @@ def links(kind: str, name: str) -> dict[str, str]:
     path = f"editions/{kind}/{name}.ipynb"
     owned = REPOSITORY.removeprefix("https://github.com/")
     return {
-        "Colab": f"https://colab.research.google.com/github/{owned}/blob/{BRANCH}/{path}",
-        "Kaggle": f"https://kaggle.com/kernels/welcome?src={REPOSITORY}/blob/{BRANCH}/{path}",
-        "Binder": f"https://mybinder.org/v2/gh/{owned}/{BRANCH}?urlpath=lab/tree/{path}",
+        "Colab": f"https://colab.research.google.com/github/{owned}/blob/{RELEASE}/{path}",
+        "Kaggle": f"https://kaggle.com/kernels/welcome?src={REPOSITORY}/blob/{RELEASE}/{path}",
+        "Binder": f"https://mybinder.org/v2/gh/{owned}/{RELEASE}?urlpath=lab/tree/{path}",
     }
 
 
@@ -232,7 +234,7 @@ def head(path: Path, kind: str) -> str:
     page = f"{SITE}notebooks/{path.stem}.html"
     places = " · ".join(f"[{name}]({url})" for name, url in links(kind, path.stem).items())
     text = f"*{kind.capitalize()}'s edition of [this page of the book]({page}). Opens in {places}."
-    text += f" Last tested on Colab's {tested()}.*"
+    text += f" Last tested on the versions of Colab's {tested()}.*"
     lesson = notes()["lessons"].get(path.stem)
     if kind == "student" or not lesson:
         return text
@@ -255,7 +257,7 @@ def edition(path: Path, kind: str) -> NotebookNode:
     source = nbformat.read(path, as_version=4)
     whole = "\n".join(cell.source for cell in source.cells)
     versions = packages(whole, (ROOT / "constraints.txt").read_text(encoding="utf-8"))
-    install = INSTALL.format(packages=versions, repository=REPOSITORY, branch=BRANCH)
+    install = INSTALL.format(packages=versions, repository=REPOSITORY, release=RELEASE)
     title, rest = source.cells[0].source.split("\n", 1)
     cells = [
         new_markdown_cell(f"{title}\n\n{head(path, kind)}"),

@@ -14,6 +14,7 @@ import yaml
 from IPython.core.inputtransformer2 import TransformerManager
 from packaging.requirements import Requirement
 
+from allm_utils import __version__
 from allm_utils.book import text
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -120,7 +121,9 @@ def test_first_cell_installs_pinned_where_the_package_is_not_and_only_there(monk
     assert magic == "pip" and last == "here"
     assert line.startswith("install -q --no-deps cyclopts==")
     place = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]
-    assert line.endswith(f" git+{place['url']}@{place['branch']}")
+    assert line.endswith(f" git+{place['url']}@v{__version__}")
+    opened = editions.links("student", "lesson").values()
+    assert all(f"/v{__version__}" in url for url in opened), "an edition and its package are one"
     assert all("==" in name for name in line.split()[3:-1])
 
 
