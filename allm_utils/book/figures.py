@@ -78,7 +78,7 @@ def table(rows: pd.DataFrame, *names: str, digits: int = 3) -> pd.DataFrame:
 
 
 def log_ticks(axis) -> None:
-    """Write plain numbers, and no powers of ten, along a logarithmic ``axes.xaxis`` or ``yaxis``."""
+    """Write plain numbers along a logarithmic ``axes.xaxis`` or ``yaxis``, no powers of ten."""
     low, high = axis.get_view_interval()
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 300 * low else (1,)))
     axis.set_major_formatter(lambda x, _: f"{x:,.10g}")
@@ -196,6 +196,8 @@ def intervals(rows, xlabel, source=None, line=None, scale="linear", digits=None)
     axis.set_xlabel(xlabel)
     if scale == "log":
         log_ticks(axis.xaxis)
+    else:
+        axis.locator_params("x", steps=(1, 2, 5, 10))
     axis.grid(axis="x")
     if len(series) > 1:
         figure.legend(loc="outside upper left", ncols=len(series) if len(series) < 4 else 2)
