@@ -15,7 +15,7 @@ def test_a_machine_reads_the_answers_and_finds_the_cells(root):
     answer = next(iter(described.records("answer")))
     rows = [
         row
-        for path in (root / "results").glob("*/*-seed*.csv")
+        for path in (root / "results").glob("*/*-seed*.csv.gz")
         for row in pd.read_csv(path, nrows=1).itertuples(index=False)
     ]
     told = (answer["answer/file"].decode(), answer["answer/label"], answer["answer/p_all"])
