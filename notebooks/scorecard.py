@@ -58,6 +58,9 @@ apart = 100 * (max(clean) - min(clean))
 assert apart > 2 and (measured.loc[lower, "table"] == "Table 7").sum() > lower.sum() - 2
 glue("apart", f"{apart:.1f}", display=False)
 glue("spread", scorecard.spread(runs), display=False)
+like = scorecard.paper_runs(runs, 1)[0]
+glue("minutes", f"{like.seconds / 60:.0f}", display=False)
+glue("card", f"one {like.last['hardware']['accelerator']}", display=False)
 
 # %% [markdown]
 # The paper prints {glue:text}`n-lines` numbers and rows of tables. Of the {glue:text}`n-measured` that we could measure
@@ -194,7 +197,8 @@ show("Table 7")
 # %% [markdown]
 # ### Table 8: fold 2 under noise
 #
-# Not run: the code serves fold 2, but its pictures were not at hand. The command in the table writes the record that fills it.
+# Not run: the code serves fold 2, but its pictures were not at hand. The command in the table writes the record that fills it, and would
+# take some {glue:text}`minutes` minutes, as fold 1 did on {glue:text}`card`.
 
 # %% tags=["remove-input"]
 show("Table 8")

@@ -201,8 +201,10 @@ def test_answers_on_disk_are_gone_on_with_after_a_kill(saved, cells, monkeypatch
 
 @pytest.mark.needs("ray")
 @pytest.mark.needs("pyarrow")
-def test_ray_data_asks_a_model_on_every_worker(saved, cells):
+def test_ray_data_asks_a_model_on_every_worker(saved, cells, monkeypatch):
     import ray
+
+    monkeypatch.setenv("RAY_worker_niceness", "0")
 
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     try:

@@ -215,6 +215,7 @@ def test_a_lost_node_of_a_ray_cluster_loses_no_run(study, tmp_path, monkeypatch)
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # 15 by default: on a busy machine it never ends
     cluster = Cluster(
         initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
     )
