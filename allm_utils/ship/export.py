@@ -32,7 +32,8 @@ FORMATS = {
     "litert-web-float": "-web-float.tflite",
 }
 """Formats by name, and how their files end. Those for a browser take one picture at a time, say
-beside the answer where it comes from (`with_evidence`), and have weights of 8 or of 16 bits."""
+beside the answer where it comes from (`with_evidence`), and have weights of 8 bits
+(`bias_corrected`) or of 16."""
 
 INT8 = ("litert-int8", "onnx-int8", "litert-web")
 """Formats that are calibrated on training cells."""
@@ -90,9 +91,10 @@ def export(
     with tempfile.TemporaryDirectory(prefix="allm-") as scratch, quiet():
         for name in formats:
             convert = partial(_onnx, per_channel=per_channel) if "onnx" in name else _litert
-            if "web" in name:
-                convert = partial(_web, with_evidence(model))
             cells = calibration if name in INT8 else None
+            if "web" in name:
+                same = model if cells is None else bias_corrected(model, cells)
+                convert = partial(_web, with_evidence(same))
             about = {**card, "format": name}
             if cells is not None:
                 digest = hashlib.sha256(np.ascontiguousarray(cells)).hexdigest()
@@ -152,6 +154,34 @@ def tests(
     return asked, {"formats": formats}
 
 
+def bias_corrected(model: keras.Model, cells: np.ndarray) -> keras.Model:
+    """Copy a network, and take from it what eight bits are going to add.
+
+    The nine weights of a channel of a depthwise layer are rounded each to its grid, and their errors
+    do not cancel where neighbouring pixels are alike: every value of the channel moves by much the
+    same. The mean of this over the cells goes into the batch normalisation that follows (bias
+    correction, Nagel et al., 2019, section 4.2).
+    """
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    layers = [one for one in copy.layers if isinstance(one, keras.layers.DepthwiseConv2D)]
+    inputs = keras.Model(copy.inputs, [layer.input for layer in layers])
+    means = [0.0] * len(layers)
+    for cell in cells:
+        for i, values in enumerate(inputs(cell[None])):
+            means[i] += np.asarray(values) / len(cells)
+    for layer, mean in zip(layers, means, strict=True):
+        kernel = layer.get_weights()[0]
+        step = np.maximum(np.abs(kernel).max((0, 1), keepdims=True) / 127, np.finfo("float32").tiny)
+        layer.set_weights([np.rint(kernel / step) * step - kernel])
+        error = np.asarray(layer(mean)).mean((0, 1, 2))
+        layer.set_weights([kernel])
+        norm = copy.get_layer(f"{layer.name}_bn")
+        gamma, beta, average, variance = norm.get_weights()
+        norm.set_weights([gamma, beta, average + error, variance])
+    return copy
+
+
 def with_evidence(model: keras.Model) -> keras.Model:
     """Give MobileNet_M a second output: what each field of its last layer says for ALL.
 
@@ -175,10 +205,9 @@ def with_evidence(model: keras.Model) -> keras.Model:
 
 def _web(model, _, scratch, cells):
     """One picture at a time: LiteRT.js refuses a batch of any size."""
-    graph = scratch / "one"
+    graph = scratch / f"one-{cells is None}"
     one = keras.InputSpec(shape=(1, *model.input_shape[1:]), dtype="uint8", name="pixels")
-    if not graph.exists():
-        model.export(graph, format="tf_saved_model", verbose=False, input_signature=[one])
+    model.export(graph, format="tf_saved_model", verbose=False, input_signature=[one])
     return _converted(graph, scratch, cells, half=cells is None)
 
 
