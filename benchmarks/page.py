@@ -1,8 +1,9 @@
-"""The network in the page, beside onnxruntime-web: in Chromium, one thread each, the same network.
+"""The network in the page, beside onnxruntime-web: in Chromium, with SIMD, the same network.
 
-Both get the shipped network `images` in eight bits, calibrated on the same cells, from a server on
-this machine. The first answer counts everything from an open page on; every turn is a new browser
-context, whose cache is empty.
+Both get the shipped network `images`, bias-corrected and in eight bits, calibrated on the same
+cells, from a server on this machine; and both run in one thread, for more need headers that neither
+a folder nor a plain host of pages sends. The first answer counts everything from an open page on;
+every turn is a new browser context, whose cache is empty.
 """
 
 import functools
@@ -15,7 +16,6 @@ from pathlib import Path
 import numpy as np
 from playwright.sync_api import sync_playwright
 
-from allm_utils.data import images
 from allm_utils.errors import ConfigError
 from allm_utils.network import saving
 from allm_utils.runs.records import RESULTS
@@ -60,11 +60,13 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 def site(folder):
-    """Write both pages and what they load, and return the sizes in MB, compressed by gzip."""
-    packed, saved = web.pack(folder), RESULTS / "models" / "images.safetensors"
-    card = saving.read_card(saved)
+    """Write both pages and what they load; return a cell, and the sizes in MB, gzipped."""
+    packed = web.pack(folder)
+    model, card = saving.load(RESULTS / "models" / "images.safetensors")
     cells = export.calibration_cells(web.learned(card, folder), card)
-    export.export(saved, ["onnx-int8"], folder, cells)
+    model.set_weights(export.bias_corrected(model, cells).get_weights())
+    same = saving.save(model, folder / "images.safetensors", card)
+    export.export(same, ["onnx-int8"], folder, cells)
     web.npm("install", "--ignore-scripts", "--no-audit", f"{OTHER}@{VERSION}", folder=folder)
     other = [folder / "node_modules" / OTHER / "dist" / name for name in FILES]
     for path in other:
@@ -82,31 +84,30 @@ def site(folder):
         [path for name in loaded for path in network.glob(name)],
         [*other, folder / "images-int8.onnx"],
     )
-    return [sum(len(gzip.compress(path.read_bytes())) for path in paths) / 1e6 for paths in both]
+    sizes = [sum(len(gzip.compress(path.read_bytes())) for path in paths) for paths in both]
+    return cells[0], np.array(sizes) / 1e6
 
 
 def rows(scale, folder):
-    """Compare the first answer, those that follow, and what travels."""
+    """Compare the first answer, over http and from the folder, those that follow, what travels."""
     if not (chromium := shutil.which("chromium") or shutil.which("chromium-browser")):
         raise ConfigError("Chromium is not here; install it for this topic")
     folder = Path(folder).absolute()
-    sizes = site(folder)
-    cell = images.prepare(
-        web.learned(saving.read_card(RESULTS / "models" / "images.safetensors"), folder)[0]
-    )
+    cell, sizes = site(folder)
     pixels = cell.ravel().tolist()
     handler = functools.partial(Quiet, directory=str(folder))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    first, again, said = (np.empty((scale.turns, 2)) for _ in range(3))
+    root = f"http://127.0.0.1:{server.server_port}"
+    places = (f"{root}/ours.html", f"{root}/other.html", f"{folder.as_uri()}/ours.html")
+    first, again, said = (np.empty((scale.turns, 3)) for _ in range(3))
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for turn in range(scale.turns):
-            pages = []
-            for name in ("ours", "other"):
-                pages.append(browser.new_context().new_page())
-                pages[-1].goto(f"http://127.0.0.1:{server.server_port}/{name}.html")
-            order = (0, 1) if turn % 2 else (1, 0)
+            pages = [browser.new_context().new_page() for _ in places]
+            for page, place in zip(pages, places, strict=True):
+                page.goto(place)
+            order = (0, 1, 2) if turn % 2 else (2, 1, 0)
             for side in order:
                 first[turn, side], said[turn, side] = pages[side].evaluate(
                     TIMED, ["first", pixels, 1]
@@ -117,10 +118,9 @@ def rows(scale, folder):
                 page.context.close()
         browser.close()
     server.shutdown()
-    assert np.ptp(said[0]) < 0.1, said  # the same cell, two ways to round
-    yield row("The network in a page: first answer", OTHER, *first.T, unit="s", goal=1.5)
-    yield row(
-        "The network in a page: the next picture", OTHER, *again.T, unit="ms a picture", goal=1.5
-    )
-    both = np.array([sizes])
-    yield row("The network in a page: what travels", OTHER, *both.T, unit="MB, compressed")
+    assert np.ptp(said) < 0.1, said  # the same cell, two ways to round
+    yield row("First answer", OTHER, *first[:, :2].T, unit="s", goal=1.5)
+    disk = "ours, from a server on this machine"
+    yield row("First answer, from a folder", disk, first[:, 2], first[:, 0], unit="s")
+    yield row("The next picture", OTHER, *again[:, :2].T, unit="ms a picture", goal=1.5)
+    yield row("What travels", OTHER, *sizes[:, None], unit="MB, compressed")

@@ -120,12 +120,15 @@ figures.cells(shown, titles, 3, 2, source=credit)
 # $$ \hat G_{k,l,m} = \sum_{i,j} \hat W_{i,j,m}\; F_{k+i-1,\; l+j-1,\; m} $$ (eq-mobilenet-depthwise)
 #
 # Compare with {eq}`eq-mobilenet-standard`: the sum over $m$ is gone, and so is $n$. The second step mixes,
-# $G_{k,l,n} = \sum_m P_{m,n}\, \hat G_{k,l,m}$. Step through both on a picture of 5 × 5 pixels:
+# $G_{k,l,n} = \sum_m P_{m,n}\, \hat G_{k,l,m}$. Step through both at the rim of the cell above: red and green of 5 × 5
+# pixels, in steps of 16. The kernels are the edges of the figure, and the mixes are red, green, and their difference.
 
 # %%
-rng = np.random.default_rng(0)
-small = rng.integers(0, 4, (5, 5, 2))
-few, mix_few = rng.integers(-1, 2, (3, 3, 2)), np.array([[1, 0, 1], [0, 1, -1]])
+rim = np.argmax(
+    cell[48].any(axis=-1)
+)  # the first pixel of the middle row that is not black
+small = cell[46:51, rim - 2 : rim + 3, :2].astype(int) // 16
+few, mix_few = np.stack([step, step.T], -1), np.array([[1, 0, 1], [0, 1, -1]])
 widgets.separable_stepper(small, few, mix_few)
 
 # %% [markdown]
@@ -316,6 +319,7 @@ assert untrained == counted["non_trainable"]
 # {cite:p}`li2019`. Dropout keeps the mean but not the variance, which the normalisation then learns wrongly:
 
 # %%
+rng = np.random.default_rng(0)
 features = np.maximum(rng.normal(size=(20_000, 1)), 0).astype(np.float32)
 dropped = np.array(layers.Dropout(0.5, seed=1)(features, training=True))
 print(f"variance {dropped.var():.2f} in training, {features.var():.2f} at test")

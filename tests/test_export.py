@@ -79,6 +79,25 @@ def test_evidence_of_the_fields_adds_up_to_the_answer(saved, cells):
     assert np.ptp(evidence, axis=0).max() > 0.05  # the pictures matter
 
 
+def test_eight_bits_shift_no_channel_of_a_page(saved, cells):
+    model, _ = saving.load(saved)
+    before = model.get_weights()
+    copy = export.bias_corrected(model, cells)
+    assert all(map(np.array_equal, model.get_weights(), before))
+
+    def means(network, name):
+        seen = keras.Model(network.inputs, network.get_layer(f"{name}_bn").output)
+        return seen.predict(cells, verbose=0).mean((0, 1, 2))
+
+    name = "conv_dw_1"
+    (kernel,) = copy.get_layer(name).get_weights()
+    step = np.abs(kernel).max((0, 1), keepdims=True) / 127
+    exact, corrected = means(model, name), means(copy, name)
+    copy.get_layer(name).set_weights([np.rint(kernel / step) * step])
+    np.testing.assert_allclose(means(copy, name), exact, atol=1e-4)
+    assert np.abs(corrected - exact).max() > 1e-3  # what the eight bits will add
+
+
 def test_only_mobilenet_m_goes_into_a_page(cells, tmp_path):
     model = models.alnett_style(image_size=SIZE)
     other = saving.save(model, tmp_path / "other.safetensors", {"crop": CROP})

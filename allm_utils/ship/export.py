@@ -157,10 +157,10 @@ def tests(
 def bias_corrected(model: keras.Model, cells: np.ndarray) -> keras.Model:
     """Copy a network, and take from it what eight bits are going to add.
 
-    The nine weights of a channel of a depthwise layer are rounded each to its grid, and their errors
-    do not cancel where neighbouring pixels are alike: every value of the channel moves by much the
+    The nine weights of a channel of a depthwise layer are rounded each by itself, and where
+    neighbouring pixels are alike their errors add up: every value of the channel moves by much the
     same. The mean of this over the cells goes into the batch normalisation that follows (bias
-    correction, Nagel et al., 2019, section 4.2).
+    correction, Nagel et al., 2019).
     """
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
