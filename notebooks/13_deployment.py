@@ -25,7 +25,6 @@
 # > **Run time:** about 70 s on two CPU cores; GPU: not needed.
 
 # %% tags=["setup"]
-import json
 import os
 import tempfile
 from timeit import timeit
@@ -464,14 +463,6 @@ assert list(shown["label"]) == [0] * 3 + [1] * 3
 # answer turn, and is it sooner in eight bits than in floats? Then drop a photograph of your own. It is refused, for the
 # network would answer *anything*: a cell of C-NMC stands on pixels that are exactly black, and a photograph has next to none.
 #
-# How fast is that? The same network by another runtime, in Chromium, one thread each:
-
-# %% tags=["hide-input"]
-kept = sorted((RESULTS.parent / "benchmarks/results/page").glob("*.json"))[-1]
-raced = pd.DataFrame(json.loads(kept.read_text(encoding="utf-8"))["rows"])
-raced.set_index("what").iloc[:, :5].round(2)
-
-# %% [markdown]
 # ### You against the network
 #
 # Twenty cells, ten of each class, first of known people. Then of new people, whom the network of the second round has never met, and
