@@ -1,8 +1,9 @@
-"""The network in the page: asked over http and from a folder, by mouse and by keyboard."""
+"""The network in the page: asked from a folder and over http, by mouse and by keyboard."""
 
 import base64
 import io
 import os
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -37,10 +38,9 @@ def cells():
     return sample.index(WORK)["path"].tolist()[::25]
 
 
-@pytest.fixture(scope="module", params=["http", "file"])
-def bench(request, browser, site, html):
-    """Chapter 13 with its network loaded, over http and from a folder; no request leaves."""
-    root = site if request.param == "http" else f"{html.as_uri()}/"
+@contextmanager
+def loaded(browser, root):
+    """Chapter 13 with its network; no request leaves."""
     context = browser.new_context(viewport=PHONE)
     page, wrong = context.new_page(), []
     page.on("pageerror", lambda error: wrong.append(str(error)))
@@ -55,6 +55,13 @@ def bench(request, browser, site, html):
     yield page
     context.close()
     assert wrong == []
+
+
+@pytest.fixture(scope="module")
+def bench(browser, html):
+    """That page, opened from a folder."""
+    with loaded(browser, f"{html.as_uri()}/") as page:
+        yield page
 
 
 def asking(page, widget="bench"):
@@ -74,15 +81,17 @@ def answer(page):
     return float(page.locator("#bench meter").get_attribute("value"))
 
 
-def test_it_answers_as_in_python(bench, cells):
+def test_it_answers_as_in_python_from_a_folder_and_over_http(bench, browser, site, cells):
     model, card = inference.load(web.networks(WORK)["images"])
     expected = predict(model, np.stack([images.prepare(path) for path in cells]))
-    said = []
-    for path in cells:
-        file = base64.b64encode(Path(path).read_bytes()).decode()
-        said.append(bench.evaluate(ASK, ["images", file, card["crop"], card["image_size"]]))
-    assert len(said) == 24 and np.ptp(expected) > 0.9
-    assert np.abs(said - expected).max() < 0.01
+    files = [base64.b64encode(Path(path).read_bytes()).decode() for path in cells]
+    with loaded(browser, site) as served:
+        for page in (bench, served):
+            said = [
+                page.evaluate(ASK, ["images", f, card["crop"], card["image_size"]]) for f in files
+            ]
+            assert len(said) == 24 and np.ptp(expected) > 0.9
+            assert np.abs(said - expected).max() < 0.01
 
 
 def test_bench_shows_one_cell_by_every_runtime(bench):
