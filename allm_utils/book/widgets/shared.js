@@ -8,6 +8,9 @@ self.aw ??= {
 
   address: base64 => `data:image/webp;base64,${base64}`,
 
+  clip: x => Math.min(255, Math.max(0, Math.round(x))),
+  normal: () => Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random()),
+
   // Radio buttons of these names; `chosen` gets the number of the one that is taken.
   choices(fieldset, group, names, chosen) {
     fieldset.append(...names.map((name, number) => aw.make("label", {className: "aw-option"},
