@@ -187,8 +187,23 @@ print(
 # never more than $1/s$ {cite:p}`amdahl1967`. On a GPU we measured it once, when the records were made, and kept no record of it: one
 # H200 gave about 135 steps a second to a single run and 370 to eight together. A small network leaves most of a large card idle, because the
 # *host* needs some milliseconds to prepare each step. Eight runs fill the pauses of one another.
+#
+# The benchmark of {glue:text}`bench_day` shows the host's part in a step of 16 pictures: making them takes {glue:text}`bench_pictures` ms of one core, the network
+# {glue:text}`bench_network` ms of both. On a CPU there is nothing to gain. But the H200 needs at most {glue:text}`bench_card` ms for its part, less than the pictures
+# take: on such a card threads must make them ahead, and each millisecond of Python around a step counts.
 
 # %% tags=["remove-cell"]
+bench = max((RESULTS.parent / "benchmarks/results").glob("*.json"))
+bench = json.loads(bench.read_text(encoding="utf-8"))
+speed = {row["what"]: row for row in bench["rows"]}
+pictures = 16 * speed["Training pictures, from the cache to a batch"]["ours"]
+steps = speed["A training epoch, its pictures made meanwhile"]
+computed, card = 16 * steps["alternative"], 1000 / 370
+assert card < pictures < 0.02 * computed
+glue("bench_day", bench["date"], display=False)
+glue("bench_pictures", f"{pictures:.1f}", display=False)
+glue("bench_network", f"{computed:.0f}", display=False)
+glue("bench_card", f"{card:.1f}", display=False)
 glue("gain", f"{gain:.2f}", display=False)
 glue("cores", str(os.cpu_count()), display=False)
 
