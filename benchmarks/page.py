@@ -79,7 +79,7 @@ def site(folder):
     head = f"<html data-content_root=''><meta name=allm-network content=\"{about}\"><body><script>"
     (folder / "ours.html").write_text(f"{head}{ours}{ASK_OURS}</script>", "utf-8")
     (folder / "other.html").write_text(f"<body><script>{ASK_OTHER}</script>", "utf-8")
-    loaded = [f"{name}-*.js" for name in ("wasm", "images")] + ["litert.js"]
+    loaded = [f"{name}-[0-9].js" for name in ("wasm", "images")] + ["litert.js"]
     both = (
         [path for name in loaded for path in network.glob(name)],
         [*other, folder / "images-int8.onnx"],

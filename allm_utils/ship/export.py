@@ -165,7 +165,7 @@ def bias_corrected(model: keras.Model, cells: np.ndarray) -> keras.Model:
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
     layers = [one for one in copy.layers if isinstance(one, keras.layers.DepthwiseConv2D)]
-    inputs = keras.Model(copy.inputs, [layer.input for layer in layers])
+    inputs = keras.Model(copy.input, [layer.input for layer in layers])
     means = [0.0] * len(layers)
     for cell in cells:
         for i, values in enumerate(inputs(cell[None])):

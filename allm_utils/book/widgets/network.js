@@ -7,7 +7,13 @@ aw.network ??= (() => {
   let started;  // the runtime, a promise
   let queue = Promise.resolve(), turn = queue;  // one load, and one question, at a time
 
-  const bytesOf = text => Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
+  function bytesOf(text) {
+    if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);  // a hundred times as fast
+    const letters = atob(text), bytes = new Uint8Array(letters.length);
+    for (let i = 0; i < letters.length; i++) bytes[i] = letters.charCodeAt(i);
+    return bytes;
+  }
+
   const left = name => ["litert", "wasm", name].filter(part => !loaded.has(part));
   const size = name => left(name).reduce((sum, part) => sum + about[part][1], 0);
 
@@ -31,18 +37,19 @@ aw.network ??= (() => {
     if (models[name]) return;
     const total = size(name);
     let done = 0;
-    await Promise.all(left(name).flatMap(part => {
+    const brought = part => {
       const [parts, bytes] = about[part];
       const files = part === "litert" ? ["litert.js"] : [...Array(parts).keys()].map(n => `${part}-${n}.js`);
-      return files.map(file => script(file).then(() => progress((done += bytes / parts) / total)));
-    }));
-    started ??= unpacked("wasm").then(wasmBinary => {
+      return Promise.all(files.map(file => script(file).then(() => progress((done += bytes / parts) / total))));
+    };
+    started ??= Promise.all([brought("wasm").then(() => unpacked("wasm")), brought("litert")]).then(([wasmBinary]) => {
       self.Module = {wasmBinary, print() {}, printErr() {}};  // it reports every step
       return LiteRT.loadLiteRt("data:text/javascript,#.js");  // its script is here already
-    });
-    await started.catch(error => { started = undefined; throw error; });
-    models[name] = await LiteRT.loadAndCompile(await unpacked(name), {accelerator: "wasm"});
-    for (const part of ["litert", "wasm", name]) loaded.add(part);
+    }).then(() => { loaded.add("litert").add("wasm"); });
+    started.catch(() => { started = undefined; });
+    const [model] = await Promise.all([brought(name).then(() => unpacked(name)), started]);
+    models[name] = await LiteRT.loadAndCompile(model, {accelerator: "wasm"});
+    loaded.add(name);
   }
 
   // Two widgets of a page may ask for it at once.
