@@ -74,7 +74,8 @@ test: unit
 offline: book
 	$(BIN)/jupyter-book build . --quiet --builder custom --custom-builder epub
 	rm -rf work/offline && mkdir -p work/offline
-	cd _build/html && ../../$(BIN)/python -m zipfile -c ../../work/offline/allm-book.zip .
+	ln -sfn html _build/allm-book
+	cd _build && ../$(BIN)/python -m zipfile -c ../work/offline/allm-book.zip allm-book
 	cp _build/epub/*.epub work/offline/allm-book.epub
 
 handout: .venv/.ready
