@@ -43,7 +43,7 @@ run = profile.banner()
 # The network may say *I do not know*. If at most one in ten cells of a new leukemic person may be cleared wrongly, and at
 # most one in five cells of a healthy person may raise an alarm, it refers {glue:text}`referred` of the cells of new people
 # to a human. Among those that it calls, {glue:text}`wrong` are wrong, instead of {glue:text}`before`. For people **from
-# outside** it refers as many, and {glue:text}`far_wrong` of what it calls is wrong.
+# outside** it refers about as many, and {glue:text}`far_wrong` of what it calls is wrong ({numref}`fig-referral-brief`).
 
 # %% tags=["setup", "hide-input"]
 runs = Runs.load()
@@ -67,6 +67,25 @@ new = pd.concat(tables, ignore_index=True)
 far = records.outside().query("set == 'fold 2'").reset_index(drop=True)
 asked = [odds_of(far[f"people-round{r.data['config']['round']}"], r) for r in network]
 far["odds"] = np.mean(asked, axis=0)
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-referral-brief", "caption": "How many cells are referred, and how many of the called ones are called wrongly. From our records on cells of new people of folds 0 and 1, and of people from outside."}, "image": {"alt": "Three lines with two marks each. New people: with nothing referred about an eighth of the calls is wrong, with the unsure cells referred fewer than a tenth. People from outside: about a quarter is referred and about a third of the calls is wrong."}}
+sure = np.full(len(new), referral.REFER, object)
+for number in [*range(splits.N_ROUNDS), "outside"]:
+    rest = new[new["round"] != number]
+    limits = referral.limits(rest["label"], rest["odds"], rest["person"], 0.1, 0.2)
+    own = (new["round"] == number).to_numpy()
+    sure[own] = referral.calls(new["odds"][own], *limits)
+versions = {
+    "new people, every cell called": (new, referral.calls(new["odds"], 0, 0)),
+    "new people, unsure cells referred": (new, sure),
+    "from outside, unsure cells referred": (far, referral.calls(far["odds"], *limits)),
+}
+lines = []
+for words, (rows, called) in versions.items():
+    share = referral.outcome(rows["label"], called, rows["person"])
+    lines.append((words, "of all cells: referred", 100 * share["referred"]))
+    lines.append((words, "of the called cells: wrong", 100 * share["wrong"]))
+figures.intervals(lines, "%", digits=0)
 
 
 # %% [markdown]
@@ -181,7 +200,7 @@ for number in range(splits.N_ROUNDS):
     limits = referral.limits(rest["label"], rest["odds"], rest["person"], 0.1, 0.2)
     calls_of[own] = referral.calls(people_of["odds"][own], *limits)
 truth = people_of["label"].map(dict(enumerate(cnmc.CLASSES))).rename("person is")
-pd.crosstab(truth, pd.Series(calls_of, name="called"))
+figures.table(pd.crosstab(truth, pd.Series(calls_of, name="called")), "is / called")
 
 # %% [markdown]
 # Averages of many cells are surer than one cell. But this is a table of 35 people, and one row more or less
@@ -202,7 +221,7 @@ sets = {
     "new people": [(new["label"], promised(p), new["person"]) for p in promises],
     "people from outside": outside,
 }
-widgets.referral_slider(promises, sets, "records of same-recipe and outside")
+widgets.referral_slider(promises, sets, "our records")
 
 # %% [markdown]
 # ## The promise outside
@@ -239,7 +258,8 @@ def alarms_among_called(table, called):
 print(f"new people {alarms_among_called(new, promised(0.1)):.0%}, "
       f"outside {alarms_among_called(far, far_calls):.0%}")  # fmt: skip
 healthy = far[far["label"] == 0].assign(alarm=far_calls[far["label"] == 0] == "ALL")
-healthy.groupby("person")["alarm"].agg(["mean", "size"]).round(2).T
+alarms = healthy.groupby("person")["alarm"].agg(["size", "mean"]).sort_values("size")
+figures.table(alarms.set_axis(["healthy cells", "share called ALL"], axis=1), digits=2)
 
 # %% [markdown]
 # No leukemic cell is cleared, since nearly everything from outside looks leukemic to the network. But of the healthy cells
@@ -301,12 +321,13 @@ per_person = pd.concat(
     {name: t.groupby("person")["strange"].median() for name, t in
      {"new people": new, "from outside": far}.items()}
 )  # fmt: skip
-per_person.groupby(level=0).describe().round(1)[["count", "min", "50%", "max"]]
+heads = {"people": "size", "lowest": "min", "median": "median", "highest": "max"}
+per_person.groupby(level=0).agg(**heads).round(1)
 
 # %% [markdown]
 # ## Exercises
 #
-# ### Predict, then run
+# ### 1. Predict, then run
 #
 # You promise half as much: at most one in twenty leukemic cells cleared wrongly, instead of one in ten. Will the share of
 # cells of **new** people that are referred rise, stay or fall? And the alarms **outside**? Write down the second.
@@ -331,7 +352,7 @@ exercises.check(exercises.check_guess, "stay", "stay")
 # from the upper one, which the healthy people of folds 0 and 1 have set.
 # :::
 #
-# ### How many people?
+# ### 2. How many people?
 #
 # Write `people_needed(miss)`: the smallest number of people who can promise a chance of at most `miss`.
 
@@ -357,7 +378,7 @@ exercises.check(people_needed)
 # %% [markdown]
 # Use it: for how many healthy people must a laboratory wait before it can promise at most one alarm in a hundred cells?
 #
-# ### Change and explain
+# ### 3. Change and explain
 #
 # Call `promised(0.1, miss_hem=0.3)`. Which cells are no longer referred, and who pays for it?
 #

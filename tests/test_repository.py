@@ -127,7 +127,6 @@ SAID = {
     "09_ablation": "0.02 0.99 0.85",  # the width of a tie, momentum, what a cell asserts
     "11_what_helps": "0.02 0.00 0.04",  # a question of the quiz
     "12_trust": "0.95 0.99",  # operating points
-    "13_deployment": "0.01",  # a point
 }
 """Numbers that look like results and are typed in a chapter all the same, with the reason."""
 
