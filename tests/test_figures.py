@@ -31,10 +31,10 @@ def picture(side=60):
 
 
 def test_table_has_one_row_of_heads():
-    rows = pd.DataFrame({"share": [0.12345]}, pd.MultiIndex.from_tuples([("full", 1)]))
+    rows = pd.DataFrame({("clean", "a"): [0.12345]}, pd.MultiIndex.from_tuples([("full", 1)]))
     shown = figures.table(rows, "trained with", "seed")
-    assert list(shown.columns) == ["seed", "share"] and shown.columns.name == "trained with"
-    assert shown.index.name is None and shown.loc["full", "share"] == 0.123
+    assert list(shown.columns) == ["seed", "clean, a"] and shown.columns.name == "trained with"
+    assert shown.index.name is None and shown.loc["full", "clean, a"] == 0.123
 
 
 def test_logarithmic_axes_have_plain_numbers():

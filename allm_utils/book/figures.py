@@ -68,9 +68,11 @@ def new(rows: int = 1, columns: int = 1, height: float = 3.2, **subplots) -> tup
 def table(rows: pd.DataFrame, *names: str, digits: int = 3) -> pd.DataFrame:
     """Lay out a table with one row of heads, in which the names of its rows stand, too.
 
-    `names` are of the levels of the rows, in words; without them those that the table has. Numbers
-    keep at most `digits` decimals.
+    `names` are of the levels of the rows, in words; without them those that the table has. Levels
+    of columns become one, separated by commas. Numbers keep at most `digits` decimals.
     """
+    if rows.columns.nlevels > 1:
+        rows = rows.set_axis([", ".join(map(str, one)) for one in rows.columns], axis=1)
     first, *others = names or rows.index.names
     rows = rows.rename_axis(index=[first, *others])
     rows = rows.reset_index(others) if others else rows
