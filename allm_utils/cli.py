@@ -184,12 +184,11 @@ def _probe():
         *,
         settings: type(options) = options,
         outside: _option(Path | None, points, name="--curve") = None,
-        grid: _flag("With --curve: draw, jitter and one size instead of people and cells.") = False,
         beside: _option(Path | None, network) = None,
     ):
         config = configured(ProbeConfig, vars(settings))
         if outside:
-            print(curve.run(config, outside, grid))
+            print(curve.run(config, outside))
         elif beside:
             print(second.make(config, beside))
         else:

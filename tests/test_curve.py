@@ -59,13 +59,3 @@ def test_wins_give_the_roc_auc():
     assert found[1] < found[0] < found[2]
     expected = metrics.metrics(frame["label"], np.clip(p_all / 2 + 0.25, 0, 1))
     assert found[3:] == pytest.approx((expected["sensitivity"], expected["specificity"]))
-
-
-def test_the_grid_is_complete(config, monkeypatch):
-    monkeypatch.setattr(curve, "COPIES", 1)
-    config = ProbeConfig(**{**vars(config), "model": "probe_mobilenet", "image_size": 32})
-    (outside,) = config.data.rglob("fold_2")
-    curve.run(config, outside, grid=True, progress=False)
-    points, _ = curve.read("probe_mobilenet-grid", config.out)
-    assert points.value_counts(["set", "draw", "jitter", "seen"]).tolist() == [1] * 16
-    assert points.groupby("set")["roc_auc"].nunique().tolist() == [8, 8]

@@ -25,9 +25,6 @@ from allm_utils.files import sha256, write_atomically
 CROP = 300
 """Side of the centre crop in pixels. 224 would cut half of the cells; 300 keeps 94 % whole."""
 
-ONE_SIZE = 0.35
-"""As a crop: each cell fills this share of its picture, as the median cell of folds 0 and 1."""
-
 SIZE = 224
 """Side of the model's input in pixels."""
 

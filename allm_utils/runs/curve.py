@@ -4,7 +4,6 @@ A point of the curve is a probe fitted in a second. Its record keeps how often a
 leukemic person lies above one of each healthy person: ROC-AUC and its interval by people follow.
 """
 
-import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,6 @@ from allm_utils.data.people import person
 from allm_utils.errors import ConfigError, RecordError
 from allm_utils.files import check_writable, write_atomically
 from allm_utils.judge.referral import strangeness
-from allm_utils.network.recipe import Augmenter, Recipe
 from allm_utils.runs import experiment, probe, records, store
 from allm_utils.runs.config import ProbeConfig
 
@@ -31,17 +29,9 @@ CELLS = (60, 240, 900)
 DRAWS = 6
 """Times that the people of a point are drawn in each round."""
 
-JITTER = Recipe(
-    sigmas=(), shift=0, shear=0, zoom=(1, 1), brightness=(0.6, 1.3), stain=0.15, size=0.3
-)
-"""How the jittered copies of the grid are made: size, light and stain, turned and mirrored."""
 
-COPIES = 3
-"""Jittered copies of each training cell in the grid."""
-
-
-def run(config: ProbeConfig, outside: Path, grid: bool = False, progress: bool = True) -> Path:
-    """Make the points of one probe over the five rounds, and write ``curve/MODEL[-grid].json``.
+def run(config: ProbeConfig, outside: Path, progress: bool = True) -> Path:
+    """Make the points of one probe over the five rounds, and write ``curve/MODEL.json``.
 
     Parameters
     ----------
@@ -50,13 +40,9 @@ def run(config: ProbeConfig, outside: Path, grid: bool = False, progress: bool =
     outside : Path
         A tree with cells of people from outside. They are judged, and in two points they are in
         training too, where only the rounds are judged.
-    grid : bool
-        Instead of points of few and many people: all people of a round, drawn by cell or by person,
-        with jittered copies or without, every cell at one size or not. The features are those of
-        MobileNet at a quarter of its width.
     """
     clock, place = experiment.Clock(), (config.out or config.work / "records") / "curve"
-    path = place / f"{config.model}{'-grid' * grid}.json"
+    path = place / f"{config.model}.json"
     if config.protocol != "patient-disjoint" or path.exists():
         raise ConfigError(f"{path}: give --protocol patient-disjoint, and a place where it is not")
     check_writable(place)
@@ -66,31 +52,21 @@ def run(config: ProbeConfig, outside: Path, grid: bool = False, progress: bool =
     frame["person"] = person(frame["subject"])
     far, labels = frame["far"].to_numpy(), frame["label"].to_numpy()
     rounds = splits.patient_disjoint_split(frame[~far].drop(columns=["far", "person"]))
-    values = _versions(config, frame, progress) if grid else {}
-    plain = values.setdefault(
-        "plain", [probe.features(config, frame, progress)] if not grid else []
-    )
+    values = probe.features(config, frame, progress)
     answers: dict[str, np.ndarray] = {}
     strange = np.zeros(len(frame))
     for number, split in enumerate(tqdm(rounds, "rounds", disable=not progress)):
         part = split.reindex(frame.index, fill_value="far").to_numpy()
         asked = (part == "test") | far
-        for learned, rows, weights in (_grid if grid else _points)(frame, part, number):
-            seen = values[learned.get("seen", "plain")]
-            copies = seen if learned.get("jitter") else seen[:1]
-            fitted = probe.fit(
-                config,
-                np.concatenate([one[rows] for one in copies]),
-                np.tile(labels[rows], len(copies)),
-                np.tile(weights, len(copies)),
-            )
+        for learned, rows, weights in _points(frame, part, number):
+            fitted = probe.fit(config, values[rows], labels[rows], weights)
             found = answers.setdefault(
                 json.dumps(learned), np.full((len(rounds), len(far)), np.nan)
             )
             new = asked & ~np.isin(np.arange(len(far)), rows)
-            found[number, new] = fitted.predict_proba(seen[0][new])[:, 1]
+            found[number, new] = fitted.predict_proba(values[new])[:, 1]
         mine = part == "train"
-        measured = strangeness(plain[0][mine], labels[mine], plain[0][asked])
+        measured = strangeness(values[mine], labels[mine], values[asked])
         strange[asked] += measured / np.where(far[asked], len(rounds), 1)
     record = {
         "schema": store.SCHEMA_VERSION,
@@ -131,29 +107,6 @@ def _points(frame, part, number) -> Iterator[tuple[dict, np.ndarray, np.ndarray]
         for draw in ("cell", "person"):
             learned = {"draw": draw, "with outside": bool(known[far].any())}
             yield learned, rows, _weights(frame.iloc[rows], draw)
-
-
-def _grid(frame, part, _) -> Iterator[tuple[dict, np.ndarray, np.ndarray]]:
-    """As `_points`, of the grid."""
-    rows = np.flatnonzero(np.isin(part, ("train", "val")))
-    for seen, jitter, draw in itertools.product(_CROPS, (False, True), ("cell", "person")):
-        learned = {"draw": draw, "jitter": jitter, "seen": seen}
-        yield learned, rows, _weights(frame.iloc[rows], draw)
-
-
-_CROPS = {"plain": images.CROP, "one size": images.ONE_SIZE}
-
-
-def _versions(config, frame, progress):
-    """Features of the cells as they are and of their jittered copies, by how large they are."""
-    found, augment = {}, Augmenter(JITTER)
-    for seen, crop in _CROPS.items():
-        pictures = images.load(frame, config.image_size, crop, config.work / "images", progress)
-        found[seen] = [probe.deep_features(pictures, config.weights, 0.25, progress=progress)]
-        for copy in range(COPIES):
-            jittered = augment(pictures, np.random.default_rng(copy))
-            found[seen].append(probe.deep_features(jittered, config.weights, 0.25))
-    return found
 
 
 def _weights(rows, draw):
@@ -209,13 +162,13 @@ def _wins(frame, p_all):
 
 
 def read(name: str, results: Path = records.RESULTS) -> tuple[pd.DataFrame, dict]:
-    """Read the curve of a probe, or its grid: ``probe_mobilenet``, ``probe_mobilenet-grid``.
+    """Read the curve of a probe.
 
     Returns
     -------
     points : pandas.DataFrame
         Columns ``set`` ("rounds", "outside"); ``healthy, leukemic, cells`` (people, and cells of a
-        class), or ``draw`` and ``with outside``, or ``draw, jitter, seen``; ``roc_auc, low, high``,
+        class), or ``draw`` and ``with outside``; ``roc_auc, low, high``,
         the interval by people; ``sensitivity, specificity`` at 0.5.
     strangeness : dict of str to ndarray
         `referral.strangeness` of every cell to the training part of its round, by set, in the order
