@@ -346,40 +346,33 @@ fold_2 = far[far["set"] == "fold 2"]
 
 def answers_of(end):
     """Of new people once for each cell; of those outside by five networks."""
-    networks = [fold_2[f"new-people{end}-round{n}"] for n in range(splits.N_ROUNDS)]
-    outside = pd.concat([fold_2.assign(p_all=p_all) for p_all in networks])
-    return {
-        "new people": runs.where(experiment=f"new-people{end}").pooled(),
-        "from outside": outside,
-    }
+    asked = [fold_2[f"new-people{end}-round{n}"] for n in range(splits.N_ROUNDS)]
+    outside = pd.concat([fold_2.assign(p_all=p_all) for p_all in asked])
+    inside = runs.where(experiment=f"new-people{end}").pooled()
+    return {"new people": inside, "from outside": outside}
 
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-helps-grid", "caption": "ROC-AUC of eight recipes, for new people over the five rounds and for people from outside, with 95 % intervals by people. From our records on the 7,108 cells of folds 0 and 1 and on 289 cells of 14 people of fold 2; small networks at 112 pixels."}, "image": {"alt": "Eight lines with two dots each, new people always above people from outside. Drawing people lies highest; the recipes with one size lie lowest for new people."}}
-grid = {}
+grid, dots = {}, []
 for recipe, end in recipes.items():
     for whose, rows in answers_of(end).items():
         how = rows["label"], rows["p_all"]
+        grid[recipe, whose] = found = metrics.metrics(*how)
         limits = metrics.intervals(*how, rows["person"])["roc_auc"]
-        grid[recipe, whose] = metrics.metrics(*how) | {"limits": limits}
-figures.intervals(
-    [(*key, one["roc_auc"], *one["limits"]) for key, one in grid.items()],
-    "ROC-AUC",
-    digits=2,
-)
+        dots.append((recipe, whose, found["roc_auc"], *limits))
+figures.intervals(dots, "ROC-AUC", digits=2)
 
 # %% tags=["remove-cell"]
-reached = pd.DataFrame(grid)[list(grid)].loc["roc_auc"].unstack().loc[list(recipes)]
-outside = reached["from outside"]
-sized, jitter, drawn = (
-    reached.index.str.contains(word) for word in ("one size", "jitter", "people")
-)
-assert (reached[sized].to_numpy() < reached[~sized].to_numpy()).all()
-assert (outside[jitter].to_numpy() < outside[~jitter].to_numpy()).all()
-assert (outside[drawn].to_numpy() > outside[~drawn].to_numpy()).all()
-assert (reached.astype(float).idxmax() == "people").all()
-for whose, rows in answers_of("-draw").items():
-    plain = answers_of("")[whose]
-    how = rows["label"], rows["p_all"], plain["p_all"], rows["person"]
+grid = pd.DataFrame(grid).T
+reached = grid["roc_auc"].unstack().loc[list(recipes)]
+outside, has = reached["from outside"].to_numpy(), reached.index.str.contains
+assert (reached[has("size")].to_numpy() < reached[~has("size")].to_numpy()).all()
+assert (outside[has("jitter")] < outside[~has("jitter")]).all()
+assert (outside[has("people")] > outside[~has("people")]).all()
+assert (reached.idxmax() == "people").all()
+drawn, plain = answers_of("-draw"), answers_of("")
+for whose, rows in drawn.items():
+    how = rows["label"], rows["p_all"], plain[whose]["p_all"], rows["person"]
     gains = metrics.paired_intervals(*how)["roc_auc"]
     assert gains[1] < 0 < gains[2]
     for name, value in zip(("gain", "low", "high"), gains, strict=True):
@@ -396,8 +389,13 @@ for whose, rows in answers_of("-draw").items():
 # The order is one half, the **level** the other. At 0.5:
 
 # %% tags=["hide-input"]
-rates = pd.DataFrame(grid)[list(grid)].loc[["sensitivity", "specificity"]].T.astype(float)
-figures.table(rates.unstack(), "recipe", digits=2)
+levels = grid[["sensitivity", "specificity"]].unstack().loc[list(recipes)]
+levels.columns = [f"{rate}, {whose}" for rate, whose in levels]
+figures.table(levels, "recipe", digits=2)
+
+# %% tags=["remove-cell"]
+far_off = levels.filter(like="from outside").agg(["min", "max"])
+assert far_off.loc["min"].iloc[0] > 0.9 and far_off.loc["max"].iloc[1] < 0.4
 
 # %% [markdown]
 # Sensitivity is high and specificity low outside, in every row: what comes from elsewhere looks leukemic to all forty. Jitter makes it worse. A
@@ -411,19 +409,21 @@ figures.table(rates.unstack(), "recipe", digits=2)
 # %% tags=["hide-input"]
 added = {}
 for recipe, end in {"plain": "", "people": "-draw"}.items():
-    without, more = (
-        runs.where(experiment=f"new-people{name}") for name in (end, f"{end}-more")
-    )
+    names = f"new-people{end}", f"new-people{end}-more"
+    without, more = (runs.where(experiment=name) for name in names)
     both = records.aligned(more.pooled(), without.pooled())
-    how = both["label"], both["p_a"], both["p_b"], both["person"]
-    gained = metrics.paired_intervals(*how)["roc_auc"]
+    how = (both[name] for name in ("label", "p_a", "p_b", "person"))
     reached = [one.metrics()["roc_auc"] for one in (without, more)]
-    added[recipe] = [*reached, *gained]
+    added[recipe] = [*reached, *metrics.paired_intervals(*how)["roc_auc"]]
 heads = ["ROC-AUC without", "with fourteen more", "gain", "95 % interval, from", "to"]
-figures.table(pd.DataFrame(added, heads).T, "recipe")
+added = pd.DataFrame(added, heads).T
+assert (added["95 % interval, from"] < 0).all() and (added["to"] > 0).all()
+figures.table(added, "recipe")
 
 # %% [markdown]
-# The second line of the table TEXT3
+# No gain on the rounds, whoever is drawn: both intervals hold nothing at all. These are {glue:text}`n_added` cells beside several thousand, and of a
+# kind that the rounds do not ask about. What they are worth for **other** people from outside only such people can tell. Of those we
+# have {glue:text}`n_kept` cells, and they are kept for a last test.
 #
 # ### What the complete fold 2 would change
 #
@@ -453,7 +453,6 @@ glue("far_people", str(far["person"][of_fold_2].nunique()), display=False)
 glue("n_added", str(of_fold_2.sum()), display=False)
 glue("n_kept", str((~of_fold_2).sum()), display=False)
 assert counted.loc["only in fold 2", "HEM"] == counted.loc["in folds 0 and 1", "HEM"]
-assert added["ROC-AUC"].loc[:, "yes"].max() < added["ROC-AUC"].loc[:, "no"].min()
 
 # %% [markdown]
 # ## Exercises
