@@ -105,7 +105,7 @@ def shipped_prelim() -> pd.DataFrame:
 
 def file_names(frame: pd.DataFrame, column: str = "path") -> pd.Series:
     """File name of each row of an index, without its folders."""
-    return frame[column].map(lambda path: path.replace("\\", "/").rpartition("/")[2])
+    return frame[column].str.replace(r"(?s).*[/\\]", "", regex=True)
 
 
 def kind(frame: pd.DataFrame, cache: str | os.PathLike) -> str:

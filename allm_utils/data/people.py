@@ -15,7 +15,7 @@ from typing import overload
 import cv2
 import numpy as np
 import pandas as pd
-from scipy import fft
+import scipy  # loads its parts when they are asked for
 
 from allm_utils.data import cnmc, images
 from allm_utils.errors import DataError
@@ -43,7 +43,7 @@ def person(subject: str) -> str: ...
 def person(subject):
     """Name of the person behind a subject: one of `GROUPS`, or the subject itself."""
     if isinstance(subject, pd.Series):
-        return subject.map(lambda name: _PERSON.get(name, name), na_action="ignore")
+        return subject.map({name: person(name) for name in subject.dropna().unique()})
     return _PERSON.get(subject, subject)
 
 
@@ -202,7 +202,7 @@ def _texture(path: str) -> np.ndarray:
 def _moduli(texture: np.ndarray) -> np.ndarray:
     """The moduli of the low frequencies of one texture; float32."""
     n = _FREQUENCIES
-    moduli = abs(fft.rfft2(texture.astype(np.float32)))[:, :n]
+    moduli = abs(scipy.fft.rfft2(texture.astype(np.float32)))[:, :n]
     return np.concatenate([moduli[:n], moduli[1 - n :]]).ravel()
 
 
@@ -230,17 +230,17 @@ def _neighbours(features: np.ndarray, frame: pd.DataFrame) -> dict[int, list[int
 def _correlate(textures: np.ndarray, row_and_others: tuple[int, list[int]]) -> np.ndarray:
     """Largest masked normalised cross-correlation of one texture with each of some others."""
     row, others = row_and_others
-    side = fft.next_fast_len(textures.shape[1] + _SHIFT, real=True)
+    side = scipy.fft.next_fast_len(textures.shape[1] + _SHIFT, real=True)
 
     def transform(texture):  # of the values, the mask and the squares
         texture = texture.astype(np.float32)
-        return fft.rfft2(np.stack([texture, texture != 0, texture**2]), (side, side))
+        return scipy.fft.rfft2(np.stack([texture, texture != 0, texture**2]), (side, side))
 
     a, a_mask, a_squares = transform(textures[row])
     best = []
     for other in others:
         b, b_mask, b_squares = transform(textures[other]).conj()
-        sums = fft.irfft2(
+        sums = scipy.fft.irfft2(
             np.stack([a_mask * b_mask, a * b_mask, a_mask * b, a_squares * b_mask,
                       a_mask * b_squares, a * b]),
             (side, side),

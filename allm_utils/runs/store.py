@@ -228,7 +228,8 @@ def _check_answers(data: dict, answers: pd.DataFrame, where: str) -> None:
     faults = {
         f"{len(answers)} rows, not {n_rows} ({test['n']} test images, "
         f"{len(data['conditions'])} conditions)": len(answers) != n_rows,
-        "conditions other than the record's": set(answers["condition"]) != set(data["conditions"]),
+        "conditions other than the record's": set(answers["condition"].unique())
+        != set(data["conditions"]),
         "an image twice under one condition": answers.duplicated(["file", "condition"]).any(),
         "an image with two labels or subjects, or not under every condition": len(images)
         != test["n"],
@@ -236,7 +237,8 @@ def _check_answers(data: dict, answers: pd.DataFrame, where: str) -> None:
             images["label"].value_counts().reindex([1, 0], fill_value=0).tolist()
             != [test["n_all"], test["n_hem"]]
         ),
-        "subjects other than the record's": set(images["subject"]) != set(test["subjects"]),
+        "subjects other than the record's": set(images["subject"].unique())
+        != set(test["subjects"]),
         "a p_all outside [0, 1]": not (
             pd.api.types.is_numeric_dtype(p_all) and p_all.between(0, 1).all()
         ),
