@@ -198,7 +198,7 @@ def code(cell: NotebookNode) -> list[NotebookNode]:
     return cells
 
 
-BOOK_TAGS = {"hide-input", "hide-cell", "remove-cell", "remove-input"}
+BOOK_TAGS = {"hide-input", "hide-cell", "remove-cell", "remove-input", "once"}
 
 
 # The editions

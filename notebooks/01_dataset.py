@@ -261,7 +261,7 @@ glue("n-20", int((published["subject"] == "20").sum()), display=False)
 # How much is enough? A **control** tells. A cell of an ALL patient and a cell of a healthy person cannot be one cell.
 # Whatever correlation such pairs reach is chance.
 
-# %%
+# %% tags=["once"]
 found = people.find_twins(frame, progress=False)
 print(f"{len(found.control):,} control pairs, largest {found.control.max():.2f}")
 print(len(found.pairs), "pairs of one class, two names, from the cut at", people.TWIN)

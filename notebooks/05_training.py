@@ -152,7 +152,7 @@ pictures = images.load(
 )
 print({part: len(which) for part, which in rows.items()})
 
-# %%
+# %% tags=["once"]
 network = models.mobilenet_m(run.weights, run.image_size, run.alpha, seed=0)
 one_hot = keras.utils.to_categorical(labels, 2)
 train, val = rows["train"], rows["val"]
@@ -219,7 +219,7 @@ figures.cells(both, names, 4, rows=("epoch 1", "epoch 2"), source=credit)
 # `training.fit` does all that in one call. Here is the smoke profile: a quarter of the width, small pictures, few epochs,
 # ImageNet weights. Beside it stands the **ruler**: how well does the area of the cell alone order the same test cells?
 
-# %%
+# %% tags=["once"]
 toy = models.mobilenet_m(
     run.weights,
     run.image_size,
@@ -295,7 +295,7 @@ def train_small(kind, folder=None, resume=False):
     return model.get_weights()
 
 
-# %%
+# %% tags=["once"]
 folder = run.work / "chapter-5"
 shutil.rmtree(folder, ignore_errors=True)
 straight = train_small(training.TrainingData)

@@ -296,7 +296,7 @@ def ask(net, part, training=False):
 # We ask it at test as it is; about its training cells *in training mode*, as Keras does while it trains; and at test
 # again, after its statistics were **refreshed**: shown all training cells ten times, without a single step of training. No weight changes.
 
-# %%
+# %% tags=["once"]
 slow = fitted(momentum=0.99)
 asked = {"test": (labels[test], ask(slow, test))}
 in_training = ask(slow, train, training=True)
@@ -497,7 +497,7 @@ scorecard.table("Table 9")
 # %% tags=["exercise"]
 quick_accuracy = ...
 
-# %% tags=["check"]
+# %% tags=["check", "once"]
 quick = ask(fitted(momentum=0.9), test)
 quick_found = metrics.metrics(labels[test], quick)["accuracy"]
 exercises.check(exercises.check_guess, quick_accuracy, quick_found, 0.05)

@@ -121,7 +121,7 @@ assert max(shares["twin"] for shares in paper_split) < 0.01
 # {term}`control`. Here all cells of a person carry one label, so a leukemic and a healthy cell are never of one person,
 # and the correlations of such pairs show what chance alone can do.
 
-# %%
+# %% tags=["once"]
 index = run.frame() if run.data else sample.index(run.work)
 twins = people.find_twins(index, progress=False)
 weakest, chance = twins.pairs["ncc"].min(), twins.control.max()

@@ -139,7 +139,7 @@ test = frame[frame["file"].isin(known["file"])].groupby("label").head(12)
 size = card["image_size"], card["crop"]
 pictures = images.load(test, *size, run.work / "images", progress=False)
 
-# %%
+# %% tags=["once"]
 cells = export.calibration_cells(learned["path"].tolist(), card, n=24)
 folder = tempfile.TemporaryDirectory()
 paths = export.export(saved, export.CONDITION, folder.name, cells)

@@ -154,7 +154,7 @@ each.seed = [1, 2]
 """
 
 
-# %%
+# %% tags=["once"]
 def timed(workers):
     """Seconds that the tiny study takes with so many workers."""
     (place / "tiny.toml").write_text(tiny.replace("EXPERIMENT", f"by{workers}"))

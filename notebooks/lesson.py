@@ -145,7 +145,7 @@ part = {name: np.flatnonzero(split == name) for name in splits.PARTS}
 pixels = images.load(frame, 128, 300, run.work / "images", progress=False)
 {name: len(rows) for name, rows in part.items()}
 
-# %%
+# %% tags=["once"]
 own = models.mobilenet_m("imagenet", 128, alpha=0.25, bn_momentum=0.9, seed=0)
 own.compile(
     keras.optimizers.Adam(2e-3), "categorical_crossentropy", metrics=["accuracy"]

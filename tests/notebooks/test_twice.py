@@ -1,4 +1,4 @@
-"""Every notebook runs from top to bottom, and any of its cells once more after that.
+"""Every notebook runs from top to bottom; then each cell again, but for those tagged `once`.
 
 On the way each exercise is tried both ways.
 
@@ -6,7 +6,6 @@ The first pass is kept: the book under test is built from it.
 """
 
 import re
-from datetime import datetime
 from pathlib import Path
 
 import nbformat
@@ -16,15 +15,6 @@ from nbclient import NotebookClient
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "notebooks").glob("*.ipynb"))
 EXECUTED = ROOT / "work" / "executed" / "notebooks"
-SLOW = 5.0
-"""Seconds: cells that took longer, trainings for the most part, run once."""
-
-
-def seconds(cell):
-    """How long a cell took."""
-    times = cell.metadata["execution"]
-    start, end = (times[key] for key in ("iopub.execute_input", "shell.execute_reply"))
-    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
 
 
 def check_exercises(cells, is_chapter):
@@ -53,7 +43,7 @@ def test_runs_and_any_cell_runs_again(path):
             nbformat.write(notebook, EXECUTED / path.name)
         check_exercises(cells, is_chapter=path.stem[0].isdigit())
         for index, cell in cells:
-            if seconds(cell) < SLOW:
+            if "once" not in cell.metadata.get("tags", []):  # a training, or as long
                 client.execute_cell(cell, index)
 
 
