@@ -17,7 +17,11 @@ from allm_utils.data import images, sample
 from allm_utils.judge.predict import predict
 from allm_utils.ship import inference, web
 
-pytestmark = [pytest.mark.needs("book"), pytest.mark.needs("chromium")]
+pytestmark = [
+    pytest.mark.needs("book"),
+    pytest.mark.needs("chromium"),
+    pytest.mark.xdist_group("network"),  # which is loaded once
+]
 
 WORK = Path(os.environ.get("ALLM_WORK", "work"))
 CHAPTER = "notebooks/13_deployment.html"
