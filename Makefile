@@ -55,7 +55,7 @@ book: .venv/.ready
 	@echo "The book is ready: open $(CURDIR)/_build/html/index.html"
 
 unit: .venv/.ready
-	$(BIN)/python -m pytest tests --ignore=tests/book --ignore=tests/notebooks -n 2 --dist loadfile
+	$(BIN)/python -m pytest tests --ignore=tests/book --ignore=tests/notebooks -n 2 --dist loadfile --no-loadscope-reorder
 
 # tests/notebooks runs each notebook in a copy, and the book under test is built from these copies; only
 # the pages of book/ are executed then.
@@ -68,7 +68,7 @@ test: unit
 	printf '%s\n' "nb_execution_mode = 'force'" "nb_execution_excludepatterns = ['notebooks/*']" >> work/executed/conf.py
 	PYTHONPATH=book/_ext $(BIN)/sphinx-build -q -W -n --keep-going work/executed work/executed/_build/html
 	$(BIN)/python book/handouts.py slides work/executed/notebooks work/executed/_build/html
-	ALLM_REQUIRE=book,$$ALLM_REQUIRE $(BIN)/python -m pytest tests/book -n 2
+	ALLM_REQUIRE=book,$$ALLM_REQUIRE $(BIN)/python -m pytest tests/book -n 2 --dist loadgroup
 
 # The book as a zip that opens without a network, and its prose as an EPUB.
 offline: book

@@ -3,12 +3,16 @@
 import importlib.util
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes share two cores
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
 import cv2
 import numpy as np
@@ -16,6 +20,7 @@ import numpy as np
 from allm_utils.book import scorecard
 from allm_utils.data import sample
 from allm_utils.errors import AllmError
+from allm_utils.runs import store
 from allm_utils.runs.records import Runs
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,6 +34,14 @@ THERE = {
         for name in ("jax", "torch", "ray", "submitit", "pyarrow")
     },
 }
+
+
+DEAR = ("training", "kills", "export", "benchmarks", "sweep", "models", "experiment", "cli")
+
+
+def pytest_collection_modifyitems(items):
+    """Put the dearest files first: then the two processes of `make unit` end together."""
+    items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in DEAR)
 
 
 def pytest_runtest_setup(item):
@@ -52,10 +65,57 @@ def one_line():
         yield
 
 
+@pytest.fixture(autouse=True, scope="module")
+def forgotten():
+    """What Keras remembers of one file's networks would fill the memory."""
+    yield
+    if keras := sys.modules.get("keras"):
+        keras.backend.clear_session()
+
+
 @pytest.fixture(scope="session")
-def tree(tmp_path_factory):
+def work(request, tmp_path_factory):
+    """Where all tests, in whatever process, keep the sample and what they compute from it."""
+    place = tmp_path_factory.getbasetemp()
+    return (place.parent if hasattr(request.config, "workerinput") else place) / "work"
+
+
+@pytest.fixture(scope="session")
+def tree(work):
     """The sample as files; no test may change it."""
-    return sample.write(tmp_path_factory.mktemp("data") / "tree")
+    return sample.root(work)
+
+
+def small(weights=None, image_size=32, seed=None):
+    """Stand in for a network where only the bookkeeping is tested."""
+    import keras
+
+    keras.utils.set_random_seed(seed or 0)
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((image_size, image_size, 3), name="pixels"),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(8, 5, strides=4, activation="relu", name="convolution"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dropout(0.5),
+            layers.Dense(2, activation="softmax", name="prediction"),
+        ],
+        name="small",
+    )
+    model.built_with = {"builder": "small", "arguments": {"image_size": image_size}}
+    return model
+
+
+@pytest.fixture(scope="module")
+def stand_in():
+    """A network by the name of "small", which trains in a second."""
+    from allm_utils.network import models
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(models.BUILDERS, "small", small)
+        patch.setitem(store.PARAMETERS, ("small", 1.0), models.parameters(small()))
+        yield
 
 
 @pytest.fixture(scope="session")

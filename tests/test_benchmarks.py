@@ -1,25 +1,48 @@
 """The benchmarks run, on tiny sizes, and keep what they measure. No time is asserted."""
 
+import functools
 import json
 import math
+import shutil
 import subprocess
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from allm_utils.data import cnmc, sample
+from allm_utils.network import models, saving
 from benchmarks import __main__ as command
-from benchmarks import book, growth, measure, report
-from benchmarks.measure import TINY, compare, row, tree
+from benchmarks import book, growth, inference, measure, report, steps
+from benchmarks.measure import TINY, compare, row
 
 ROW = {"what", "unit", "ours", "alternative", "alternative_name", "ratio", "low", "high", "goal"}
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """One tiny run of everything but the book: its folder."""
-    folder = tmp_path_factory.mktemp("results")
-    command.main(["--tiny", "--results", str(folder)])
+def run(tree, tmp_path_factory):
+    """A tiny run of everything but the book, on one sample and one narrow network: its folder."""
+    folder, once = tmp_path_factory.mktemp("results"), tmp_path_factory.mktemp("network")
+    narrow = SimpleNamespace(mobilenet_m=functools.partial(models.mobilenet_m, alpha=0.25))
+    made = functools.partial(functools.cache(inference.model_files), folder=once)
+
+    def model_files(scale, folder):
+        for path in made(scale).values():
+            for file in (path, saving.card_path(path)):
+                shutil.copy(file, folder)
+        return made(scale)
+
+    def watched(step, root):
+        return growth._watched(growth.STEPS[step], root)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sample, "root", lambda _: tree)
+        for module in (steps, inference):
+            patch.setattr(module, "models", narrow)
+        patch.setattr(inference, "model_files", model_files)
+        patch.setattr(growth, "_in_a_child", watched)
+        command.main(["--tiny", "--results", str(folder)])
     return folder
 
 
@@ -102,10 +125,11 @@ def test_ways_take_turns_and_the_clock_is_the_one_named():
     assert made["ours"] == made["alternative"] == 0.25 and made["ratio"] == 1
 
 
-def test_a_tree_has_the_names_of_the_training_set(tmp_path):
-    from allm_utils.data import cnmc
-
-    frame = cnmc.index(tree(tmp_path, 96))
+def test_a_tree_has_the_names_of_the_training_set(work, tmp_path, monkeypatch):
+    monkeypatch.setattr(sample, "root", lambda _, root=sample.root: root(work))
+    root = measure.tree(tmp_path, 96)
+    assert growth._in_a_child("Index", root)["peak_mb"] > 10
+    frame = cnmc.index(root)
     assert len(frame) == 96 and set(frame["fold"]) == {0, 1, 2} and set(frame["label"]) == {0, 1}
 
 

@@ -29,9 +29,9 @@ def bare(monkeypatch, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
+def model(stand_in, tmp_path_factory):
     """A small network that nobody trained; its card says that the people of fold 1 did."""
-    network = models.build("mobilenet_m", {"image_size": 32, "alpha": 0.25, "seed": 0})
+    network = models.build("small", {"image_size": 32, "seed": 0})
     who = people.person(cnmc.shipped_index().query("fold == 1")["subject"]).unique().tolist()
     card = {"crop": 300, "record": "e/r", "people": who}
     return saving.save(network, tmp_path_factory.mktemp("model") / "m.safetensors", card)
@@ -168,10 +168,10 @@ def test_variables_stand_for_options_and_options_win(configured, monkeypatch, tm
         ("train --epochs 0", "epochs 0"),
         ("train --brightness 0.4", "brightness"),
         ("train --condition fog:3", "fog:3"),
-        ("train --fold 7", "no fold"),
+        ("train --fold 7 --data TREE", "no fold"),
         ("train --model vgg", "vgg"),
         ("train --model-file m.h5", ".safetensors"),
-        ("train --weights gone.h5", "gone.h5"),
+        ("train --weights gone.h5 --data TREE", "gone.h5"),
         ("train --data gone", "gone"),
         ("train --draw crowd", "crowd"),
         ("probe --model forest", "forest"),
@@ -189,8 +189,8 @@ def test_variables_stand_for_options_and_options_win(configured, monkeypatch, tm
         ("data leakage gone.csv", "gone.csv"),
     ],
 )
-def test_what_is_wrong_is_one_line(refused, words, named):
-    assert named in refused(*words.split())
+def test_what_is_wrong_is_one_line(refused, tree, words, named):
+    assert named in refused(*words.replace("TREE", str(tree)).split())
 
 
 # -- data -------------------------------------------------------------------------------------
@@ -299,8 +299,8 @@ def test_retest_knows_both_kinds_of_test(run, model, monkeypatch, tmp_path):
     assert formats["tests"] == {"x": None} and formats["more"] == {"formats": {}}
 
 
-def test_a_run_from_the_command_line_leaves_model_and_record(run, tree, tmp_path):
-    words = "--image-size 32 --alpha 0.25 --weights none --epochs 1 --condition clean --work w"
+def test_a_run_from_the_command_line_leaves_model_and_record(run, tree, tmp_path, stand_in):
+    words = "--model small --image-size 32 --weights none --epochs 1 --condition clean --work w"
     code, out, _ = run("train", "--data", tree, *words.split(), "--model-file", "m.safetensors")
     assert code == 0
     record = records.load(out.splitlines()[0])

@@ -343,17 +343,17 @@ def test_verify_tells_who_in_the_test_sets_is_known_from_training(tmp_path):
     )
 
 
-def test_kind_is_told_by_content(root, tmp_path):
-    frame = sample.index(root / "work")
-    assert cnmc.kind(frame, root / "work" / "images") == "cnmc-2019-sample"
+def test_kind_is_told_by_content(work, tmp_path):
+    frame = sample.index(work)
+    assert cnmc.kind(frame, work / "images") == "cnmc-2019-sample"
     put(tmp_path / "fold_0/hem/UID_H11_2_1_hem.bmp")
     more = frame[["path"]].iloc[:3]
     more.loc[len(more)] = str(tmp_path / "fold_0/hem/UID_H11_2_1_hem.bmp")
     assert cnmc.kind(more, tmp_path / "cache") == "other"
 
 
-def test_content_under_the_name_of_another_class_is_not_the_data_set(root, monkeypatch):
-    frame, cache = sample.index(root / "work"), root / "work" / "images"
+def test_content_under_the_name_of_another_class_is_not_the_data_set(work, monkeypatch):
+    frame, cache = sample.index(work), work / "images"
     monkeypatch.setitem(cnmc.FINGERPRINTS, ("these",), images.fingerprint(frame, cache))
     assert cnmc.kind(frame, cache) == "cnmc-2019"
     digests = images.digests(frame, cache)
@@ -363,9 +363,9 @@ def test_content_under_the_name_of_another_class_is_not_the_data_set(root, monke
 
 
 @pytest.mark.skipif("ALLM_DATA" not in os.environ, reason="no C-NMC: ALLM_DATA is not set")
-def test_published_folds_are_known_by_their_fingerprint(root):
+def test_published_folds_are_known_by_their_fingerprint(work):
     frame = cnmc.index(os.environ["ALLM_DATA"])
-    assert cnmc.kind(frame[frame["fold"].isin([0, 1])], root / "work" / "images") == "cnmc-2019"
+    assert cnmc.kind(frame[frame["fold"].isin([0, 1])], work / "images") == "cnmc-2019"
 
 
 class Kaggle:

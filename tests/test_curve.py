@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from allm_utils.data import cnmc, sample
+from allm_utils.data import cnmc
 from allm_utils.errors import AllmError
 from allm_utils.judge import metrics
 from allm_utils.runs import curve
@@ -13,10 +13,9 @@ from allm_utils.runs.config import ProbeConfig
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory):
-    place = tmp_path_factory.mktemp("curve")
+def config(tree, work, tmp_path_factory):
     how = {"model": "area", "folds": (0, 1), "protocol": "patient-disjoint", "image_size": 48}
-    return ProbeConfig(data=sample.write(place / "tree"), work=place, out=place, **how)
+    return ProbeConfig(data=tree, work=work, out=tmp_path_factory.mktemp("curve"), **how)
 
 
 def test_a_curve_is_recorded_and_read(config, monkeypatch):

@@ -22,37 +22,13 @@ from allm_utils.runs.records import Record
 
 TESTED = ("clean", "noise:5", "grey", "tta")
 
+pytestmark = pytest.mark.usefixtures("stand_in")
+
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-def small(weights=None, image_size=32, seed=None):
-    """Stand in for a network where only the bookkeeping is tested."""
-    keras.utils.set_random_seed(seed or 0)
-    layers = keras.layers
-    model = keras.Sequential(
-        [
-            keras.Input((image_size, image_size, 3), name="pixels"),
-            layers.Rescaling(1 / 255),
-            layers.Conv2D(8, 5, strides=4, activation="relu", name="convolution"),
-            layers.GlobalAveragePooling2D(),
-            layers.Dropout(0.5),
-            layers.Dense(2, activation="softmax", name="prediction"),
-        ],
-        name="small",
-    )
-    model.built_with = {"builder": "small", "arguments": {"image_size": image_size}}
-    return model
-
-
-@pytest.fixture(scope="module", autouse=True)
-def stand_in():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(models.BUILDERS, "small", small)
-        patch.setitem(records.PARAMETERS, ("small", 1.0), models.parameters(small()))
-        yield
+def cache(work):
+    (work / "images").mkdir(parents=True, exist_ok=True)
+    return work / "images"
 
 
 def configured(base, tree, cache, **changes):
@@ -221,9 +197,24 @@ def test_the_accelerator_has_a_name(monkeypatch):
 # -- killed and resumed -----------------------------------------------------------------------
 
 
-def test_a_resumed_run_ends_as_one_that_was_never_killed(config, done, tmp_path, monkeypatch):
-    straight, settings = done[1], config()
-    killed(settings, 1, monkeypatch)
+@pytest.fixture(scope="module")
+def left(stand_in, tree, cache, tmp_path_factory):
+    """What a run leaves that is killed after its first epoch."""
+    settings = configured(tmp_path_factory.mktemp("left"), tree, cache)
+    with pytest.MonkeyPatch.context() as patch:
+        killed(settings, 1, patch)
+    return folder(settings)
+
+
+@pytest.fixture
+def half(config, left):
+    """Settings of a run that was killed after its first epoch."""
+    shutil.copytree(left, folder(config()))
+    return config()
+
+
+def test_a_resumed_run_ends_as_one_that_was_never_killed(half, done, tmp_path, monkeypatch):
+    straight, settings = done[1], half
     assert not (tmp_path / "out").exists()
     note = folder(settings) / "run.json"
     said = json.loads(note.read_text())
@@ -242,8 +233,7 @@ def test_a_resumed_run_ends_as_one_that_was_never_killed(config, done, tmp_path,
 @pytest.mark.parametrize(
     ("changes", "named"), [({"learning_rate": 1e-4}, "learning_rate"), ({"stain": 0.1}, "stain")]
 )
-def test_another_configuration_is_not_resumed(config, monkeypatch, changes, named):
-    killed(config(), 1, monkeypatch)
+def test_another_configuration_is_not_resumed(half, config, changes, named):
     with pytest.raises(ConfigError, match=f"another {named}"):
         run(config(**changes), resume=True)
 
@@ -257,27 +247,23 @@ def test_other_weights_of_one_name_are_not_resumed(config, tmp_path, monkeypatch
         run(config(), resume=True)
 
 
-def test_other_data_are_not_resumed(config, tree, monkeypatch, tmp_path):
-    killed(config(), 1, monkeypatch)
-    other = sample.write(tmp_path / "other")
-    victim = next((other / "fold_1" / "all").iterdir())
-    victim.write_bytes(
-        next(p for p in (other / "fold_1" / "all").iterdir() if p != victim).read_bytes()
-    )
+def test_other_data_are_not_resumed(half, config, tree, tmp_path):
+    other = shutil.copytree(tree, tmp_path / "other", copy_function=os.link)
+    victim, another, *_ = (other / "fold_1" / "all").iterdir()
+    victim.unlink()
+    victim.write_bytes(another.read_bytes())
     with pytest.raises(ConfigError, match="another data"):
         run(config(data=other), resume=True)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "null", "[1]", '{"made_with": 1, "processes": 2}'])
-def test_a_broken_note_is_one_line(config, monkeypatch, text):
-    killed(config(), 1, monkeypatch)
-    (folder(config()) / "run.json").write_text(text)
+def test_a_broken_note_is_one_line(half, text):
+    (folder(half) / "run.json").write_text(text)
     with pytest.raises(DataError, match="start without --resume"):
-        run(config(), resume=True)
+        run(half, resume=True)
 
 
-def test_a_new_run_never_continues_an_older_checkpoint(config, monkeypatch):
-    killed(config(), 1, monkeypatch)
+def test_a_new_run_never_continues_an_older_checkpoint(half, config, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(experiment, "fit", None)  # killed before the first epoch
         with pytest.raises(TypeError):

@@ -31,8 +31,8 @@ def saved(tmp_path_factory, cells):
     model = models.mobilenet_m(
         weights=None, image_size=SIZE, alpha=0.25, bn_momentum=0.5, dropout=0, seed=1
     )
-    model.compile(keras.optimizers.SGD(0.0), "categorical_crossentropy")
-    model.fit(cells, np.eye(2)[np.arange(24) % 2], epochs=30, verbose=0)
+    for _ in range(10):
+        model(cells, training=True)
     path = tmp_path_factory.mktemp("model") / "small.safetensors"
     return saving.save(model, path, {"crop": CROP, "record": "e/r"})
 
@@ -41,6 +41,13 @@ def saved(tmp_path_factory, cells):
 def exported(saved, cells, tmp_path_factory):
     """Every format of it."""
     return export.export(saved, export.FORMATS, tmp_path_factory.mktemp("exported"), cells)
+
+
+@pytest.fixture(scope="module")
+def coarse(saved, cells, tmp_path_factory):
+    """With one scale for all channels."""
+    folder = tmp_path_factory.mktemp("coarse")
+    return export.export(saved, ["onnx-int8"], folder, cells, per_channel=False)["onnx-int8"]
 
 
 def test_files_are_named_after_the_model(exported):
@@ -127,8 +134,7 @@ def test_int8_is_smaller(exported):
         assert size[f"{runtime}-int8"] < 0.6 * size[runtime]
 
 
-def test_one_scale_for_all_channels_is_smaller_and_coarser(saved, exported, cells, tmp_path):
-    coarse = export.export(saved, ["onnx-int8"], tmp_path, cells, per_channel=False)["onnx-int8"]
+def test_one_scale_for_all_channels_is_smaller_and_coarser(saved, exported, coarse, cells):
     assert coarse.stat().st_size < exported["onnx-int8"].stat().st_size
     exact = predict(saving.load(saved)[0], cells)
     off = [
@@ -138,7 +144,8 @@ def test_one_scale_for_all_channels_is_smaller_and_coarser(saved, exported, cell
     assert off[0] < off[1]
 
 
-def test_written_beside_the_model_unless_told_otherwise(saved, tmp_path):
+def test_written_beside_the_model_unless_told_otherwise(saved, exported, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "_onnx", lambda *_, **__: exported["onnx"])
     for path in (saved, saving.card_path(saved)):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     made = export.export(tmp_path / saved.name, ["onnx"])
@@ -191,8 +198,17 @@ def test_calibration_cells_are_spread_over_the_paths(paths):
     assert len(export.calibration_cells(paths, card)) == 23
 
 
-def test_a_second_record_may_test_every_format(saved, cells, paths, tmp_path, monkeypatch):
+def test_a_second_record_may_test_every_format(
+    saved, exported, coarse, cells, paths, tmp_path, monkeypatch
+):
     """Calibrated on the training part alone; each test stands for its own file."""
+    asked = []
+
+    def made(given, formats, folder, calibration, per_channel=True):
+        asked.append((given, len(calibration), per_channel))
+        return {name: exported[name] if per_channel else coarse for name in formats}
+
+    monkeypatch.setattr(export, "export", made)
     frame = pd.DataFrame({"path": paths})
     split = pd.Series(["train"] * 9 + ["val"] * 2 + ["test"] * 12)
     monkeypatch.setattr(export.experiment, "check_model", lambda *_: None)
@@ -208,4 +224,4 @@ def test_a_second_record_may_test_every_format(saved, cells, paths, tmp_path, mo
     assert len({answer.tobytes() for answer in answers.values()}) == len(names)
     used = {name: about["calibration"] for name, about in more["formats"].items()}
     assert all((used[name] is not None) == ("int" in name) for name in names)
-    assert used["onnx-int:8"]["images"] == 9
+    assert asked == [(saved, 9, False), (saved, 9, True)]

@@ -381,9 +381,9 @@ def test_what_is_no_file_is_named_and_never_waited_for(paths, cache, put):
 # -- the real pictures ------------------------------------------------------------------------
 
 
-def test_real_cells_are_dark_on_exact_black(root):
-    frame = sample.index(root / "work").iloc[::5]
-    loaded = images.load(frame, 224, 300, root / "work" / "images", progress=False)
+def test_real_cells_are_dark_on_exact_black(work):
+    frame = sample.index(work).iloc[::5]
+    loaded = images.load(frame, 224, 300, work / "images", progress=False)
     assert loaded.shape == (len(frame), 224, 224, 3)
     assert (loaded == 0).all(axis=3).mean() > 0.5  # the background is exact black
     assert 100 < loaded.max() < 200  # C-NMC is dark

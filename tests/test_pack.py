@@ -14,10 +14,10 @@ from allm_utils.errors import DataError
 
 
 @pytest.fixture(scope="module")
-def tree(root, tmp_path_factory):
+def tree(work, tmp_path_factory):
     """Eight cells of fold 1."""
     place = tmp_path_factory.mktemp("tree")
-    frame = sample.index(root / "work").query("fold == 1").groupby("label").head(4)
+    frame = sample.index(work).query("fold == 1").groupby("label").head(4)
     for path in map(Path, frame["path"]):
         target = place.joinpath(*path.parts[-3:])
         target.parent.mkdir(parents=True, exist_ok=True)

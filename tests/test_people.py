@@ -91,12 +91,12 @@ def test_known_new_and_outside_go_by_people(trained, known, new, outside):
 
 
 @pytest.fixture(scope="module")
-def found(root):
-    return people.find_twins(sample.index(root / "work"), progress=False)
+def found(work):
+    return people.find_twins(sample.index(work), progress=False)
 
 
-def test_the_search_finds_the_twenty_pairs_of_the_sample_and_no_other(root, found):
-    names = set(cnmc.file_names(sample.index(root / "work")))
+def test_the_search_finds_the_twenty_pairs_of_the_sample_and_no_other(work, found):
+    names = set(cnmc.file_names(sample.index(work)))
     twins = people.pixel_twins()
     here = twins[twins["file_a"].isin(names) & twins["file_b"].isin(names)]
     assert pairs_of(found.pairs) == pairs_of(here) and len(here) == sample.N_TWINS
@@ -113,8 +113,8 @@ def test_the_control_across_classes_ends_below_the_twins(found):
     assert f"largest {found.control.max():.3f}" in lines[-1]
 
 
-def test_a_twin_is_found_though_shifted_lit_otherwise_and_cut_otherwise(root, tmp_path):
-    frame = sample.index(root / "work")
+def test_a_twin_is_found_though_shifted_lit_otherwise_and_cut_otherwise(work, tmp_path):
+    frame = sample.index(work)
     frame = frame[frame["subject"].isin(["5", "H6"])].reset_index(drop=True)
     twin = np.roll(images.read(frame["path"][frame["subject"] == "5"].iloc[0]), (30, -17), (0, 1))
     twin = (twin * 0.8).astype(np.uint8)
@@ -128,7 +128,7 @@ def test_a_twin_is_found_though_shifted_lit_otherwise_and_cut_otherwise(root, tm
     assert os.path.basename(frame["path"][frame["subject"] == "5"].iloc[0]) == twins["file_a"][0]
 
 
-def test_one_subject_has_nobody_to_be_compared_with(root):
-    frame = sample.index(root / "work")
+def test_one_subject_has_nobody_to_be_compared_with(work):
+    frame = sample.index(work)
     with pytest.raises(DataError, match="fewer than two subjects"):
         people.find_twins(frame[frame["subject"] == "5"])

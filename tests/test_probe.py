@@ -10,11 +10,6 @@ from allm_utils.runs import experiment, probe, records
 from allm_utils.runs.config import ProbeConfig
 
 
-@pytest.fixture(scope="module")
-def work(tmp_path_factory):
-    return tmp_path_factory.mktemp("work")
-
-
 @pytest.fixture
 def config(tree, work, tmp_path):
     def make(**changes):

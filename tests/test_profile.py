@@ -2,17 +2,13 @@ import sys
 import types
 from pathlib import Path
 
-import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
 
 import allm_utils
 from allm_utils.book import profile
-from allm_utils.data import images, sample, splits
+from allm_utils.data import sample
 from allm_utils.errors import ConfigError
-from allm_utils.judge.predict import predict
-from allm_utils.network import models, training
-from allm_utils.network.training import TrainingConfig, TrainingData, fit
+from allm_utils.network import training
 
 VARIABLES = ("ALLM_PROFILE", "ALLM_DATA", "ALLM_WORK", "ALLM_WEIGHTS", "ALLM_CHECKPOINTS")
 
@@ -113,8 +109,8 @@ def test_real_data_on_colab_comes_from_drive_or_from_where_kaggle_put_it(
     assert run.data == tmp_path / ("fold_1.zip" if packed else "elsewhere")
 
 
-def test_frame_holds_the_sample_without_the_people_from_outside(gpu, monkeypatch, tmp_path):
-    monkeypatch.setenv("ALLM_WORK", str(tmp_path))
+def test_frame_holds_the_sample_without_the_people_from_outside(gpu, monkeypatch, work):
+    monkeypatch.setenv("ALLM_WORK", str(work))
     run = profile.current()
     frame = run.frame()
     assert sorted(frame["fold"].unique()) == [0, 1] and len(frame) == sample.N_CELLS
@@ -131,27 +127,3 @@ def test_only_profile_and_cli_read_the_environment():
         if "os.environ" in (text := path.read_text(encoding="utf-8")) or "getenv" in text
     }
     assert readers <= {"profile.py", "cli.py", "engines.py"}, readers
-
-
-def test_smoke_training_beats_the_area_of_the_cell_over_three_seeds(tmp_path):
-    smoke = profile.SMOKE
-    frame = sample.index(tmp_path).query("not outside").reset_index(drop=True)
-    labels = frame["label"].to_numpy(int)
-    pictures = images.load(frame, smoke.image_size, smoke.crop, tmp_path / "images", False)
-    area = pictures.any(axis=-1).mean(axis=(1, 2))
-    found = []
-    for seed in (1337, 2, 3):
-        split = splits.paper_split(frame, seed)
-        rows = {part: np.flatnonzero(split == part) for part in splits.PARTS}
-        how = {"epochs": smoke.epochs, "learning_rate": smoke.learning_rate, "seed": seed}
-        config = TrainingConfig(**how, batch_size=smoke.batch_size)
-        size = smoke.weights, smoke.image_size, smoke.alpha
-        network = models.mobilenet_m(*size, bn_momentum=smoke.bn_momentum, seed=seed)
-        held_out = pictures[rows["val"]], labels[rows["val"]]
-        data = TrainingData(pictures, labels, config, rows["train"])
-        fit(network, data, held_out, config, progress=False)
-        test = rows["test"]
-        p_all = predict(network, pictures[test])
-        found.append([roc_auc_score(labels[test], scores) for scores in (p_all, area[test])])
-    by_network, by_area = np.mean(found, axis=0)
-    assert by_network > by_area > 0.5, found

@@ -17,7 +17,6 @@ from packaging.requirements import Requirement
 
 from allm_utils import __version__
 from allm_utils.book import paper, scorecard
-from allm_utils.runs.records import Runs
 from benchmarks import pages, report
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -215,8 +214,7 @@ def test_repository_address_stands_in_one_place():
 # README and pages
 
 
-def test_readme_shows_the_recorded_headline():
-    runs = Runs.load()
+def test_readme_shows_the_recorded_headline(runs):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert sync.headline(runs) in readme, "run `make sync`"
     for value in scorecard.headline(runs)["value"]:

@@ -17,8 +17,7 @@ FILES = sorted((records.RESULTS / "models").glob("*.safetensors"))
 MODELS = [path for path in FILES if not path.stem.endswith("-handmade")]
 
 
-def test_every_shipped_record_stands():
-    runs = Runs.load()
+def test_every_shipped_record_stands(runs):
     names = {record.name for record in runs}
     assert len(names) == len(runs) > 20
     for record in runs:
@@ -26,16 +25,15 @@ def test_every_shipped_record_stands():
             assert record.data["source"]["record"] in names
 
 
-def test_every_fold_by_people_is_tested_once_in_five_rounds():
-    runs = Runs.load()
+def test_every_fold_by_people_is_tested_once_in_five_rounds(runs):
     for found in ({"experiment": "same-recipe"}, *({"model": name} for name in ("area",))):
         rounds = runs.where(protocol="patient-disjoint", **found)
         assert len(rounds.pooled()) == sum(cnmc.shipped_index()["fold"].isin([0, 1]))
 
 
-def test_the_outside_record_names_records_that_stand():
+def test_the_outside_record_names_records_that_stand(runs):
     about = store.read_json(records.RESULTS / "outside" / "outside.json")
-    table, names = records.outside(), {record.name for record in Runs.load()}
+    table, names = records.outside(), {record.name for record in runs}
     for name, made in about["classifiers"].items():
         assert made["record"] is None or made["record"] in names
         assert table[name].between(0, 1).sum() in (289, 398)
@@ -47,9 +45,9 @@ def test_there_are_at_most_four_models_of_at_most_seven_megabytes():
 
 
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
-def test_a_shipped_model_is_the_one_of_its_record(path):
+def test_a_shipped_model_is_the_one_of_its_record(path, runs):
     model, card = saving.load(path)
-    record = _record(card)
+    record = _record(card, runs)
     for key in ("image_size", "crop"):
         assert card[key] == record.data["config"][key]
     trained = record.data["split"]["train"]["subjects"]
@@ -58,33 +56,33 @@ def test_a_shipped_model_is_the_one_of_its_record(path):
 
 
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
-def test_a_shipped_model_repeats_the_answers_of_its_record(path):
+def test_a_shipped_model_repeats_the_answers_of_its_record(path, runs):
     if not (data := os.environ.get("ALLM_DATA")):
         pytest.skip("ALLM_DATA names no tree with folds 0 and 1")
-    rows = _record(saving.read_card(path)).rows().groupby("label").sample(12, random_state=0)
+    rows = _record(saving.read_card(path), runs).rows().groupby("label").sample(12, random_state=0)
     where = {Path(found).name: found for found in cnmc.index(data)["path"]}
     found, _ = predict_images(path, [where[name] for name in rows["file"]], progress=False)
     # the weights are in half precision, and were trained on another backend
     assert np.abs(found["p_all"].to_numpy() - rows["p_all"].to_numpy()).max() < 0.02
 
 
-def _record(card):
-    return Runs(r for r in Runs.load() if r.name == card["record"]).one()
+def _record(card, runs):
+    return Runs(r for r in runs if r.name == card["record"]).one()
 
 
 @pytest.mark.parametrize("name", ["images", "people-round0"])
-def test_the_outside_record_is_what_a_shipped_network_answers_on_the_shipped_cells(name, tmp_path):
+def test_the_outside_record_is_what_a_shipped_network_answers_on_the_shipped_cells(name, work):
     network, card = saving.load(records.RESULTS / "models" / f"{name}.safetensors")
-    frame = sample.index(tmp_path).query("outside").reset_index(drop=True)
-    pictures = images.load(frame, card["image_size"], card["crop"], tmp_path / "images", False)
+    frame = sample.index(work).query("outside").reset_index(drop=True)
+    pictures = images.load(frame, card["image_size"], card["crop"], work / "images", False)
     recorded = records.outside().set_index("file")[name]
     apart = abs(predict(network, pictures) - recorded[cnmc.file_names(frame)].to_numpy())
     assert len(apart) == 60 and apart.mean() <= 0.01 and apart.max() <= 0.15
 
 
-def test_the_second_judge_answers_as_recorded_on_the_shipped_cells(tmp_path):
-    record, network = Runs.load().where(experiment="two-judges").one(), MODELS[-1]
-    frame = sample.index(tmp_path).assign(file=lambda cells: cnmc.file_names(cells))
+def test_the_second_judge_answers_as_recorded_on_the_shipped_cells(work, runs):
+    record, network = runs.where(experiment="two-judges").one(), MODELS[-1]
+    frame = sample.index(work).assign(file=lambda cells: cnmc.file_names(cells))
     rows = record.rows("with-handmade").merge(frame[["file", "path"]], on="file")
     rows = rows.groupby("label").head(12)
     assert len(rows) == 24 and network.stem == "people-round0"

@@ -13,8 +13,8 @@ CELLS = Path(str(resources.files("allm_utils.data"))) / "cells"
 
 
 @pytest.fixture(scope="module")
-def frame(root):
-    return sample.index(root / "work")
+def frame(work):
+    return sample.index(work)
 
 
 def file_names(frame):
@@ -47,8 +47,8 @@ def test_twenty_pixel_twins_have_both_sides_in_the_sample(frame):
     assert set(both["fold_a"]) == {"0"} and set(both["fold_b"]) == {"1"}
 
 
-def test_the_files_are_the_published_ones_byte_for_byte(root, frame):
-    found = cnmc.verify(sample.root(root / "work"), progress=False)
+def test_the_files_are_the_published_ones_byte_for_byte(work, frame):
+    found = cnmc.verify(sample.root(work), progress=False)
     assert found.n_checked == len(frame) == 600
     assert not (found.altered or found.unknown or found.duplicated or found.known_duplicates)
     published = cnmc.shipped_index()
@@ -90,10 +90,10 @@ def test_captions_name_the_people(frame):
     assert sample.people_shown(frame[frame["subject"] == "5"]) == "people: ALL 5"
 
 
-def test_encoding_again_keeps_every_pixel(root, frame, tmp_path, monkeypatch):
+def test_encoding_again_keeps_every_pixel(work, frame, tmp_path, monkeypatch):
     few = frame.iloc[::120].assign(file=file_names(frame))
     monkeypatch.setattr(sample, "choose", lambda: few)
-    sample.encode(tmp_path, sample.root(root / "work"))
+    sample.encode(tmp_path, sample.root(work))
     for path in few["path"]:
         again = images.read((tmp_path / Path(path).name).with_suffix(".webp"))
         assert (again == images.read(path)).all()

@@ -69,8 +69,7 @@ def test_every_network_comes_back(name, pixels, tmp_path):
     model = models.build(name, SETTINGS | {"dropout": 0.0, "l1": 0.01})
     loaded, card = saving.load(saving.save(model, tmp_path / "m.safetensors", CARD))
     assert card["builder"] == name and card["arguments"]["scaling"] == "imagenet"
-    expected = model.predict_on_batch(pixels)
-    np.testing.assert_allclose(loaded.predict_on_batch(pixels), expected, atol=5e-3)
+    np.testing.assert_allclose(loaded(pixels), model(pixels), atol=5e-3)
     for one, other in zip(loaded.weights, model.weights, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-6)
 
@@ -110,8 +109,7 @@ def test_weights_are_half_precision_under_their_layers_names(saved, small):
 def test_a_keras_file_with_a_card_opens(theirs, small, pixels):
     loaded, card = saving.load(theirs)
     assert card["crop"] == 300 and not loaded.compiled
-    expected = small.predict_on_batch(pixels)
-    np.testing.assert_allclose(loaded.predict_on_batch(pixels), expected, atol=1e-6)
+    np.testing.assert_allclose(loaded(pixels), small(pixels), atol=1e-6)
 
 
 def test_the_users_precision_does_not_change_what_is_loaded(saved, theirs):
@@ -235,23 +233,23 @@ def test_weights_that_are_no_numbers_are_refused(saved):
 
 
 @pytest.mark.parametrize("which", ["saved", "theirs"])
-@pytest.mark.parametrize("seed", range(12))
-def test_changed_bytes_are_refused_in_one_line_or_change_no_answer(which, seed, request, pixels):
+def test_changed_bytes_are_refused_in_one_line_or_change_no_answer(which, request, pixels):
     path = request.getfixturevalue(which)
-    expected = saving.load(path)[0].predict_on_batch(pixels)
-    content, rng = bytearray(path.read_bytes()), np.random.default_rng(seed)
-    if seed % 3 == 0:
-        content = content[: rng.integers(len(content))]
-    else:
-        for place in rng.integers(len(content), size=1 if seed % 3 == 1 else 200):
-            content[place] ^= 1 + rng.integers(255)
-    path.write_bytes(content)
-    try:
-        found = saving.load(path)[0].predict_on_batch(pixels)
-    except ModelError as error:
-        assert str(path) in str(error) and "\n" not in str(error)
-    else:
-        np.testing.assert_array_equal(found, expected)
+    whole, expected = path.read_bytes(), saving.load(path)[0](pixels)
+    for seed in range(9):
+        content, rng = bytearray(whole), np.random.default_rng(seed)
+        if seed % 3 == 0:
+            content = content[: rng.integers(len(content))]
+        else:
+            for place in rng.integers(len(content), size=1 if seed % 3 == 1 else 200):
+                content[place] ^= 1 + rng.integers(255)
+        path.write_bytes(content)
+        try:
+            found = saving.load(path)[0](pixels)
+        except ModelError as error:
+            assert str(path) in str(error) and "\n" not in str(error)
+        else:
+            np.testing.assert_array_equal(found, expected)
 
 
 def test_what_is_no_file_of_ours_is_refused(saved, tmp_path):

@@ -17,15 +17,15 @@ from allm_utils.runs.config import ProbeConfig
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory):
+def pair(stand_in, tree, work, tmp_path_factory):
     """A network that knows nothing, the split that it claims to be of, and its second judge."""
     place = tmp_path_factory.mktemp("pair")
     how = {"model": "probe_handmade", "folds": (0, 1), "protocol": "patient-disjoint"}
-    config = ProbeConfig(data=sample.write(place / "tree"), work=place, image_size=64, **how)
-    frame = sample.index(place)
+    config = ProbeConfig(data=tree, work=work, image_size=64, **how)
+    frame = sample.index(work)
     frame = frame[~frame["outside"]].reset_index(drop=True)
     train = splits.patient_disjoint_split(frame)[0] == "train"
-    network = models.build("mobilenet_m", {"image_size": 64, "alpha": 0.25, "weights": None})
+    network = models.build("small", {"image_size": 64})
     card = {"crop": 300, "record": "e/r", "people": sorted(set(frame["subject"][train]))}
     path = saving.save(network, place / "net.safetensors", card)
     return config, path, second.make(config, path, progress=False), frame

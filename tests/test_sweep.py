@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from allm_utils import cli
-from allm_utils.data import sample
 from allm_utils.errors import ConfigError, RecordError
 from allm_utils.runs import engines, records, sweep
 from allm_utils.runs.engines import EngineConfig
@@ -22,7 +21,7 @@ TINY = """
 [[runs]]
 experiment = "tiny"
 image_size = 32
-epochs = {epochs}
+epochs = 2
 conditions = ["clean"]
 each.alpha = [0.25]
 each.seed = [1, 2]
@@ -31,18 +30,30 @@ each.seed = [1, 2]
 model = "area"
 """
 
+REAL = """
+[[runs]]
+model = "alnett_style"
+weights = "none"
+image_size = 32
+epochs = 5
+conditions = ["clean"]
+each.seed = [1, 2]
 
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory):
-    return sample.write(tmp_path_factory.mktemp("data") / "tree")
+[[runs]]
+model = "area"
+"""
 
 
 @pytest.fixture
-def study(tmp_path, tree):
+def study(tmp_path, tree, work):
     """Expand a small study whose folders are below the test's own."""
 
-    def expand(text=TINY, epochs=2):
-        (tmp_path / "study.toml").write_text(text.format(epochs=epochs))
+    def expand(text=TINY):
+        (tmp_path / "study.toml").write_text(text)
+        (work / "images").mkdir(exist_ok=True)
+        (tmp_path / "work").mkdir(exist_ok=True)
+        if not (tmp_path / "work" / "images").exists():
+            (tmp_path / "work" / "images").symlink_to(work / "images")
         return sweep.expand(tmp_path / "study.toml", data=tree, work=tmp_path / "work")
 
     return expand
@@ -51,14 +62,14 @@ def study(tmp_path, tree):
 # -- what a study is --------------------------------------------------------------------------
 
 
-def test_the_studies_of_the_book_make_the_records_of_the_book():
+def test_the_studies_of_the_book_make_the_records_of_the_book(runs):
     """Each of its records but those of networks that were tested again, with the same settings."""
-    runs = {sweep.name(c): c for path in STUDIES for c in sweep.expand(path)}
-    made = {r.name: r for r in records.Runs.load() if "source" not in r.data}
-    assert set(runs) == set(made), "change studies/*.toml, or results/"
+    studied = {sweep.name(c): c for path in STUDIES for c in sweep.expand(path)}
+    made = {r.name: r for r in runs if "source" not in r.data}
+    assert set(studied) == set(made), "change studies/*.toml, or results/"
     for name, record in made.items():
-        assert sweep.differing(runs[name], record) == set()
-        asked = getattr(runs[name], "conditions", ["clean"])
+        assert sweep.differing(studied[name], record) == set()
+        asked = getattr(studied[name], "conditions", ["clean"])
         assert set(record.data["conditions"]) <= set(asked), name
 
 
@@ -93,8 +104,8 @@ def test_what_is_wrong_with_a_study_is_one_line(study, text, named):
     assert "\n" not in str(caught.value) and "study.toml" in str(caught.value)
 
 
-def test_a_plan_prices_what_is_not_there_by_recorded_speed(study, capsys):
-    known = records.Runs.load()
+def test_a_plan_prices_what_is_not_there_by_recorded_speed(study, runs, capsys):
+    known = runs
     (path,) = [p for p in STUDIES if p.stem == "table5"]
     table = sweep.plan(sweep.expand(path), known)
     recorded = {r.name: r.seconds / 3600 for r in known.where(experiment="table5")}
@@ -191,11 +202,12 @@ def resumed(configs):
 
 
 def test_here_a_killed_run_is_gone_on_with_and_a_finished_one_is_not_run_again(study, tmp_path):
-    configs = study(epochs=6)
+    network, _, ruler = study(REAL)
     engine = engines.Here(EngineConfig(workers=2), tmp_path)
-    after_an_epoch(configs[1:2], lambda: engine._children[configs[1]].kill())
+    after_an_epoch([network], lambda: engine._children[network].kill())
+    configs = network, ruler
     assert sweep.sweep(configs, engine, progress=False) == {}
-    assert resumed(configs) == [False, True, False]
+    assert resumed(configs) == [True, False]
     assert sweep.sweep(configs, Told(), progress=False) == {}
 
 
@@ -221,7 +233,7 @@ def test_a_lost_node_of_a_ray_cluster_loses_no_run(study, tmp_path, monkeypatch)
     )
     try:
         lost = cluster.add_node(num_cpus=1)
-        configs = study(epochs=8)[:2]
+        configs = study(REAL)[:2]
         where = EngineConfig(engine="ray", address=cluster.address, cpus=1)
         engine = engines.start(where, tmp_path)
         after_an_epoch(configs, lambda: cluster.remove_node(lost, allow_graceful=False))
@@ -233,7 +245,7 @@ def test_a_lost_node_of_a_ray_cluster_loses_no_run(study, tmp_path, monkeypatch)
 
 @pytest.mark.needs("submitit")
 def test_under_slurm_a_job_that_dies_is_submitted_again(study, tmp_path):
-    configs = study(epochs=4)[:1]
+    configs = study(REAL)[:1]
     engine = engines.Slurm(EngineConfig(gpus=0), tmp_path, cluster="local")
     after_an_epoch(configs, lambda: engine._jobs[0]._process.kill())
     assert sweep.sweep(configs, engine, progress=False) == {}

@@ -81,9 +81,8 @@ def test_npm_that_fails_says_so_in_one_line(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["images", "people-round0"])
-def test_calibration_cells_are_those_that_the_network_learned_from(name, tmp_path_factory):
+def test_calibration_cells_are_those_that_the_network_learned_from(name, work):
     card = saving.read_card(records.RESULTS / "models" / f"{name}.safetensors")
-    work = tmp_path_factory.getbasetemp() / "sample-of-web"
     frame = sample.index(work)
     learned = frame[frame["path"].isin(web.learned(card, work))]
     assert len(learned) > 200 and not learned["outside"].any()
