@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -159,6 +160,13 @@ def test_a_run_that_dies_is_tried_three_times_more_and_one_that_refuses_is_not(s
     assert engine.began == [one, two, one, one, one]
 
 
+def test_a_run_given_up_too_early_that_ended_after_all_is_no_failure(study, monkeypatch):
+    """Its replacement then finds the record there, and refuses."""
+    ended = iter([False, True])
+    monkeypatch.setattr(sweep, "finished", lambda config: next(ended))
+    assert sweep.sweep(study()[:1], Told("there already"), progress=False) == {}
+
+
 def test_ctrl_c_stops_the_engine_and_says_how_to_go_on(study, monkeypatch, capsys, tmp_path):
     study()
     engine = Told(KeyboardInterrupt())
@@ -247,7 +255,11 @@ def test_a_lost_node_of_a_ray_cluster_loses_no_run(study, tmp_path, monkeypatch)
 def test_under_slurm_a_job_that_dies_is_submitted_again(study, tmp_path):
     configs = study(REAL)[:1]
     engine = engines.Slurm(EngineConfig(gpus=0), tmp_path, cluster="local")
-    after_an_epoch(configs, lambda: engine._jobs[0]._process.kill())
+
+    def kill():  # the run itself: the process that watches it would leave it running
+        subprocess.run(["pkill", "-KILL", "-P", str(engine._jobs[0]._process.pid)], check=True)
+
+    after_an_epoch(configs, kill)
     assert sweep.sweep(configs, engine, progress=False) == {}
     assert len(engine._jobs) == 2 and resumed(configs) == [True]
 

@@ -216,9 +216,9 @@ def _outcome(config: RunConfig, job: Any) -> tuple[str, bool]:
     """What is wrong with a run that ended, if anything, and whether it died of it."""
     try:
         fault = job.result()
-        if not fault and not finished(config):
-            fault = f"no record in {config.records}: all nodes must share this folder"
-        return fault, False
+        if finished(config):  # also by a process that was given up too early
+            return "", False
+        return fault or f"no record in {config.records}: all nodes must share this folder", False
     except AllmError as error:
         return str(error), False
     except Exception as error:  # of any engine: the process is gone, or its node
