@@ -452,11 +452,7 @@ assert off["bias-corrected"].max() < 0.1 < off["as converted"].max() / 2
 # cells alone.
 
 # %%
-asked = {
-    "Keras": model,
-    "LiteRT": opened[LITERT],
-    "ONNX Runtime": opened[NAMES["onnx"]],
-}
+asked = {"Keras": model, "LiteRT": opened[LITERT], "ONNX": opened[NAMES["onnx"]]}
 asked["LiteRT, the file of the page"] = in_page["images"]
 shown = test.groupby("label").head(3)
 said = {name: predict.predict(one, seen(shown)) for name, one in asked.items()}
