@@ -232,10 +232,11 @@ def test_runs_share_the_cards_and_the_cores(tmp_path, monkeypatch):
 
 @pytest.mark.needs("ray")
 def test_a_lost_node_of_a_ray_cluster_loses_no_run(study, tmp_path, monkeypatch):
+    # niceness is 15 by default: beside other work its runs hardly ever end
+    for name in ("worker_niceness", "USAGE_STATS_ENABLED", "ENABLE_UV_RUN_RUNTIME_ENV"):
+        monkeypatch.setenv(f"RAY_{name}", "0")
     from ray.cluster_utils import Cluster
 
-    monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-    monkeypatch.setenv("RAY_worker_niceness", "0")  # 15 by default: on a busy machine it never ends
     cluster = Cluster(
         initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
     )
