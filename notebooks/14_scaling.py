@@ -237,9 +237,8 @@ for q in (0.001, 0.01, 0.05):
 # - A run that dies is tried three times more. One that *refuses*, because a setting is wrong, is not: it would refuse again.
 # - A record is written last and whole. What stands is finished; there is no third state.
 #
-# Tests of the package kill a process in the middle of a run, and look for the record. So they do with a job of submitit, which speaks to Slurm:
-# on one machine, without Slurm itself, we saw it die after an epoch, be submitted again and end in its record. A node of a Ray cluster goes
-# through the same code; we have not yet seen one die and be replaced.
+# Tests of the package kill a process in the middle of a run, and look for the record. They do so with one of two nodes of a Ray cluster, and
+# with a job of submitit, which speaks to Slurm. We saw both die, be replaced and end in their records: on one machine, without Slurm itself.
 
 # %% [markdown]
 # ## Where it runs
