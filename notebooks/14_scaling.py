@@ -107,7 +107,7 @@ print(len(large), "runs; the last:", sweep.name(large[-1]))
 # is the whole trick: **a run whose record stands is never run again**, whoever made it, on whichever machine. Stop a study, add a
 # seed, start it again: only what is missing runs. If a record of this name has other settings, the study refuses.
 #
-# The book's own records come from four such files in `studies/`:
+# The book's own records come from such files in `studies/`:
 
 # %%
 book = {
