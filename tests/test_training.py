@@ -435,7 +435,7 @@ ELSEWHERE = """
         found["curves"] = []
         part, validation = tests.make_pictures(41), tests.make_pictures(21, 1)
         for devices in (1, 2):
-            settings = tests.config(epochs=3, devices=devices)
+            settings = tests.config({"balance": "none"}, epochs=3, devices=devices)
             with tests.training.shared(devices):
                 found["curves"] += [tests.train(part, validation, settings)[1].epochs]
     print(json.dumps(found))
