@@ -89,7 +89,7 @@ curves = {
     for title, kind in KINDS.items()
 }
 robust = figures.against(curves, "σ at test, grey levels", ylim=(0.45, 1))
-robust.axes[0].set_ylabel("balanced accuracy")
+robust.supylabel("balanced accuracy", fontsize="medium")
 robust
 
 # %% [markdown]
@@ -225,7 +225,7 @@ figures.cells(changed, list(steps), 4, source=source)
 # | width and height shift 0.1 | up to 10 % either way, drawn for each axis |
 # | zoom 0.8 to 1 | drawn for **each axis**; below 1 the cell **grows**, up to 1.25 times |
 # | brightness 0.4 to 0.8 | a factor on every value |
-# | what a turn uncovers | black, like the background: our choice, Keras would smear the edge |
+# | what a turn uncovers | black, like the background: our choice, Keras would drag out the edge |
 #
 # All are drawn anew for every picture and every {term}`epoch`.
 #

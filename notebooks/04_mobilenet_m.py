@@ -124,9 +124,7 @@ figures.cells(shown, titles, 3, 2, source=credit)
 # pixels, in steps of 16. The kernels are the edges of the figure, and the mixes are red, green, and their difference.
 
 # %%
-rim = np.argmax(
-    cell[48].any(axis=-1)
-)  # the first pixel of the middle row that is not black
+rim = np.argmax(cell[48].any(axis=-1))  # first of the middle row that is not black
 small = cell[46:51, rim - 2 : rim + 3, :2].astype(int) // 16
 few, mix_few = np.stack([step, step.T], -1), np.array([[1, 0, 1], [0, 1, -1]])
 widgets.separable_stepper(small, few, mix_few)

@@ -77,7 +77,7 @@ figures.curves(
 # changes the numbers a little after each look. The {term}`loss` of a picture is minus the logarithm of the probability
 # given to its *true* class. It is called **cross-entropy**: doubt costs little, confident error costs much.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-training-loss", "caption": "Cross-entropy of one picture, from the formula. The line is a guess of 50 : 50."}, "image": {"alt": "A curve that falls steeply from the left and reaches zero where the true class gets the whole probability."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-training-loss", "caption": "Cross-entropy of one picture, from the formula. The line is a guess of 50:50."}, "image": {"alt": "A curve that falls steeply from the left and reaches zero where the true class gets the whole probability."}}
 given = np.linspace(0.02, 1, 200)
 figure, axis = figures.new(height=2.6)
 axis.plot(given, -np.log(given))
@@ -86,7 +86,7 @@ axis.set(xlabel="probability given to the true class", ylabel="loss")
 figure
 
 # %% [markdown]
-# "50 : 50" costs $\log 2 = 0.69$. A model with a higher mean loss would do better to have no opinion. The loss of a {term}`batch` of $B$ pictures is
+# "50:50" costs $\log 2 = 0.69$. A model with a higher mean loss would do better to have no opinion. The loss of a {term}`batch` of $B$ pictures is
 # the mean over them plus the L1 penalty of [chapter 4](04_mobilenet_m.ipynb):
 #
 # $$ L = -\frac{1}{B}\sum_{i=1}^{B} \log p_{i,\,y_i} + \lambda \sum_j |w_j| $$ (eq-training-loss)
@@ -150,7 +150,7 @@ rows = {part: np.flatnonzero(split == part) for part in splits.PARTS}
 pictures = images.load(
     frame, run.image_size, run.crop, run.work / "images", progress=False
 )
-print({part: len(which) for part, which in rows.items()})
+print(*(f"{part} {len(which)}" for part, which in rows.items()), sep=", ")
 
 # %% tags=["once"]
 network = models.mobilenet_m(run.weights, run.image_size, run.alpha, seed=0)

@@ -379,8 +379,8 @@ for name, values in {"inverted": full, "coloured": uncopied, "small": small}.ite
 # gets a lower probability than a grey healthy one, most of the time. In the two networks without grey copies it stays at
 # {glue:text}`coloured`.
 #
-# We do not know why the order turns. It is no law of the recipe either: two short trainings of it at 112 px, 8 epochs each, give
-# {glue:text}`small`. No table of the paper could show this, because no test picture is grey.
+# [Chapter 2](02_balancing.ipynb) shows how the order turns: the larger a grey cell, the healthier it looks to these networks. It is
+# no law of the recipe: two short trainings of it at 112 px, 8 epochs each, give {glue:text}`small`. No table of the paper could show this, because no test picture is grey.
 
 # %% [markdown]
 # ## Paper and us

@@ -65,7 +65,8 @@ tested = tested.assign(p_all=predict(network, pictures))
 # %%
 rows = tested.reset_index(drop=True).groupby("label").sample(6, random_state=3)
 rows = rows.sample(frac=1, random_state=1)
-widgets.guess(pictures[rows.index], rows["label"], rows["p_all"], run.credit)
+credit = f"{run.credit}\nTheir {sample.people_shown(rows)}"
+widgets.guess(pictures[rows.index], rows["label"], rows["p_all"], credit)
 
 # %% [markdown]
 # From 0.5 on, the network says ALL. It can err in two ways. {term}`Sensitivity <sensitivity>` is the share of leukemic
@@ -74,7 +75,8 @@ widgets.guess(pictures[rows.index], rows["label"], rows["p_all"], run.credit)
 
 # %%
 right = (tested["p_all"] >= 0.5) == (tested["label"] == 1)
-right.groupby(tested["label"]).mean().rename(dict(enumerate(cnmc.CLASSES))).round(2)
+for label, name in enumerate(cnmc.CLASSES):
+    print(f"{name} cells called rightly: {right[tested['label'] == label].mean():.2f}")
 
 # %% [markdown]
 # **Write it yourself.** `labels` and `answers` are arrays of 0 (HEM) and 1 (ALL).
@@ -143,7 +145,7 @@ labels = frame["label"].to_numpy(int)
 split = splits.paper_split(frame)
 part = {name: np.flatnonzero(split == name) for name in splits.PARTS}
 pixels = images.load(frame, 128, 300, run.work / "images", progress=False)
-{name: len(rows) for name, rows in part.items()}
+print(*(f"{name} {len(rows)}" for name, rows in part.items()), sep=", ")
 
 # %% tags=["once"]
 own = models.mobilenet_m("imagenet", 128, alpha=0.25, bn_momentum=0.9, seed=0)
@@ -165,7 +167,7 @@ for (name, key), (colour, mark, line) in zip(
 ):
     axis.plot(range(1, 9), history.history[key], line, color=colour, marker=mark)
     axis.text(8.1, history.history[key][-1], name)
-axis.set(xlabel="epoch", ylabel="accuracy", xlim=(1, 9.5))
+axis.set(xlabel="epoch", ylabel="accuracy", xlim=(1, 9.5), xticks=range(1, 9))
 figure
 
 # %% [markdown]
@@ -176,7 +178,7 @@ figure
 p_own = predict(own, pixels[test])
 area = pixels[test].any(axis=-1).mean(axis=(1, 2))
 for name, score in (("network", p_own), ("ruler", area)):
-    print(name, round(metrics.metrics(labels[test], score)["roc_auc"], 2))
+    print(f"{name} {metrics.metrics(labels[test], score)['roc_auc']:.2f}")
 
 # %% [markdown]
 # **Change one thing, and say what it did:** the epochs, the batch, or `alpha=0.5` with `None` in the place of the

@@ -173,7 +173,7 @@ def intervals(rows, xlabel, source=None, line=None, scale="linear", digits=None)
     """
     rows = [(*row, np.nan, np.nan)[:5] for row in rows]
     names, series = (list(dict.fromkeys(row[i] for row in rows)) for i in (0, 1))
-    step = 0.7 / len(series)
+    step, marks = 0.7 / len(series), []
     height = 0.9 + len(names) * max(0.34, 0.19 * len(series)) + 0.25 * (len(series) > 1)
     figure, axis = new(1, 1, height)
     if line is not None:
@@ -186,7 +186,7 @@ def intervals(rows, xlabel, source=None, line=None, scale="linear", digits=None)
         colour = COLOURS.get(one, colour)
         reach = np.nan_to_num([value - low, high - value])
         style = {"color": colour, "elinewidth": 2, "markersize": 8, "markeredgecolor": "white"}
-        axis.errorbar(value, y, xerr=reach, fmt=mark, label=one, **style)
+        marks.append(axis.errorbar(value, y, xerr=reach, fmt=mark, **style)[0])
         for x, end, place in zip(value, np.fmax(value, high), y, strict=True):
             if digits is not None:
                 axis.annotate(f"{x:,.{digits}f}", (end, place), (5, 0), va="center", fontsize=9,
@@ -202,7 +202,8 @@ def intervals(rows, xlabel, source=None, line=None, scale="linear", digits=None)
         axis.locator_params("x", steps=(1, 2, 5, 10))
     axis.grid(axis="x")
     if len(series) > 1:
-        figure.legend(loc="outside upper left", ncols=len(series) if len(series) < 4 else 2)
+        columns = len(series) if len(series) < 4 else 2
+        figure.legend(marks, series, loc="outside upper left", ncols=columns)
     _name_source(figure, source)
     return figure
 

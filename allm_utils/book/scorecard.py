@@ -85,8 +85,7 @@ def table(name: str, card: pd.DataFrame | None = None) -> pd.DataFrame:
     text = [f"{paper}\xa0/\xa0{ours or '–'}" for paper, ours in map(_printed, part.itertuples())]
     order = {"index": part["row"].unique(), "columns": part["column"].unique()}
     cells = part.assign(text=text).pivot(index="row", columns="column", values="text")
-    cells = cells.reindex(**order).fillna("").rename_axis(index=None, columns="paper / ours")
-    return cells.rename(index=lambda row: row.replace(" ", "\xa0") if "σ" in row else row)
+    return cells.reindex(**order).fillna("").rename_axis(index=None, columns="paper / ours")
 
 
 def lines(name: str, card: pd.DataFrame | None = None) -> pd.DataFrame:

@@ -35,6 +35,12 @@ REPAIRS = (
     (r">(Show|Hide) the source<", r">\1 the code<"),  # and for a hidden input
     (r"<script>const THEBE_JS_URL.*?</script>", ""),
     (r'<script[^>]* src="[^"]*sphinx-thebe\.js[^"]*"></script>', ""),
+    # A comma stays with its formula, and a short name of a row on its line
+    (
+        r'(<span class="math notranslate nohighlight">[^<]*</span>)([,.;:?)]+)',
+        r'<span class="glued">\1\2</span>',
+    ),
+    (r"(<tr[^>]*>\s*<th>)([^<]{1,14})(?=</th>)", lambda row: row[1] + row[2].replace(" ", "\xa0")),
 )
 
 
@@ -81,6 +87,15 @@ def open_editions(app, pagename, templatename, context, doctree):
     ]
 
 
+def keep_per_cent(app, doctree, docname):
+    """A number and its sign stay on one line."""
+    code = (nodes.FixedTextElement, nodes.literal, nodes.math, nodes.raw)
+    for text in list(doctree.findall(nodes.Text)):
+        kept = re.sub(r"(?<=\d) %|^ %", "\xa0%", text)
+        if kept != text and not isinstance(text.parent, code):
+            text.parent.replace(text, nodes.Text(kept))
+
+
 # An EPUB: no theme of the web and no scripts, formulas in MathML, and HTML that is XML, too
 
 
@@ -119,6 +134,7 @@ def setup(app):
     app.config.version = app.config.release = __version__
     app.connect("html-page-context", open_editions, priority=900)  # after the theme's own
     app.connect("builder-inited", leave_theme, priority=900)
+    app.connect("doctree-resolved", keep_per_cent)
     app.connect("doctree-resolved", print_pages)
     app.connect("build-finished", finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
