@@ -87,11 +87,11 @@ def open_editions(app, pagename, templatename, context, doctree):
     ]
 
 
-def keep_per_cent(app, doctree, docname):
-    """A number and its sign stay on one line."""
+def keep_signs(app, doctree, docname):
+    """A number and its sign stay on one line: 95 %, σ = 10."""
     code = (nodes.FixedTextElement, nodes.literal, nodes.math, nodes.raw)
     for text in list(doctree.findall(nodes.Text)):
-        kept = re.sub(r"(?<=\d) %|^ %", "\xa0%", text)
+        kept = re.sub(r"(?<=\d) (?=%)|^ (?=%)|(?<=σ) (?=[=\d])|(?<=σ =) (?=\d)", "\xa0", text)
         if kept != text and not isinstance(text.parent, code):
             text.parent.replace(text, nodes.Text(kept))
 
@@ -134,7 +134,7 @@ def setup(app):
     app.config.version = app.config.release = __version__
     app.connect("html-page-context", open_editions, priority=900)  # after the theme's own
     app.connect("builder-inited", leave_theme, priority=900)
-    app.connect("doctree-resolved", keep_per_cent)
+    app.connect("doctree-resolved", keep_signs)
     app.connect("doctree-resolved", print_pages)
     app.connect("build-finished", finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
