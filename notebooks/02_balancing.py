@@ -506,7 +506,7 @@ assert table["balanced accuracy"].max() - table["balanced accuracy"]["neither"] 
 # %% [markdown]
 # ## Exercises
 #
-# ### Exercise 1: predict, then run
+# ### 1. Predict, then run
 #
 # Take one grey ALL cell and enlarge it; its picture keeps its size. Does the probability of ALL rise, fall
 # or stay? Write your guess down, then open both cells below: the answer, and the experiment.
@@ -539,7 +539,7 @@ assert smaller > same > larger and mean_p[1.3][0] > mean_p[0.7][0]
 # the answer, it moves it.
 # :::
 #
-# ### Exercise 2: take the colour out
+# ### 2. Take the colour out
 #
 # Write `desaturate(image)` without a colour conversion. `image` is a `uint8` array `(H, W, 3)`; return
 # one of the same shape and type in which the saturation is zero and the value is kept.
@@ -564,7 +564,7 @@ def desaturate(image):
 exercises.check(desaturate)
 
 # %% [markdown]
-# ### Exercise 3: ROC-AUC by hand, on the records
+# ### 3. ROC-AUC by hand, on the records
 #
 # ROC-AUC is the share of all pairs of one HEM and one ALL cell in which the ALL cell gets the higher
 # probability; a tie counts one half. Write `share_of_pairs(hem, leukemic)` for two arrays of
@@ -595,7 +595,7 @@ for condition in ("clean", "grey"):
     print(condition, round(share_of_pairs(p_hem, p_all), 3))
 
 # %% [markdown]
-# ### Exercise 4: change and explain
+# ### 4. Change and explain
 #
 # Load `small` with a crop of 224 or of 450 pixels, or fit the probe with `C=1`. Which of the four ways
 # changes, and why does the paper's way not?

@@ -481,7 +481,7 @@ pd.DataFrame(pairs, ["paper", "ours"]).T
 #
 # ## Exercises
 #
-# ### Exercise 1: predict, then look it up
+# ### 1. Predict, then look it up
 #
 # A network trained with grey copies, but without noise and warp, has a balanced accuracy of
 # {glue:text}`augmentation-copies-clean` on clean test cells of fold 1. What is left of it under σ 10 over the
@@ -501,7 +501,7 @@ exercises.check(exercises.check_guess, guess, asked["balanced_accuracy"], 0.03)
 print({name: round(asked[name], 3) for name in ("sensitivity", "specificity")})
 
 # %% [markdown]
-# ### Exercise 2: add noise by hand
+# ### 2. Add noise by hand
 #
 # Write `add_noise(image, sigma, rng)` as in {eq}`eq-augmentation-noise`. The picture is
 # `uint8 (H, W, 3)`, `rng` a `numpy.random.Generator`. Return a `uint8` picture of the same shape. Beware:
@@ -528,7 +528,7 @@ def add_noise(image, sigma, rng):
 exercises.check(add_noise)
 
 # %% [markdown]
-# ### Exercise 3: change and explain
+# ### 3. Change and explain
 #
 # Swap `noise` and `warp` in the sequence of `by_hand`, call it with `images=flat`, and measure the noise on the flat
 # field again. By how much does the ratio rise, and why does the brightness not change it?

@@ -371,7 +371,7 @@ print(f"outputs of all layers, 16 pictures: {16 * 4 * values / 2**30:.1f} GiB")
 # %% [markdown]
 # ## Exercises
 #
-# ### Predict, then run
+# ### 1. Predict, then run
 #
 # The width $\alpha$ multiplies the number of maps everywhere. At $\alpha = 0.5$, about what share of the multiply-adds of width
 # 1 is left? Think of what does the work.
@@ -389,7 +389,7 @@ half = models.multiply_adds(models.mobilenet_m(weights=None, alpha=0.5))
 exercises.check(exercises.check_guess, guess, half / total, 0.05)
 
 # %% [markdown]
-# ### A depthwise convolution with a stride
+# ### 2. A depthwise convolution with a stride
 #
 # Write `depthwise(image, kernel, stride)`. The picture is (H, W, C), the kernel (3, 3, C). Filter each channel with its own
 # kernel, and move the window by `stride` pixels. Use only windows inside the picture. Loops are fine.
@@ -417,7 +417,7 @@ def depthwise(image, kernel, stride):
 exercises.check(depthwise)
 
 # %% [markdown]
-# ### Count a block
+# ### 3. Count a block
 #
 # Write `block_parameters(m, n)`: how many **trained** parameters has a block of MobileNet that takes `m` maps and gives
 # `n`? It holds a depthwise and a pointwise convolution without biases, and a batch normalisation after each. Then check
@@ -443,7 +443,7 @@ def block_parameters(m, n):
 exercises.check(block_parameters)
 
 # %% [markdown]
-# ### Change and explain
+# ### 4. Change and explain
 #
 # In the dozen lines, leave out `Rescaling`, and compare the answers for one cell. Then leave out `Flatten`. Which of the
 # two matters, and why?

@@ -378,7 +378,7 @@ glue("seed-spread", f"{max(v[-1] - v[0] for v in reached.values()):.3f}", displa
 # %% [markdown]
 # ## Exercises
 #
-# ### Predict, then run
+# ### 1. Predict, then run
 #
 # The losses below fall, rise and fall again. With a patience of 3, after which epoch does training stop? Write it down
 # first.
@@ -395,7 +395,7 @@ exercises.check(exercises.check_guess, guess, best + 1 + 3)
 exercises.check(exercises.check_guess, 6, 6)  # the 0.38 of epoch 7 is never seen
 
 # %% [markdown]
-# ### When does it end?
+# ### 2. When does it end?
 #
 # Write `early_stop(losses, patience)`. It returns two numbers, counted from 1: the best epoch, and the epoch after which
 # training ends. Then use it on the records: does it give the epochs of the table above, with
@@ -427,7 +427,7 @@ def early_stop(losses, patience):
 exercises.check(early_stop)
 
 # %% [markdown]
-# ### Count the steps
+# ### 3. Count the steps
 #
 # Write `steps(n_all, n_hem, size)`: how many steps has an epoch with this many training pictures of each class, batches of
 # `size`, and the paper's balancing, which shows every HEM picture twice?
@@ -452,7 +452,7 @@ def steps(n_all, n_hem, size):
 exercises.check(steps)
 
 # %% [markdown]
-# ### Change and explain
+# ### 4. Change and explain
 #
 # In the eight lines, set the learning rate to 0.1: compile with `keras.optimizers.Adam(0.1)`. What do loss and accuracy do,
 # and which panel of {numref}`fig-training-descent` does that look like?

@@ -40,7 +40,7 @@ REPAIRS = (
         r'(<span class="math notranslate nohighlight">[^<]*</span>)([,.;:?)]+)',
         r'<span class="glued">\1\2</span>',
     ),
-    (r"(<tr[^>]*>\s*<th>)([^<]{1,14})(?=</th>)", lambda row: row[1] + row[2].replace(" ", "\xa0")),
+    (r"(<tr[^>]*>\s*<th>)([^<]{1,18})(?=</th>)", lambda row: row[1] + row[2].replace(" ", "\xa0")),
 )
 
 
