@@ -31,7 +31,10 @@ LOOKS = (("black", "o", "-"), ("#009E73", "^", "--"), ("#CC79A7", "s", ":"), ("#
 _WIDTH = 6.4  # of every figure, in inches: the width of a page's text
 _CSS = """<style>
 svg.allm { --ink: #222832; --paper: #ffffff }
-@media (prefers-color-scheme: dark) { svg.allm { --ink: #ced6dd; --paper: #121212 } }
+@media (prefers-color-scheme: dark) {
+  svg.allm { --ink: #ced6dd; --paper: #121212 }
+  svg.allm g[style="fill: #0072b2"] { fill: #56b4e9 !important } /* words: too dark otherwise */
+}
 svg.allm { color: var(--ink); fill: var(--ink); background: var(--paper) }
 </style>"""
 
