@@ -67,11 +67,12 @@ def tables(report):
         "|---|---|---|---|---|---|---|",
     ] * bool(report["rows"])
     for row in report["rows"]:
-        goal = "" if row["goal"] is None else f"{row['goal']:.3g}"
+        goal = "" if row["goal"] is None else number(row["goal"])
+        reach = " to ".join(dict.fromkeys(number(row[end]) for end in ("low", "high")))
         cells = (
             row["what"], time(row["ours"], row["unit"]),
             row["alternative_name"], time(row["alternative"], row["unit"]),
-            f"**{number(row['ratio'])}**", f"{number(row['low'])} to {number(row['high'])}", goal,
+            f"**{number(row['ratio'])}**", reach, goal,
         )  # fmt: skip
         cells = (html.escape(cell).replace("|", "&#124;") for cell in cells)
         lines.append(f"| {' | '.join(cells)} |")
@@ -86,7 +87,7 @@ def tables(report):
 
 def time(value, unit):
     """Write a time of a row, as ``0.41 ms a picture``."""
-    return f"{number(value)} {unit}"
+    return f"{number(value)}\xa0{unit}"
 
 
 def number(value):

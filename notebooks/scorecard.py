@@ -22,6 +22,7 @@
 # > **Run time:** about 10 s on two CPU cores; GPU: not needed.
 
 # %% tags=["setup"]
+import re
 from html import escape
 from pathlib import Path
 
@@ -145,6 +146,7 @@ def show(name):
         notes.append(f"Record: {link}")
     notes = "".join(f"<li>{note}</li>" for note in notes)
     table = filled.to_html(index=False, border=0)
+    table = re.sub("`(.+?)`", r"<code>\1</code>", table)
     return HTML(f'<div class="scorecard">{table}<ul>{notes}</ul></div>')
 
 

@@ -36,7 +36,10 @@ CLASSES = ("HEM", "ALL")
 FINGERPRINTS: dict[str, str] = json.loads(
     resources.files("allm_utils.data").joinpath("fingerprints.json").read_text("utf-8")
 )
-"""Of the published folds, as "0+1", and with the preliminary set, by `images.fingerprint`."""
+"""Of the published folds, as "0+1", and with the preliminary set, by `images.fingerprint`.
+
+:meta hide-value:
+"""
 
 _KAGGLE_HANDLE = "andrewmvd/leukemia-classification"
 
