@@ -255,7 +255,7 @@ def alarms_among_called(table, called):
     return (called[healthy] == "ALL").mean()
 
 
-print(f"of the healthy cells called, ALL: new people {alarms_among_called(new, promised(0.1)):.0%}, "
+print(f"called ALL: new people {alarms_among_called(new, promised(0.1)):.0%}, "
       f"outside {alarms_among_called(far, far_calls):.0%}")  # fmt: skip
 healthy = far[far["label"] == 0].assign(alarm=far_calls[far["label"] == 0] == "ALL")
 alarms = healthy.groupby("person")["alarm"].agg(["size", "mean"]).sort_values("size")

@@ -477,14 +477,9 @@ assert list(shown["label"]) == [0] * 3 + [1] * 3
 # %% tags=["hide-input"]
 kept = max((RESULTS.parent / "benchmarks/results/page").glob("*.json"))
 raced = pd.DataFrame(pd.read_json(kept, typ="series")["rows"]).set_index("what")
-HEADS = {
-    "ours": "ours",
-    "alternative": "the other",
-    "unit": "in",
-    "alternative_name": "which is",
-    "ratio": "times as fast",
-}
-figures.table(raced[[*HEADS]].rename(columns=HEADS), "what", digits=2)
+columns = ["ours", "alternative", "unit", "alternative_name", "ratio"]
+words = "ours", "the other", "in", "which is", "times as fast"
+figures.table(raced[columns].set_axis(words, axis=1), "what", digits=2)
 
 # %% [markdown]
 # ### You against the network
