@@ -61,7 +61,7 @@ def test_one_topic_is_shown_and_not_kept(monkeypatch, tmp_path, capsys):
         command, "compare", lambda *_: [row("this", "that", [1], [2], unit="s", goal=None)]
     )
     command.main(["steps"])
-    assert "| this | 1 s | that | 2 s | **2** |" in capsys.readouterr().out
+    assert "| this | 1\xa0s | that | 2\xa0s | **2** |" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
 
 
