@@ -6,15 +6,34 @@ The first pass is kept: the book under test is built from it.
 """
 
 import re
+import tempfile
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from traitlets.config import Config
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "notebooks").glob("*.ipynb"))
 EXECUTED = ROOT / "work" / "executed" / "notebooks"
+
+
+@pytest.fixture
+def client():
+    """Make what executes a notebook in a folder.
+
+    Its kernel is spoken to through files: two that start at once may be given the same port, and
+    one of them then never answers.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        config = Config({"KernelManager": {"transport": "ipc", "ip": f"{place}/kernel"}})
+
+        def client(notebook, folder):
+            where = {"metadata": {"path": str(folder)}}
+            return NotebookClient(notebook, timeout=600, config=config, resources=where)
+
+        yield client
 
 
 def check_exercises(cells, is_chapter):
@@ -31,10 +50,10 @@ def check_exercises(cells, is_chapter):
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
-def test_runs_and_any_cell_runs_again(path):
+def test_runs_and_any_cell_runs_again(path, client):
     notebook = nbformat.read(path, as_version=4)
     folder = EXECUTED if EXECUTED.is_dir() else path.parent
-    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}})
+    client = client(notebook, folder)
     cells = [(i, cell) for i, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
     with client.setup_kernel():
         for index, cell in cells:
@@ -48,10 +67,10 @@ def test_runs_and_any_cell_runs_again(path):
 
 
 @pytest.mark.parametrize("name", ["00_first_look", "lesson"])
-def test_students_edition_runs_and_its_text_has_all_its_numbers(name, tmp_path):
+def test_students_edition_runs_and_its_text_has_all_its_numbers(name, tmp_path, client):
     notebook = nbformat.read(ROOT / "editions" / "student" / f"{name}.ipynb", as_version=4)
     folder = EXECUTED if EXECUTED.is_dir() else tmp_path
-    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}}).execute()
+    client(notebook, folder).execute()
     said = [cell for cell in notebook.cells if cell.source.startswith("say(")]
     assert said
     for cell in said:
