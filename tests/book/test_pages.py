@@ -116,8 +116,9 @@ def test_page_loads_without_errors_and_without_a_network(visit, name):
     assert page.locator(".math").count() == page.locator("mjx-container").count()
 
 
-FOCUSABLE = """() => [...document.querySelectorAll("pre, .cell_output > .output")].every(
-    part => part.scrollWidth <= part.clientWidth || part.tabIndex === 0)"""
+FOCUSABLE = """() => [...document.querySelectorAll(
+    "pre, .cell_output > .output, .pst-scrollable-table-container"
+)].every(part => part.scrollWidth <= part.clientWidth || part.tabIndex === 0)"""
 
 
 @pytest.mark.parametrize("look", RULES)
