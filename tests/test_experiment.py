@@ -247,6 +247,15 @@ def test_other_weights_of_one_name_are_not_resumed(config, tmp_path, monkeypatch
         run(config(), resume=True)
 
 
+def test_a_run_of_another_backend_is_not_resumed(half):
+    note = folder(half) / "run.json"
+    said = json.loads(note.read_text())
+    assert said["made_with"].pop("backend") == keras.backend.backend()
+    note.write_text(json.dumps({**said, "made_with": {**said["made_with"], "backend": "numpy"}}))
+    with pytest.raises(ConfigError, match="another backend"):
+        run(half, resume=True)
+
+
 def test_other_data_are_not_resumed(half, config, tree, tmp_path):
     other = shutil.copytree(tree, tmp_path / "other", copy_function=os.link)
     victim, another, *_ = (other / "fold_1" / "all").iterdir()

@@ -126,7 +126,8 @@ def run(config: ExperimentConfig, resume: bool = False, progress: bool = True) -
             store.check_free(config.records, run_id, about["data"]["kind"], resume)
             pictures = images.load(frame, config.image_size, config.crop, cache, progress)
             made_with = {**config.values(), "weights": weights_file(weights), "data": about["data"]}
-            made_with |= {"split": about["split"], "schema": store.SCHEMA_VERSION}
+            made_with |= {"split": about["split"], "backend": keras.backend.backend()}
+            made_with["schema"] = store.SCHEMA_VERSION
             note = _Note(folder, made_with, resume)
             labels = frame["label"].to_numpy(int)
             rows = {part: np.flatnonzero(split == part) for part in splits.PARTS}

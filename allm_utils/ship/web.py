@@ -66,10 +66,10 @@ def pack(work) -> Path:
     """Pack runtime and networks for the pages of a book; once, then the scripts are kept.
 
     Returns the folder with ``litert.js``, the parts ``NAME-0.js`` and so on, and ``parts.json``: by
-    name, how many parts there are and how many bytes they have.
+    name, how many parts there are and the bytes that travel, as a server sends scripts: compressed.
     """
     files = networks(work)
-    folder = Path(work) / "page" / f"packed-{_key(*files.values())}"
+    folder = Path(work) / "page" / f"packed-{_key(Path(__file__), *files.values())}"
     _once(folder, lambda part: _pack(part, files))
     return folder
 
@@ -110,7 +110,7 @@ def _pack(folder, files):
         runtime = {"wasm": modules / "core/wasm/litert_wasm_compat_internal.wasm"}
         (folder / "litert.js").write_text(_script(modules), encoding="utf-8")
         about = {name: _parts(folder, name, path) for name, path in (runtime | files).items()}
-    about["litert"] = [1, (folder / "litert.js").stat().st_size]
+    about["litert"] = [1, _travels(folder / "litert.js")]
     (folder / "parts.json").write_text(json.dumps(about), encoding="utf-8")
 
 
@@ -139,10 +139,15 @@ def _instead(text, old, new):
 def _parts(folder, name, path):
     text = base64.b64encode(gzip.compress(path.read_bytes(), mtime=0)).decode()
     parts = [text[start : start + PART] for start in range(0, len(text), PART)]
-    for number, part in enumerate(parts):
-        script = f'(self.awParts ??= {{}})["{name}-{number}"] = "{part}";\n'
-        (folder / f"{name}-{number}.js").write_text(script, encoding="utf-8")
-    return [len(parts), len(text)]
+    files = [folder / f"{name}-{number}.js" for number in range(len(parts))]
+    for file, part in zip(files, parts, strict=True):
+        script = f'(self.awParts ??= {{}})["{file.stem}"] = "{part}";\n'
+        file.write_text(script, encoding="utf-8")
+    return [len(parts), sum(map(_travels, files))]
+
+
+def _travels(path):
+    return len(gzip.compress(path.read_bytes()))
 
 
 def _key(*paths):
