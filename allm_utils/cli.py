@@ -228,6 +228,7 @@ def _sweep():
 def _evaluate():
     """Test a saved model on the test part of a split, or on people whom it knows or does not."""
     from allm_utils.data import images
+    from allm_utils.data.people import person
     from allm_utils.judge import conditions
     from allm_utils.judge.metrics import metrics
     from allm_utils.judge.predict import predict
@@ -254,7 +255,8 @@ def _evaluate():
         frame = experiment.asked_about(config, people, card)
         pictures = images.load(frame, card["image_size"], card["crop"], config.work / "images")
         labels = frame["label"].to_numpy(int)
-        p_all = {n: predict(network, pictures, n, config.seed, progress=True) for n in names}
+        how = {"seed": config.seed, "progress": True, "people": person(frame["subject"])}
+        p_all = {name: predict(network, pictures, name, **how) for name in names}
         _print_metrics({name: metrics(labels, p) for name, p in p_all.items()})
         if people:
             _print_people(frame, p_all)

@@ -220,7 +220,7 @@ def test_leakage_of_a_reader_s_own_split_is_told(run, tree, tmp_path):
 # -- models -----------------------------------------------------------------------------------
 
 
-def test_evaluate_asks_under_every_condition(run, tree, model):
+def test_evaluate_asks_under_every_condition(run, refused, tree, model):
     words = [
         "evaluate",
         model,
@@ -238,6 +238,8 @@ def test_evaluate_asks_under_every_condition(run, tree, model):
     config = ExperimentConfig(data=tree)
     _, split = experiment.select(config)
     assert table.loc["clean", "n"] == (split == "test").sum()
+    said = refused(*words[:4], "--condition", "own-statistics")
+    assert "no batch normalisation" in said  # so it was told whose the cells are
 
 
 @pytest.mark.parametrize(

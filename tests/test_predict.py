@@ -69,6 +69,38 @@ def test_no_more_than_a_batch_is_read_at_once(model, pictures, condition):
     assert most == 2
 
 
+def test_own_statistics_are_those_of_the_person(pictures):
+    """Each person is asked as a batch in training is, and the network stays as it was."""
+    inputs = keras.Input((8, 8, 3))
+    norm = layers.BatchNormalization(momentum=0.9)
+    flat = layers.GlobalAveragePooling2D()(norm(layers.Rescaling(1 / 255)(inputs)) ** 2)
+    model = keras.Model(inputs, layers.Dense(2, activation="softmax")(flat))
+    who = np.array(["a", "b"] * 5 + ["b"])
+    dark = np.where(who[:, None, None, None] == "a", pictures // 4, pictures)
+    clean, kept = predict(model, dark), [w.copy() for w in model.get_weights()]
+    expected = np.empty(len(dark))
+    for person in ("a", "b"):
+        x = dark[who == person] / 255
+        spread = np.sqrt(x.var((0, 1, 2)) + norm.epsilon)
+        flat = (((x - x.mean((0, 1, 2))) / spread) ** 2).mean((1, 2))
+        score = np.exp(flat @ kept[-2] + kept[-1])
+        expected[who == person] = (score / score.sum(1, keepdims=True))[:, 1]
+    found = predict(model, dark, "own-statistics", batch_size=3, people=who)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert np.abs(found - clean).max() > 0.01 and norm.momentum == 0.9
+    np.testing.assert_array_equal(predict(model, dark), clean)
+
+
+def test_own_statistics_need_a_person_and_a_network_that_keeps_some(model, pictures):
+    with pytest.raises(ModelError, match="no batch normalisation"):
+        predict(model, pictures, "own-statistics", people=np.zeros(11))
+    norm = keras.Sequential(
+        [keras.Input((8, 8, 3)), layers.BatchNormalization(), *model.layers[1:]]
+    )
+    with pytest.raises(ConfigError, match="name their people"):
+        predict(norm, pictures, "own-statistics")
+
+
 def test_no_pictures_give_no_probabilities(model, pictures):
     assert predict(model, pictures[:0]).shape == predict(model, pictures[:0], "tta").shape == (0,)
 

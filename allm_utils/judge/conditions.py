@@ -106,8 +106,10 @@ CONDITIONS = {
     "size-normalised": Condition("every cell of the median area of them all", _of_one_size),
     "grey": Condition("without saturation", lambda picture, *_: desaturate(picture)),
     "tta": Condition("mean over four rotations, and of the mirror image", _same),
+    "own-statistics": Condition("batch statistics of the person's own cells", _same),
 }
-"""By name. Blur, light, contrast and JPEG are those of Hendrycks & Dietterich (2019)."""
+"""By name. Blur, light, contrast and JPEG are those of Hendrycks & Dietterich (2019). The last one
+changes the network and not the picture: `predict` does it."""
 
 CORRUPTIONS = (
     "clean",
@@ -127,7 +129,7 @@ def in_words(condition: str) -> str:
     """Name a condition for the line of a table: "jpeg:3" as "JPEG, severity 3"."""
     name, value = _parsed(condition)
     said = {"cell-noise": "noise in the cell", "jpeg": "JPEG", "size-normalised": "all of one size"}
-    said |= {"tta": "mean of eight views"}
+    said |= {"tta": "mean of eight views", "own-statistics": "each person's own batch statistics"}
     strength = {"σ": f", σ {value:g}", "s": f", severity {value:g}", "factor": f" × {value:g}"}
     return said.get(name, name) + strength.get(CONDITIONS[name].value, "")
 

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from tqdm.auto import tqdm
 
-from allm_utils.errors import ImageError, ModelError, check_range, reason
+from allm_utils.errors import ConfigError, ImageError, ModelError, check_range, reason
 from allm_utils.judge import conditions
 
 MOST_PICTURES = 1024
@@ -22,6 +23,7 @@ def predict(
     seed: int = 0,
     batch_size: int = 64,
     progress: bool = False,
+    people: ArrayLike | None = None,
 ) -> np.ndarray:
     """Probability of ALL for each picture; no more than a batch is in memory.
 
@@ -32,7 +34,11 @@ def predict(
     pictures : array of uint8, shape (N, size, size, 3)
         RGB; may be a memory map.
     condition : str
-        What is done to the pictures first, as `conditions.batches` does it with the seed.
+        What is done to the pictures first, as `conditions.batches` does it with the seed. Under
+        "own-statistics" the batch normalisations take mean and variance of the person's own
+        pictures, `MOST_PICTURES` of them at most, instead of those kept in training.
+    people : array of shape (N,), optional
+        Whose each picture is; "own-statistics" must know.
 
     Returns
     -------
@@ -45,6 +51,8 @@ def predict(
         The pictures are not what the model takes.
     ModelError
         It does not have two outputs, or an answer is not a pair of probabilities.
+    ConfigError
+        A setting is outside its range, or it is unknown whose the pictures are.
     """
     check_range("batch size", batch_size, 1, MOST_PICTURES)
     if tuple(model.output_shape) != (None, 2):
@@ -52,6 +60,8 @@ def predict(
             f"model {model.name!r} gives {model.output_shape}, not one probability for each of "
             "HEM and ALL; use a model that ends in a softmax over two classes"
         )
+    if condition == "own-statistics":
+        return _by_own_statistics(model, pictures, people, batch_size)
     p_all = [np.empty(0, np.float32)]
     batches = conditions.batches(condition, pictures, seed, batch_size)
     total = -(-len(pictures) // batch_size)
@@ -64,6 +74,33 @@ def predict(
             )
         p_all.append(np.mean([_ask(model, view) for view in views], axis=0))
     return np.concatenate(p_all)
+
+
+def _by_own_statistics(model, pictures, people, batch_size):
+    """As Schneider et al. (2020), one person at a time. The network is left as it was."""
+    from keras.layers import BatchNormalization  # an exported network needs no Keras
+
+    if people is None:
+        raise ConfigError("own-statistics: whose the pictures are is not said; name their people")
+    norms = [one for one in getattr(model, "layers", ()) if isinstance(one, BatchNormalization)]
+    if not norms:
+        raise ModelError(
+            f"model {model.name!r} has no batch normalisation; ask a network that Keras opens"
+        )
+    p_all, people = np.empty(len(pictures), np.float32), np.asarray(people)
+    kept, momenta = model.get_weights(), [norm.momentum for norm in norms]
+    try:
+        for person in np.unique(people):
+            rows = np.flatnonzero(people == person)
+            for norm in norms:
+                norm.momentum = 0.0  # what is kept becomes what this one batch has
+            model(pictures[rows[:MOST_PICTURES]], training=True)
+            p_all[rows] = predict(model, pictures[rows], batch_size=batch_size)
+    finally:
+        model.set_weights(kept)
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+    return p_all
 
 
 def _ask(model, pictures):

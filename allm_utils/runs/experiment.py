@@ -149,7 +149,7 @@ def run(config: ExperimentConfig, resume: bool = False, progress: bool = True) -
             model.set_weights(trained.get_weights())
         tested = pictures[rows["test"]]
         p_all = {
-            condition: predict(model, tested, condition, config.seed)
+            condition: predict(model, tested, condition, config.seed, people=who[rows["test"]])
             for condition in tqdm(config.conditions, "test", disable=not progress)
         }
         if config.model_file:
@@ -215,13 +215,13 @@ def retest(
     store.check_free(place, source.id, source.data["data"]["kind"])
     check_writable(place)
     model, card = saving.load(saved)
-    if not isinstance(tests, Mapping):
-        ask = partial(predict, model, seed=source.data["seed"])
-        tests = {name: partial(ask, condition=name) for name in conditions.check(tests)}
     frame, split = select_again(source, data, work)
-    cache = Path(work) / "images"
-    pictures = images.load(frame, card["image_size"], card["crop"], cache, progress)
     test, val = ((split == part).to_numpy() for part in ("test", "val"))
+    cache, who = Path(work) / "images", frame["subject"][test].map(people.person)
+    if not isinstance(tests, Mapping):
+        ask = partial(predict, model, seed=source.data["seed"], people=who)
+        tests = {name: partial(ask, condition=name) for name in conditions.check(tests)}
+    pictures = images.load(frame, card["image_size"], card["crop"], cache, progress)
     seen = pictures[test]
     p_all = {name: ask(seen) for name, ask in tqdm(tests.items(), "test", disable=not progress)}
     validation = answers(frame[val], {"clean": predict(model, pictures[val])})
