@@ -400,6 +400,11 @@ def test_a_saved_model_is_tested_again(done, tree, tmp_path):
     assert record.stale() == []
     with pytest.raises(RecordError, match="there already"):
         experiment.retest(settings.model_file, source, *where, ["clean"])
+    again = experiment.retest(
+        settings.model_file, source, *where[:3], "other", ["size:0.9"], progress=False
+    )
+    assert "validation" not in records.load(again).data
+    assert records.load(again).rows("size:0.9").equals(record.rows("size:0.9"))
 
 
 def test_only_the_model_and_the_data_of_the_record_are_tested(done, tree, tmp_path):

@@ -187,8 +187,8 @@ def retest(
     """Test a saved model again on the test part of its own run, and record it beside the first.
 
     The new record has the split and the settings of the old one, no epochs, ``source`` (the old
-    record and the file of the model) and ``validation`` (answers on the validation part, to choose
-    a temperature or a threshold on).
+    record and the file of the model) and, if "clean" is tested, ``validation`` (answers on the
+    validation part, to choose a temperature or a threshold on).
 
     Parameters
     ----------
@@ -224,17 +224,19 @@ def retest(
     pictures = images.load(frame, card["image_size"], card["crop"], cache, progress)
     seen = pictures[test]
     p_all = {name: ask(seen) for name, ask in tqdm(tests.items(), "test", disable=not progress)}
-    validation = answers(frame[val], {"clean": predict(model, pictures[val])})
     record = {
         **{key: value for key, value in source.data.items() if key != "best_epoch"},
         "experiment": experiment,
         **clock.alone(),
         "conditions": list(p_all),
         "source": {"record": source.name, "model": Path(saved).name, "sha256": sha256(saved)},
-        "validation": validation.drop(columns="condition").round({"p_all": 6}).to_dict("list"),
         "note": note,
         **(more or {}),
     }
+    if "clean" in tests:
+        table = answers(frame[val], {"clean": predict(model, pictures[val])})
+        table = table.drop(columns="condition").round({"p_all": 6})
+        record["validation"] = table.to_dict("list")
     if measures:
         found = {name: np.round(ask(seen), 4).tolist() for name, ask in measures.items()}
         record["pictures"] = {"file": [Path(p).name for p in frame["path"][test]], **found}
