@@ -5,9 +5,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from bs4 import BeautifulSoup
 from docutils import nodes
-from latex2mathml.converter import convert
 from sphinx.util.fileutil import copy_asset
 
 from allm_utils import __version__
@@ -96,45 +94,10 @@ def keep_signs(app, doctree, docname):
             text.parent.replace(text, nodes.Text(kept))
 
 
-# An EPUB: no theme of the web and no scripts, formulas in MathML, and HTML that is XML, too
-
-
-def leave_theme(app):
-    """The web's theme would put its buttons on the pages, and ours with them."""
-    if app.builder.name == "epub":
-        for listener in list(app.events.listeners["html-page-context"]):
-            if re.match(r"(sphinx_book|pydata_sphinx)_theme|finish", listener.handler.__module__):
-                app.disconnect(listener.id)
-        app.connect("html-page-context", lambda *page: page[3].update(script_files=[]), 950)
-
-
-def print_pages(app, doctree, docname):
-    """Where something can be dragged on the web, say where to find it."""
-    if app.builder.name != "epub":
-        return
-    for node in [*doctree.findall(nodes.math), *doctree.findall(nodes.math_block)]:
-        block = isinstance(node, nodes.math_block)
-        mathml = convert(node.astext(), display="block" if block else "inline")
-        node.replace_self(nodes.raw("", mathml, format="html"))
-    for node in list(doctree.findall(nodes.raw)):
-        soup = BeautifulSoup(node.astext(), "html.parser")
-        if soup.select(".aw"):
-            url = f"{app.config.ogp_site_url}{docname}.html"
-            words = "Here is something to drag, in the book on the web: "
-            node.replace_self(nodes.paragraph("", words, nodes.reference("", url, refuri=url)))
-        elif soup.select("style, script, table"):
-            for one in soup.select("style, script"):
-                one.decompose()
-            node.replace_self(nodes.raw("", str(soup), format="html"))
-
-
 def setup(app):
     app.config.mathjax_path = MATHJAX
-    app.config.epub_basename, app.config.epub_title = "allm-book", app.config.html_title
     app.config.version = app.config.release = __version__
     app.connect("html-page-context", open_editions, priority=900)  # after the theme's own
-    app.connect("builder-inited", leave_theme, priority=900)
     app.connect("doctree-resolved", keep_signs)
-    app.connect("doctree-resolved", print_pages)
     app.connect("build-finished", finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
