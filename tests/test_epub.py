@@ -101,6 +101,8 @@ def test_what_needs_the_web_is_a_link_to_it(pages):
     page = pages["notebooks/one.xhtml"]
     assert 'href="https://example.org/notebooks/one.html"' in page and "drag me" not in page
     assert "<script" not in page
-    assert '<a href="https://example.org/slides/one.html">its slides</a>' in pages["book/index.xhtml"]
+    assert (
+        '<a href="https://example.org/slides/one.html">its slides</a>' in pages["book/index.xhtml"]
+    )
     summary = re.search(r"(?s)<summary.*?</summary>", page)[0]
     assert "question" in summary and "<svg" not in summary and "<p" not in summary

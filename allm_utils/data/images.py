@@ -9,7 +9,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -129,7 +129,7 @@ def _paths(source: pd.DataFrame | Iterable) -> list[Path]:
     return [Path(p) for p in (source["path"] if isinstance(source, pd.DataFrame) else source)]
 
 
-def in_threads(function: Callable, items: Sequence, label: str, progress: bool) -> Iterator:
+def in_threads(function: Callable, items: Sequence, label: str, progress: bool) -> Generator:
     """Yield ``function(item)`` in order, computed by one thread per core, under a progress bar."""
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         results = pool.map(function, items)
@@ -212,7 +212,8 @@ def load(
             with open(part, "wb") as file:
                 np.lib.format.write_array_header_1_0(file, header)
                 ready = in_threads(lambda p: prepare(p, size, crop), paths, "reading", progress)
-                file.writelines(ready)
+                with contextlib.closing(ready):  # its bar ends before an error is told
+                    file.writelines(ready)
 
         write_atomically(target, build)
     return open_array(target, (len(paths), size, size, 3), np.uint8)

@@ -4,6 +4,7 @@ Thirty students who open one archive each are kinder to a shared drive than thir
 files. Wherever a command or a chapter takes a folder of C-NMC, it takes such an archive as well.
 """
 
+import contextlib
 import hashlib
 import io
 import os
@@ -71,7 +72,7 @@ def write(root: str | os.PathLike, archive: str | os.PathLike, fold: int) -> Pat
 
     def build(part: Path) -> None:
         packed = images.in_threads(lambda p: encode(p, 4), list(frame["path"]), "packing", True)
-        with zipfile.ZipFile(part, "w") as file:
+        with zipfile.ZipFile(part, "w") as file, contextlib.closing(packed):
             for name, content in zip(names, packed, strict=True):
                 file.writestr(Path(place[name]).with_suffix(".webp").as_posix(), content)
 

@@ -299,7 +299,10 @@ class _Csv:
                     if line.endswith(b"\n"):
                         lines, last, end = lines + 1, line, end + len(line)
                 file.seek(0)
-                row = next(csv.reader([last.decode(errors="surrogateescape")]), [])
+                try:
+                    row = next(csv.reader([last.decode(errors="surrogateescape")]), [])
+                except csv.Error:
+                    row = []
                 if not _HEADER.startswith(file.readline()) or (lines and len(row) != 4):
                     raise DataError(f"{path}: not answers of 'allm predict'; choose another name")
                 file.truncate(end)

@@ -1,4 +1,4 @@
-"""The prose as an EPUB: no theme of the web and no scripts, formulas in MathML, HTML that is XML, too."""
+"""The prose as an EPUB: no theme, no scripts, formulas in MathML, and HTML that is XML, too."""
 
 import posixpath
 import re
@@ -36,7 +36,7 @@ def begin(app):
     get_toc, build_content = builder.get_toc, builder.build_content
 
     def get_plain_toc():
-        """Sphinx takes book/../notebooks for another folder, and its list of pages finds nothing."""
+        """To Sphinx book/../notebooks is another folder, and its list of pages finds nothing."""
         get_toc()
         for page in builder.refnodes:
             page["refuri"] = posixpath.normpath(page["refuri"])
@@ -57,7 +57,7 @@ def begin(app):
 
 
 def mend(app, pagename, templatename, context, doctree):
-    """Make a page XML, without scripts; MyST-NB's style sheet is copied after the book is packed."""
+    """Make a page XML, without scripts, and the style sheet that MyST-NB copies too late."""
     styles = [one for one in context["css_files"] if "mystnb" not in str(one.filename)]
     context.update(script_files=[], css_files=styles)
     for wrong, right in REPAIRS:
@@ -67,7 +67,9 @@ def mend(app, pagename, templatename, context, doctree):
 def leave_web(app, doctree, docname):
     """Where something can be dragged on the web, and for the slides, say where to find it."""
     site = app.config.ogp_site_url
-    for link in doctree.findall(lambda node: isinstance(node, nodes.reference) and "refuri" in node):
+    for link in doctree.findall(
+        lambda node: isinstance(node, nodes.reference) and "refuri" in node
+    ):
         link["refuri"] = re.sub(r"^(?:\.\./)*slides/", f"{site}slides/", link["refuri"])
     for node in list(doctree.findall(nodes.raw)):
         text = re.sub(r'"(?:\.\./)*slides/', f'"{site}slides/', node.astext())

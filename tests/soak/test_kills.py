@@ -135,7 +135,7 @@ def test_a_disk_that_fails_at_any_write_point(server, words, straight, tmp_path,
         ends_well(root, straight, server, words(RATES[0], TREES[0], "--resume"))
 
 
-@pytest.mark.parametrize("largest", [1000, 3000, 8000] if FULL else [3000])
+@pytest.mark.parametrize("largest", [1000, 3000, 8000])
 def test_a_disk_that_is_full_in_the_middle_of_a_file(server, words, straight, tmp_path, largest):
     done = server(tmp_path, words(RATES[0], TREES[0]), largest=largest)
     assert done["code"] == 2, done

@@ -521,6 +521,13 @@ def test_answers_to_go_on_with(folder, data):
     assert path.read_bytes() == content, "what is refused is left alone"
 
 
+def test_answers_with_a_line_end_of_old_in_a_row(folder):
+    path = folder / "old.csv"
+    path.write_bytes(ANSWERS.encode() + b"a\rb.bmp,0.5,ALL,\n")
+    with pytest.raises(AllmError, match="not answers"):
+        inference._Csv(path)
+
+
 STUDY = """[[runs]]
 experiment = "e"
 model = "area"
