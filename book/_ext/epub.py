@@ -67,10 +67,6 @@ def mend(app, pagename, templatename, context, doctree):
 def leave_web(app, doctree, docname):
     """Where something can be dragged on the web, and for the slides, say where to find it."""
     site = app.config.ogp_site_url
-    for link in doctree.findall(
-        lambda node: isinstance(node, nodes.reference) and "refuri" in node
-    ):
-        link["refuri"] = re.sub(r"^(?:\.\./)*slides/", f"{site}slides/", link["refuri"])
     for node in list(doctree.findall(nodes.raw)):
         text = re.sub(r'"(?:\.\./)*slides/', f'"{site}slides/', node.astext())
         soup = BeautifulSoup(text, "html.parser")
