@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bs4 import BeautifulSoup
 from docutils import nodes
+from finish import REPAIRS as PAGES
 from latex2mathml.converter import convert
 from sphinx.util.math import get_node_equation_number
 
@@ -18,7 +19,6 @@ REPAIRS = (
     ),
     (r"(?s)<p>(<ul (?:(?!<ul).)*?</ul>)\s*</p>", r"\1"),
     (r'href="[^"]*&lt;[^"]*"', lambda s: s[0].replace("&lt;", "%3C").replace("&gt;", "%3E")),
-    (r' role="doc-biblioentry"', ""),
 )
 
 
@@ -60,7 +60,7 @@ def mend(app, pagename, templatename, context, doctree):
     """Make a page XML, without scripts, and the style sheet that MyST-NB copies too late."""
     styles = [one for one in context["css_files"] if "mystnb" not in str(one.filename)]
     context.update(script_files=[], css_files=styles)
-    for wrong, right in REPAIRS:
+    for wrong, right in PAGES + REPAIRS:
         context["body"] = re.sub(wrong, right, context.get("body", ""))
 
 
