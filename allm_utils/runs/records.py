@@ -256,9 +256,10 @@ def outside(results: str | os.PathLike = RESULTS) -> pd.DataFrame:
     made.
     """
     path = Path(results) / "outside" / "outside.json"
-    about, table = store.read_json(path), store.read_table(path.with_suffix(".csv"))
+    packed = path.with_suffix(".csv.gz")
+    about, table = store.read_json(path), store.read_table(packed)
     try:
-        sound = about["answers"] == store.sha256_of(path.with_suffix(".csv"))
+        sound = about["answers"] == store.sha256_of(packed)
         asked = list(about["classifiers"])
     except (KeyError, TypeError):
         sound, asked = False, []

@@ -318,7 +318,7 @@ def test_tables_of_answers_with_the_hash_that_their_record_says(results, data):
 @given(data=st.data())
 def test_the_record_of_people_from_outside(folder, data):
     (folder / "outside").mkdir(exist_ok=True)
-    for suffix, how in ((".json", changed), (".csv", st.just)):
+    for suffix, how in ((".json", changed), (".csv.gz", st.just)):
         content = (records.RESULTS / "outside" / f"outside{suffix}").read_bytes()
         (folder / "outside" / f"outside{suffix}").write_bytes(data.draw(how(content)))
     with in_a_line():
