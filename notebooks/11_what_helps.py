@@ -453,13 +453,16 @@ figures.table(counted, "people")
 
 # %% [markdown]
 # As many healthy people again. That could change the training more than any recipe here, and the test too: outside we ask
-# {glue:text}`far_people` people of fold 2 today. With all three folds in `TREE` this would show it:
+# {glue:text}`far_people` people of fold 2 today. With all three folds and the preliminary test set in `TREE` this would show it:
 #
 # ```bash
 # allm train --data TREE --fold 0 1 --also-train 2 --protocol patient-disjoint \
-#     --round 0 --experiment with-fold-2
+#     --round 0 --experiment with-fold-2 --model-file with-fold-2.safetensors
+# allm evaluate with-fold-2.safetensors --data TREE --people outside
 # allm evaluate results/models/people-round0.safetensors --data TREE --people outside
 # ```
+#
+# *Outside* is whoever is a stranger to the network that is asked: to the first the people of the preliminary set, to the second those of fold 2 as well.
 
 # %% tags=["remove-cell"]
 glue("far_people", str(fold_2["person"].nunique()), display=False)
