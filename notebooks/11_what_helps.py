@@ -305,12 +305,11 @@ for recipe, end in recipes.items():
         grid[recipe, whose] = found = metrics.metrics(*how)
         limits = metrics.intervals(*how, rows["person"])
         dots.append((recipe, whose, found["roc_auc"], *limits["roc_auc"]))
-        said[recipe, whose] = {
-            name: "{:.2f}\xa0({:.2f}\xa0to\xa0{:.2f})".format(
+        for name in ("sensitivity", "specificity"):
+            text = "{:.2f}\xa0({:.2f}\xa0to\xa0{:.2f})".format(
                 found[name], *limits[name]
             )
-            for name in ("sensitivity", "specificity")
-        }
+            said.setdefault(f"{name}, {whose}", {})[recipe] = text
 figures.intervals(dots, "ROC-AUC", digits=2)
 
 # %% [markdown]
@@ -366,8 +365,7 @@ for whose in answers[""]:
 # The order is one half, the **level** the other. At 0.5, with intervals by people:
 
 # %% tags=["hide-input"]
-levels = pd.DataFrame(said).T.unstack().loc[list(recipes)]
-figures.table(levels.sort_index(axis=1, ascending=[True, False]), "recipe")
+figures.table(pd.DataFrame(said), "recipe")
 
 # %% tags=["remove-cell"]
 far_off = grid.xs("from outside", level=1)
