@@ -154,7 +154,7 @@ def show(rows):
     return figures.cells(rows["picture"], titles, 6, rows=cnmc.CLASSES, source=whose)
 
 
-# %% mystnb={"figure": {"name": "fig-first-known", "caption": "Twelve cells of known people, with the probability of ALL that the network gave and whether its call was right. Real cells of C-NMC 2019, sample."}, "image": {"alt": "Six healthy cells above six leukemic ones, each with a number between 0 and 1 and a tick or a cross. Most have a tick."}}
+# %% mystnb={"figure": {"name": "fig-first-known", "caption": "Twelve cells of known people, with the probability of ALL that the network gave and whether its call was right. Real cells of C-NMC 2019, those of this page."}, "image": {"alt": "Six healthy cells above six leukemic ones, each with a number between 0 and 1 and a tick or a cross. Most have a tick."}}
 show(twelve(known))
 
 # %% [markdown]
@@ -186,7 +186,7 @@ by_people = recipe.where(protocol="patient-disjoint", round=0).one()
 strangers = cells["file"].isin(by_people.rows()["file"])
 new = ask("people-round0", cells[strangers])
 
-# %% mystnb={"figure": {"name": "fig-first-new", "caption": "Twelve cells of new people: nobody here has given a cell to this network's training. All six HEM cells are of one person, the only healthy one whom this network has not met. Real cells of C-NMC 2019, sample."}, "image": {"alt": "Six healthy cells above six leukemic ones, each with a number between 0 and 1 and a tick or a cross. Most have a tick."}}
+# %% mystnb={"figure": {"name": "fig-first-new", "caption": "Twelve cells of new people: nobody here has given a cell to this network's training. All six HEM cells are of one person, the only healthy one whom this network has not met. Real cells of C-NMC 2019, those of this page."}, "image": {"alt": "Six healthy cells above six leukemic ones, each with a number between 0 and 1 and a tick or a cross. Most have a tick."}}
 show(twelve(new))
 
 # %% [markdown]
@@ -203,7 +203,7 @@ show(twelve(new))
 outside = ask("images", cells[cells["outside"]])
 again = ask("people-round0", cells[cells["outside"]])
 
-# %% mystnb={"figure": {"name": "fig-first-outside", "caption": "Twelve cells of people from outside, and what the first network says of them. Real cells of C-NMC 2019, sample."}, "image": {"alt": "Six healthy cells above six leukemic ones, each with a number between 0 and 1 and a tick or a cross. The leukemic cells have ticks; most of the healthy ones have crosses."}}
+# %% mystnb={"figure": {"name": "fig-first-outside", "caption": "Twelve cells of people from outside, and what the first network says of them. Real cells of C-NMC 2019, those of this page."}, "image": {"alt": "Six healthy cells above six leukemic ones, each with a number between 0 and 1 and a tick or a cross. The leukemic cells have ticks; most of the healthy ones have crosses."}}
 show(twelve(outside))
 
 # %% [markdown]

@@ -47,7 +47,7 @@ published = cnmc.shipped_index()
 # {glue:text}`n-names` are at most {glue:text}`n-people` people. {numref}`fig-dataset-twins` shows cells that stand in two
 # parts of the data under two names.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-dataset-twins", "caption": "Five cells, each in fold 0 under one name and in fold 1 under another; the numbers are those of person, smear and cell in the file name. Two photographs, or two exports, of one cell. Real cells of C-NMC 2019, sample."}, "image": {"alt": "Two rows of five cells. Each cell of the lower row looks like the one above it, moved a little or slightly other in colour."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-dataset-twins", "caption": "Five cells, each in fold 0 under one name and in fold 1 under another; the numbers are those of person, smear and cell in the file name. Two photographs, or two exports, of one cell. Real cells of C-NMC 2019, those of this page."}, "image": {"alt": "Two rows of five cells. Each cell of the lower row looks like the one above it, moved a little or slightly other in colour."}}
 path_of = {Path(path).name: path for path in frame["path"]}
 twins = people.pixel_twins().query("fold_a == '0' and fold_b == '1'")
 twins = twins[twins["file_a"].isin(path_of) & twins["file_b"].isin(path_of)]
@@ -62,14 +62,14 @@ figures.cells(pictures, titles, len(shown), rows=folds, source=run.credit)
 # %% tags=["remove-cell"]
 from myst_nb import glue
 
-person = people.person(published["subject"])
+person_of = people.person(published["subject"])
 drawn = splits.paper_split(published)
 leaks = pd.DataFrame(
     [splits.leakage(part, drawn[part.index]) for _, part in published.groupby("fold")]
 )
 glue("n-images", f"{len(published):,}", display=False)
 glue("n-names", published["subject"].nunique(), display=False)
-glue("n-people", person.nunique(), display=False)
+glue("n-people", person_of.nunique(), display=False)
 glue("leak-person", "all" if leaks["person"].min() == 1 else "most", display=False)
 low, high = 100 * leaks["smear"].min(), 100 * leaks["smear"].max()
 glue("leak-smear", f"{low:.0f} to {high:.0f} %", display=False)
@@ -266,7 +266,7 @@ found = people.find_twins(frame, progress=False)
 print(f"{len(found.control):,} control pairs, largest {found.control.max():.2f}")
 print(len(found.pairs), "pairs of one class, two names, from the cut at", people.TWIN)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-dataset-ncc", "caption": "Correlation of two cells. Full line: an ALL and a HEM cell, which cannot be one cell. Dashed line: two cells of one class under two names, drawn only from the cut on, the grey line. Real cells of C-NMC 2019, sample."}, "image": {"alt": "A histogram of the control that ends well below the cut, and to the right of it, apart, the pairs found."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-dataset-ncc", "caption": "Correlation of two cells. Full line: an ALL and a HEM cell, which cannot be one cell. Dashed line: two cells of one class under two names, drawn only from the cut on, the grey line. Real cells of C-NMC 2019, those of this page."}, "image": {"alt": "A histogram of the control that ends well below the cut, and to the right of it, apart, the pairs found."}}
 figure, axis = figures.new(height=2.6)
 bins = np.linspace(0, 1, 51)
 for values, name, (colour, _, line) in (
@@ -279,7 +279,7 @@ axis.axvline(people.TWIN, color="#7F7F7F", linewidth=1)
 axis.set(xlabel="correlation of the grain", ylabel="pairs", yscale="log")
 axis.set_ylim(0.5, 999)
 figures.log_ticks(axis.yaxis)
-axis.legend()
+figure.legend(loc="outside upper left", ncols=2)
 figure
 
 # %% [markdown]
@@ -372,7 +372,7 @@ glue("most-hem", int(max(healthy_people)), display=False)
 # One property of the pictures needs no network. The background is exactly black, so a cell is what is not black, and its
 # area can be counted. {numref}`fig-dataset-area` shows it by class.
 
-# %% mystnb={"figure": {"name": "fig-dataset-area", "caption": "Area of the cell by class. Real cells of C-NMC 2019, sample."}, "image": {"alt": "Two overlapping histograms. HEM cells, hatched, are smaller on the whole than ALL cells."}}
+# %% mystnb={"figure": {"name": "fig-dataset-area", "caption": "Area of the cell by class. Real cells of C-NMC 2019, those of this page."}, "image": {"alt": "Two overlapping histograms. HEM cells, hatched, are smaller on the whole than ALL cells."}}
 area = np.array([images.read(path).any(axis=-1).sum() for path in frame["path"]])
 measured = {"": (area / 1000, frame["label"])}
 figures.histogram(measured, "area of the cell, thousand pixels", source=run.source)
@@ -474,8 +474,8 @@ exercises.check(exercises.check_guess, because, "rule")
 
 # %% tags=["solution", "hide-cell"]
 for seed in range(5):
-    met = splits.leakage(fold_1, splits.paper_split(fold_1, seed))["person"]
-    print(f"seed {seed}: {met:.1%}")
+    met_again = splits.leakage(fold_1, splits.paper_split(fold_1, seed))["person"]
+    print(f"seed {seed}: {met_again:.1%}")
 exercises.check(exercises.check_guess, "rule", "rule")
 
 # %% [markdown]
@@ -514,7 +514,7 @@ exercises.check(parse)
 #
 # Write `smear_leak(train, test)`. Both are tables with the columns `subject` and `smear`. Return the share of the rows of
 # `test` whose smear photograph also has a row in `train`. Smears are numbered anew for each subject. The solution asks
-# it about the real folds: does it agree with the table above?
+# it about the published folds: does it agree with the table above?
 
 
 # %% tags=["exercise"]

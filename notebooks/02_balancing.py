@@ -49,8 +49,7 @@ from myst_nb import glue
 
 def put(**texts):
     for name, text in texts.items():
-        key = "balancing-" + name.replace("_", "-")
-        glue(key, text.replace("%", " %"), display=False)
+        glue("balancing-" + name.replace("_", "-"), text, display=False)
 
 
 # %% [markdown]
@@ -454,12 +453,12 @@ within = pd.DataFrame({"area": area[mine], "p": grey}).groupby(labels[mine])
 rho = within.apply(lambda cells_of: cells_of.corr("spearman").loc["area", "p"])
 by_area, in_grey_auc = (roc_auc_score(labels[mine], x) for x in (area[mine], grey))
 assert rho.max() < -0.6 and abs(1 - by_area - in_grey_auc) < 0.06
-put(rho_0=f"−{abs(rho[0]):.2f}", rho_1=f"−{abs(rho[1]):.2f}")
+put(rho_0=f"{rho[0]:.2f}", rho_1=f"{rho[1]:.2f}")
 sizes_of = pd.DataFrame({"file": file, "area": area})
 joined = [r.rows("grey").merge(sizes_of, on="file") for r in whole_recipe]
 all_rho = [rows_of["p_all"].corr(rows_of["area"], "spearman") for rows_of in joined]
 assert max(all_rho) < -0.3
-put(weakest=f"−{abs(max(all_rho)):.2f}", strongest=f"−{abs(min(all_rho)):.2f}")
+put(weakest=f"{max(all_rho):.2f}", strongest=f"{min(all_rho):.2f}")
 put(ruler=f"{by_area:.2f}", back=f"{1 - by_area:.2f}", grey=f"{in_grey_auc:.2f}")
 
 # %% [markdown]

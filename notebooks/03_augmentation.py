@@ -88,9 +88,7 @@ curves = {
     title: {name: band(networks, kind) for name, networks in TRAINED.items()}
     for title, kind in KINDS.items()
 }
-robust = figures.against(curves, "σ at test, grey levels", ylim=(0.45, 1))
-robust.supylabel("balanced accuracy", fontsize="medium")
-robust
+figures.against(curves, "σ at test, grey levels", "balanced accuracy", (0.45, 1))
 
 # %% [markdown]
 # ## Why change a picture on purpose?
@@ -498,7 +496,7 @@ exercises.check(exercises.check_guess, guess, asked["balanced_accuracy"], 0.03)
 guess = 0.5  # it calls nearly everything HEM: noise has made every picture strange
 asked = runs.where(experiment="table5-balance", seed=2).one().metrics("noise:10")
 exercises.check(exercises.check_guess, guess, asked["balanced_accuracy"], 0.03)
-print({name: round(asked[name], 3) for name in ("sensitivity", "specificity")})
+print("sensitivity {sensitivity:.3f}, specificity {specificity:.3f}".format(**asked))
 
 # %% [markdown]
 # ### 2. Add noise by hand

@@ -32,6 +32,7 @@ from myst_nb import glue
 from allm_utils.book import exercises, figures, profile, scorecard, widgets
 from allm_utils.data import images, sample
 from allm_utils.network import models
+from allm_utils.runs.records import Runs
 
 run = profile.banner()
 frame = run.frame()
@@ -79,7 +80,7 @@ looks = [
 ]
 mixes = [cell @ [[w] * 3 for w in ws] for ws in ([0.3, 0.6, 0.1], [1, -1, 0])]
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-mobilenet-look-mix", "caption": "One cell, three ways to look around in its channels, and two ways to mix them. Real cell of C-NMC 2019, sample; brightened."}, "image": {"alt": "Six pictures of one cell: the cell; the same but blurred; left-right edges lit; up-down edges lit; a grey version; and how much more red than green there is."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-mobilenet-look-mix", "caption": "One cell, three ways to look around in its channels, and two ways to mix them. Real cell of C-NMC 2019; brightened."}, "image": {"alt": "Six pictures of one cell: the cell; the same but blurred; left-right edges lit; up-down edges lit; a grey version; and how much more red than green there is."}}
 titles = [
     "the cell",
     "look: mean",
@@ -364,9 +365,9 @@ assert (
 # bytes each. Training keeps every layer's output until the gradients are computed, and that takes far more:
 
 # %%
-values = sum(int(np.prod(layer.output.shape[1:])) for layer in whole.layers)
+n_outputs = sum(int(np.prod(layer.output.shape[1:])) for layer in whole.layers)
 print(f"weights in half precision: {2 * counted['total'] / 2**20:.1f} MiB")
-print(f"outputs of all layers, 16 pictures: {16 * 4 * values / 2**30:.1f} GiB")
+print(f"outputs of all layers, 16 pictures: {16 * 4 * n_outputs / 2**30:.1f} GiB")
 
 # %% [markdown]
 # ## Exercises
@@ -420,8 +421,8 @@ exercises.check(depthwise)
 # ### 3. Count a block
 #
 # Write `block_parameters(m, n)`: how many **trained** parameters has a block of MobileNet that takes `m` maps and gives
-# `n`? It holds a depthwise and a pointwise convolution without biases, and a batch normalisation after each. Then check
-# it on the real network: `weights["block 13"]` counts the convolutions alone.
+# `n`? It holds a depthwise and a pointwise convolution without biases, and a batch normalisation after each. The solution
+# adds up the thirteen blocks and what stands around them: is it the number in the record of a real training?
 
 
 # %% tags=["exercise"]
@@ -441,6 +442,11 @@ def block_parameters(m, n):
 
 
 exercises.check(block_parameters)
+maps = [32, 64, 128, 128, 256, 256, *[512] * 6, 1024, 1024]
+around = 27 * 32 + 2 * 32 + 2 * 1024 + (1024 + 1) * 2  # first convolution, and head
+trained = sum(map(block_parameters, maps, maps[1:])) + around
+recorded = Runs.load().where(experiment="table5", fold=0, seed=1337).one()
+print(f"{trained:,} by hand, {recorded.data['parameters']['trainable']:,} on record")
 
 # %% [markdown]
 # ### 4. Change and explain

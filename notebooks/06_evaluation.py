@@ -58,7 +58,7 @@ tables = {0: paper.TABLE_6, 1: paper.TABLE_7, 2: paper.TABLE_8}
 # leukemic.
 
 # %% tags=["remove-cell"]
-brief, widths = [], []
+brief, spans = [], []
 for fold in (0, 1):
     auc = tables[fold][0]["auc"]
     for one in trained.where(fold=fold):
@@ -69,11 +69,11 @@ for fold in (0, 1):
         for by in ("image", "person"):
             low, high = one.intervals(by=by)["balanced_accuracy"]
             brief.append((name, f"by {by}", value, low, high))
-            widths.append((by, high - low, low <= auc <= high))
+            spans.append((by, high - low, low <= auc <= high))
     brief.append((f"fold {fold}, the paper", "printed, no interval", auc))
 
 # %% tags=["remove-cell"]
-widths = pd.DataFrame(widths, columns=["by", "width", "holds the paper's"])
+widths = pd.DataFrame(spans, columns=["by", "width", "holds the paper's"])
 by_unit = widths.groupby("by")["width"].mean()
 told = {"wider": f"{by_unit['person'] / by_unit['image']:.1f}"}
 for fold in (0, 1):
@@ -114,7 +114,7 @@ gap = np.abs(answered.loc[tested["file"], "p_all"].to_numpy() - p_all).max()
 print(len(tested), "cells, none of them seen in training")
 print(f"largest difference from the answers in the record: {gap:.3f}")
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-evaluation-answers", "caption": "Six test cells by the network's probability of ALL, and what they are. Real cells of C-NMC 2019, sample."}, "image": {"alt": "Six cells in a row. The probability of ALL rises from left to right."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-evaluation-answers", "caption": "Six test cells by the network's probability of ALL, and what they are. Real cells of C-NMC 2019, those of this page."}, "image": {"alt": "Six cells in a row. The probability of ALL rises from left to right."}}
 ranked = tested.sort_values("p_all")
 six = ranked.iloc[np.linspace(0, len(ranked) - 1, 6).astype(int)]
 titles = [f"{row.p_all:.2f}, {cnmc.CLASSES[row.label]}" for row in six.itertuples()]
@@ -222,7 +222,10 @@ def sizes(fold):
     return {"n_all": test["ALL"], "n_hem": test["HEM"]}
 
 
-print(*(f"{name} {value}" for name, value in paper.TABLE_6[0].items()), sep=", ")
+heads = {"f1": "F1", "auc": "“AUC”"}
+print(
+    *(f"{heads.get(k, k)} {value}" for k, value in paper.TABLE_6[0].items()), sep=", "
+)
 fits = metrics.confusion_from_printed(**paper.TABLE_6[0], **sizes(0))
 fits.rename(columns=str.upper, index="matrix {}".format)
 

@@ -246,7 +246,7 @@ wide = 2 * np.sqrt(areas.mean() / np.pi)
 glue("wide", f"{wide:.0f}", display=False)
 assert 94 < wide < 218 and right["network"].sum() > right["ruler"].sum()
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-alnett-cells", "caption": "Test cells of this page that only the network calls rightly (above), and that only the ruler does (below), with their class. Real cells of C-NMC 2019, the sample; below them the people."}, "image": {"alt": "Two rows of cells titled with their class. In the upper row a large healthy cell and leukemic ones of middling size; in the lower row cells that only the ruler calls rightly, most of them healthy."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-alnett-cells", "caption": "Test cells of this page that only the network calls rightly (above), and that only the ruler does (below), with their class. Real cells of C-NMC 2019, those of this page; below them the people."}, "image": {"alt": "Two rows of cells titled with their class. In the upper row a large healthy cell and leukemic ones of middling size; in the lower row cells that only the ruler calls rightly, most of them healthy."}}
 only = [right["network"] & ~right["ruler"], right["ruler"] & ~right["network"]]
 found = [np.flatnonzero(one) for one in only]
 rows = np.concatenate([f[np.linspace(0, len(f) - 1, 5, dtype=int)] for f in found])
@@ -355,7 +355,7 @@ def compare(a, b):
     gap = metrics.paired_intervals(*pair, both["person"])["accuracy"]
     points = "{:.1f} ({:.1f} to {:.1f})".format(*(100 * x for x in gap))
     alone = by_cell["only_a"], by_cell["only_b"]
-    return [*alone, points, by_cell["pvalue"], by_person["pvalue"]]
+    return [*map("{:,}".format, alone), points, by_cell["pvalue"], by_person["pvalue"]]
 
 
 # %% tags=["hide-input"]
@@ -517,8 +517,8 @@ figures.table(rows_11.assign(**{"what one has to know": reasons}).set_index("mod
 guess = ...
 
 # %% tags=["check"]
-a = np.tile([1.0] * 9 + [0.0], 500)
-five = np.ones(5000), a, 1 - a, np.repeat(range(5), 1000)
+tenths = np.tile([1.0] * 9 + [0.0], 500)
+five = np.ones(5000), tenths, 1 - tenths, np.repeat(range(5), 1000)
 p_five = metrics.paired_test_by_person(*five)["pvalue"]
 exercises.check(exercises.check_guess, guess, p_five, 0.01)
 

@@ -197,7 +197,7 @@ assert gains["balance", "clean"][1] < 0 < gains["balance", "clean"][2]
 assert gains["augmentation", "σ 10"][1] > 0.2 and gains["balance", "σ 10"][2] < 0
 assert gains["interaction", "σ 10"][1] > 0.2
 for name in ("balance", "augmentation", "interaction"):
-    points = f"{100 * gains[name, 'σ 10'][0]:+.0f}".replace("-", "−")
+    points = f"{100 * gains[name, 'σ 10'][0]:+.0f}"
     glue(f"{name}-noisy", points, display=False)
 full = [one.metrics()["accuracy"] for one in grid.where(experiment="table5")]
 glue("seeds", f"{100 * np.ptp(full):.1f}", display=False)
@@ -222,7 +222,7 @@ said_by = ends_of["label"], ends_of["p_a"], ends_of["p_b"]
 again = metrics.paired_test_by_person(*said_by, ends_of["person"])
 assert again["pvalue"] > 0.3
 glue("p-mac", f"{again['pvalue']:.2f}", display=False)
-glue("mac-mcn", f"{100 * again['difference']:.1f}".replace("-", "−"), display=False)
+glue("mac-mcn", f"{100 * again['difference']:.1f}", display=False)
 glue("theirs", f"{100 * (dots[1][2] - dots[0][2]):.0f}", display=False)
 
 # %% [markdown]
@@ -307,7 +307,7 @@ for _ in range(10):
     ask(slow, train, training=True)
 asked["test, refreshed"] = labels[test], ask(slow, test)
 
-# %% mystnb={"figure": {"name": "fig-ablation-collapse", "caption": "What one small network with momentum 0.99 says of its test cells, of its training cells in training mode, and of its test cells after its statistics were refreshed. Real cells of C-NMC 2019, the sample."}, "image": {"alt": "Three histograms of the probability of ALL. At test both classes pile up in one narrow place on one side of 0.5. In training mode, and at test with refreshed statistics, HEM lies left and ALL right."}}
+# %% mystnb={"figure": {"name": "fig-ablation-collapse", "caption": "What one small network with momentum 0.99 says of its test cells, of its training cells in training mode, and of its test cells after its statistics were refreshed. Real cells of C-NMC 2019, those of this page."}, "image": {"alt": "Three histograms of the probability of ALL. At test both classes pile up in one narrow place on one side of 0.5. In training mode, and at test with refreshed statistics, HEM lies left and ALL right."}}
 panels = {name: (p, truth) for name, (truth, p) in asked.items()}
 figures.histogram(panels, "probability of ALL", run.source, np.linspace(0, 1, 21))
 
@@ -435,7 +435,7 @@ assert gamma.mean() > 1 and (gamma > 1).mean() > 0.8
 # it the copies that teach this? {numref}`fig-ablation-grey` shows what our shipped network, trained in the paper's way, makes of
 # six of its test cells.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-ablation-grey", "caption": "Cells in colour and in grey, with the probability of ALL that the shipped network gives. The left three are HEM, the right three ALL. Real cells of C-NMC 2019, the sample; below them the people."}, "image": {"alt": "Two rows of the same six cells, in colour above and in grey below. In colour the three leukemic cells get numbers near 1; in grey all six get numbers near 0."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-ablation-grey", "caption": "Cells in colour and in grey, with the probability of ALL that the shipped network gives. The left three are HEM, the right three ALL. Real cells of C-NMC 2019, those of this page; below them the people."}, "image": {"alt": "Two rows of the same six cells, in colour above and in grey below. In colour the three leukemic cells get numbers near 1; in grey all six get numbers near 0."}}
 six_cells = some.groupby("label").head(3)
 in_colour = images.load(six_cells, 224, 300, run.work / "images", progress=False)
 shown = np.concatenate([in_colour, recipe.desaturate(in_colour)])
@@ -489,7 +489,7 @@ scorecard.table("Table 9")
 #
 # ## Exercises
 #
-# ### 1. Predict, then run; and explain
+# ### 1. Predict, then change and explain
 #
 # Train the small network with a momentum of 0.9 instead of 0.99. Which accuracy will it have on its test cells, asked the usual
 # way and not refreshed? Write it down first. Then say why.

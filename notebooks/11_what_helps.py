@@ -108,9 +108,9 @@ lines = [
 figures.intervals(lines, "ROC-AUC", digits=3)
 
 # %% tags=["remove-cell"]
-values = [line[2] for line in lines]
-assert values == sorted(values) and len(judges) == 7108
-printed = [network.metrics()["roc_auc"], *values[2:]]
+aucs = [line[2] for line in lines]
+assert aucs == sorted(aucs) and len(judges) == 7108
+printed = [network.metrics()["roc_auc"], *aucs[2:]]
 for name, value in zip(("one_view", "trees", "network", "both"), printed, strict=True):
     glue(name, f"{value:.3f}", display=False)
 
@@ -212,9 +212,7 @@ for (name, cells), line in few.groupby(["set", "cells"]):
     reach = dict(zip(line["people"], values, strict=True))
     title = {"rounds": "new people", "outside": "people from outside"}[name]
     panels[title][f"up to {cells} cells"] = reach
-figure = figures.against(panels, "people in training", ylim=(0.5, 0.95))
-figure.supylabel("ROC-AUC")
-figure
+figures.against(panels, "people in training", "ROC-AUC", ylim=(0.5, 0.95))
 
 # %% tags=["remove-cell"]
 at = few.set_index(["set", "healthy", "cells"])["roc_auc"]
@@ -298,16 +296,16 @@ def answers_of(end, condition="clean"):
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-helps-grid", "caption": "ROC-AUC of eight recipes, for new people over the five rounds and for people from outside, with 95 % intervals by people. From our records on the 7,108 cells of folds 0 and 1 and on 289 cells of 14 people of fold 2, each asked of five networks; small networks at 112 pixels."}, "image": {"alt": "Eight lines with two dots each, new people always above people from outside. Drawing people lies highest; the recipes with one size lie lowest for new people."}}
 answers = {end: answers_of(end) for end in recipes.values()}
-grid, said, dots = {}, {}, []
+scored, said, dots = {}, {}, []
 for recipe, end in recipes.items():
     for whose, rows in answers[end].items():
         how = rows["label"], rows["p_all"]
-        grid[recipe, whose] = found = metrics.metrics(*how)
+        scored[recipe, whose] = reaches = metrics.metrics(*how)
         limits = metrics.intervals(*how, rows["person"])
-        dots.append((recipe, whose, found["roc_auc"], *limits["roc_auc"]))
+        dots.append((recipe, whose, reaches["roc_auc"], *limits["roc_auc"]))
         for name in ("sensitivity", "specificity"):
             text = "{:.2f}\xa0({:.2f}\xa0to\xa0{:.2f})".format(
-                found[name], *limits[name]
+                reaches[name], *limits[name]
             )
             said.setdefault(f"{name}, {whose}", {})[recipe] = text
 figures.intervals(dots, "ROC-AUC", digits=2)
@@ -340,7 +338,7 @@ ideas.columns = ["smallest gain", "largest", "intervals above 0", "below 0"]
 figures.table(ideas, "idea", "tested on")
 
 # %% tags=["remove-cell"]
-grid = pd.DataFrame(grid).T
+grid = pd.DataFrame(scored).T
 assert (grid["roc_auc"].unstack().idxmax() == "people").all()
 least, most, up, down = ideas.to_numpy().T  # people, jitter, one size: new, outside
 assert (most[3:] < 0).all() and least[0] < 0 < least[1]

@@ -148,8 +148,8 @@ figures.table(thresholds, "tested on", "threshold")
 # %% tags=["remove-cell"]
 level = thresholds[["sensitivity", "specificity"]].astype(float)
 assert abs(level.mean(axis=1).diff().iloc[1]) < 0.01
-outside = level.loc["from outside"]
-at_even, from_rounds, moved_to, best = (outside.iloc[i] for i in range(4))
+far_level = level.loc["from outside"]
+at_even, from_rounds, moved_to, best = (far_level.iloc[i] for i in range(4))
 assert from_rounds["specificity"] < at_even["specificity"]
 assert moved_to["specificity"] > at_even["specificity"] + 0.05
 assert moved_to["sensitivity"] < at_even["sensitivity"] - 0.1
@@ -391,7 +391,7 @@ per_person = pd.concat(
      {"new people": new, "from outside": far}.items()}
 )  # fmt: skip
 heads = {"people": "size", "lowest": "min", "median": "median", "highest": "max"}
-per_person.groupby(level=0).agg(**heads).round(1)
+per_person.groupby(level=0, sort=False).agg(**heads).round(1)
 
 # %% [markdown]
 # ## Exercises
@@ -399,7 +399,7 @@ per_person.groupby(level=0).agg(**heads).round(1)
 # ### 1. Predict, then run
 #
 # You promise half as much: at most one in twenty leukemic cells cleared wrongly, instead of one in ten. Will the share of
-# cells of **new** people that are referred rise, stay or fall? And the alarms **outside**? Write down the second.
+# cells of **new** people that are referred rise, stay or fall? And the alarms **outside**? Write down the second; the check asks our records.
 
 # %% tags=["exercise"]
 guess = ...  # "rise", "stay" or "fall"

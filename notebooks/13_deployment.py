@@ -205,9 +205,9 @@ figure
 # %%
 scale = np.abs(weights).max() / 127
 q = np.clip(np.rint(weights / scale), -128, 127).astype(np.int8)
-error = np.abs(scale * q - weights)
+rounding = np.abs(scale * q - weights)
 print(f"scale {scale:.5f}; the first weights as bytes: {q[:8].tolist()}")
-print(f"largest error {error.max():.5f}, half a step {scale / 2:.5f}")
+print(f"largest error {rounding.max():.5f}, half a step {scale / 2:.5f}")
 
 # %% [markdown]
 # ## One scale, or many
@@ -240,9 +240,9 @@ figure
 
 # %% tags=["hide-input"]
 keys = ["accuracy", "sensitivity", "specificity", "fn", "fp"]
-rows = scores[[KERAS, ONNX_8, COARSE]].loc[keys].T
-rows.columns = [*keys[:3], "ALL missed", "false alarms"]
-rows.astype({"ALL missed": int, "false alarms": int}).round(3)
+three = scores[[KERAS, ONNX_8, COARSE]].loc[keys].T
+three.columns = [*keys[:3], "ALL missed", "false alarms"]
+three.astype({"ALL missed": int, "false alarms": int}).round(3)
 
 # %% tags=["remove-cell"]
 glue("fn_keras", str(int(scores.loc["fn", KERAS])), display=False)
@@ -372,13 +372,13 @@ turns = pd.DataFrame(
     {name: 1000 * timeit(way, number=1) for name, way in ways.items()}
     for _ in range(21)
 )
-dots = []
+timed = []
 for name, times in turns.items():
     ends = bootstrap((times,), np.median, method="percentile", rng=0, n_resamples=999)
-    dots.append((name, "", times.median(), *ends.confidence_interval))
+    timed.append((name, "", times.median(), *ends.confidence_interval))
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-deployment-latency", "caption": "One picture of 224 \u00d7 224 pixels on the processor that ran this page, LiteRT and ONNX on two threads: median of 21 turns and its 95 % interval. The scale is logarithmic."}, "image": {"alt": "Seven dots with intervals on a logarithmic axis of milliseconds. The ways of Keras from Python are the slowest; LiteRT in eight bits is the fastest or among the fastest."}}
-figures.intervals(dots, "one picture, ms", scale="log", digits=1)
+figures.intervals(timed, "one picture, ms", scale="log", digits=1)
 
 # %% tags=["remove-cell"]
 typical = turns.median()
@@ -407,8 +407,8 @@ print(f"this page: {cpu}; {backend['name']} {backend['version']}")
 # can be called right or wrong, and the [scorecard](scorecard.ipynb) says *not comparable*.
 
 # %% tags=["remove-cell"]
-theirs = paper.TIME_PER_IMAGE_MS.values()
-glue("theirs", f"{max(theirs) / min(theirs):.0f}", display=False)
+printed_ms = paper.TIME_PER_IMAGE_MS.values()
+glue("theirs", f"{max(printed_ms) / min(printed_ms):.0f}", display=False)
 glue("ours", f"{typical.max() / typical.min():.0f}", display=False)
 
 # %% [markdown]
@@ -441,7 +441,8 @@ unseen = seen(frame[frame["file"].isin(apart)])
 keras_p = predict.predict(model, unseen)
 repair = {"as converted": opened[LITERT_8], "bias-corrected": in_page["images"]}
 off = {k: abs(predict.predict(one, unseen) - keras_p) for k, one in repair.items()}
-pd.DataFrame(off).agg(["mean", "max"]).T.round(3)
+how_far = {"mean": "mean difference of p", "max": "largest"}
+pd.DataFrame(off).agg([*how_far]).T.rename(columns=how_far).round(3)
 
 # %% tags=["remove-cell"]
 glue("unseen", len(unseen), display=False)

@@ -159,7 +159,7 @@ history = own.fit(
     validation_data=(pixels[val], one_hot[val]),
 )  # fmt: skip
 
-# %% mystnb={"figure": {"name": "fig-lesson-curve", "caption": "Accuracy by epoch of the network of this page, on a few hundred cells. Real cells of C-NMC 2019, sample."}, "image": {"alt": "Two rising lines over eight epochs; that of training ends above that of validation."}}
+# %% mystnb={"figure": {"name": "fig-lesson-curve", "caption": "Accuracy by epoch of the network of this page, on a few hundred cells. Real cells of C-NMC 2019, those of this page."}, "image": {"alt": "Two rising lines over eight epochs; that of training ends above that of validation."}}
 figure, axis = figures.new(height=2.6)
 curves = {"training": "accuracy", "validation": "val_accuracy"}
 for (name, key), (colour, mark, line) in zip(

@@ -164,6 +164,11 @@ def shown(monkeypatch):
     return places
 
 
+def test_signs_are_those_of_print():
+    assert text.signs("-1.5 to (-2), 95% and 5 %") == "−1.5 to (−2), 95\xa0% and 5\xa0%"
+    assert text.signs("C-3, 5-10, 2026-11-26, 0.8-1") == "C-3, 5-10, 2026-11-26, 0.8-1"
+
+
 def test_text_takes_numbers_that_come_before_and_after_and_again(shown):
     text.glue("a", 1, display=False)
     text.say(r"[[a]] and [[b c]], $\frac{1}{2}$")

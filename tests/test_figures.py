@@ -63,7 +63,7 @@ FIGURES = {
     "against": (figures.against({"fold 0": {"accuracy": {0: 0.9, 5: (0.7, 0.8, 0.9)}}}, "σ"), "σ"),
     "roc": (figures.roc({"clean": (LABELS, P_ALL)}), "clean sensitivity"),
     "reliability": (figures.reliability({"clean": (LABELS, P_ALL)}), "stated"),
-    "confusion": (figures.confusion({"fold 0": COUNTS, "fold 1": COUNTS}), "469 97.5%"),
+    "confusion": (figures.confusion({"fold 0": COUNTS, "fold 1": COUNTS}), "469 97.5 %"),
     "by_person": (
         figures.by_person(pd.DataFrame({"person": "7", "label": LABELS, "p_all": P_ALL})),
         "7 30 cells",
@@ -110,6 +110,15 @@ def test_intervals_stand_where_they_should():
     assert drawn == pytest.approx([0.15, 0, 0])
     dots = sorted(x for line in axis.lines for x in line.get_xdata())
     assert dots == [0.7, 0.9, 0.95]
+
+
+def test_marks_of_one_line_do_not_hide_one_another():
+    rows = [("new", "ours", x) for x in (0.7, 0.701, 0.702)]
+    (axis,) = figures.intervals(rows, "accuracy").axes
+    (line,) = (line for line in axis.lines if len(line.get_xdata()) == 3)
+    places = axis.transData.transform(line.get_xydata())
+    apart = np.abs(np.diff(np.sort(places[:, 1])))
+    assert (apart * 72 / axis.figure.dpi > line.get_markersize() / 2).all()
 
 
 def test_by_person_counts_right_cells_by_person():

@@ -116,28 +116,78 @@ def test_chapter_is_short(path):
 
 
 SAID = {
-    "*": "0.05 0.005 0.50 0.001",  # levels of a test, and a coin
-    "01_dataset": "0.80 0.45",  # where we drew the line between pairs; a question of the quiz
-    "04_mobilenet_m": "0.99",  # momentum
-    "05_training": "0.000001 0.99 0.96 0.14",  # Table 5, momentum, the paper, one picture of 718
-    "06_evaluation": "0.96 0.95 0.85",  # the paper; questions of the quiz
-    "07_noise": "0.85",  # a question of the quiz
-    "08_alnett": "92.20 92.70 91.13 91.31 0.96 0.95",  # the paper's own numbers
-    "09_ablation": "0.02 0.99 0.85",  # the width of a tie, momentum, what a cell asserts
+    "*": "0.05 0.005 0.50 0.001 0.5 95 "  # levels of a test and of an interval, and a coin
+    "112 128 224 300 450 600 255 256 1337 100",  # pixels, grey levels, the seed, all of a hundred
+    "00_first_look": "96",  # a question of the quiz
+    "01_dataset": "2019 0.80 20 30 0.45 10,000",  # a name, looked at by eye, the split, the quiz
+    "02_balancing": "0.9",  # a question of the quiz
+    "03_augmentation": "0.4 0.8 2,500 200 250",  # the recipe; pictures, about; an exercise
+    "04_mobilenet_m": "0.99 0.9 512 0.7",  # momentum; the quiz
+    "05_training": "0.000001 0.1 0.99 0.14 2,500",  # Table 5, momentum, pictures of a fold, about
+    "06_evaluation": "70 96 469 211 0.96 99 0.95 0.85 700",  # split; the paper; exercises, quiz
+    "07_noise": "0.1 250 0.85",  # exercises and quiz
+    "08_alnett": "92.20 92.70 91.13 91.31 650 707 0.96 0.95 "  # the paper's own numbers
+    "5 15 480 0.2",  # a world made for a test; the quiz
+    "09_ablation": "0.02 0.9 0.99 99 2,048 0.85",  # a tie, momentum, what a cell asserts
+    "10_unseen_people": "0.9 97 28,000 0.8 10,000",  # a threshold; questions of the quiz
     "11_what_helps": "0.02 0.00 0.04",  # a question of the quiz
-    "12_trust": "0.95 0.99",  # operating points
+    "12_trust": "0.95 0.99 0.9 90 0.8",  # operating points, an example, the quiz
+    "13_deployment": "127 2024 1,000 3",  # eight bits, a year, a question of the quiz
+    "14_scaling": "270 180",  # the study of the chapter
 }
-"""Numbers that look like results and are typed in a chapter all the same, with the reason."""
+"""Digits that are typed in a chapter all the same, with the reason."""
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=named)
 def test_results_in_the_prose_are_glued_and_not_typed(path):
+    """Decimals, per cents, and whole numbers of three digits or more."""
     prose = "\n".join(cell.source for cell in cells_of(path) if cell.cell_type == "markdown")
-    elsewhere = r"```.*?```|\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|\]\([^)]*\)|^\|.*$"
+    elsewhere = r"```.*?```|\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|\]\([^)]*\)|^(?:\||:alt:|> \*\*Run)[^\n]*"
     prose = re.sub(elsewhere, " ", prose, flags=re.DOTALL | re.MULTILINE)
-    result = r"(?<![\w.,])(?:0\.\d{2,}|\d+\.\d{2,}(?= ?%))(?![\d.]?\d)"
-    typed = set(re.findall(result, prose))
+    number = r"0\.\d+|\d+(?:\.\d+)?(?= ?%)|\d{3,}|\d{1,3}(?:,\d{3})+"
+    typed = set(re.findall(rf"(?<![\w.,])(?:{number})(?![\d.]?\d)", prose))
     assert typed <= set(SAID["*"].split()) | set(SAID.get(path.stem, "").split())
+
+
+def names_of(targets):
+    """The names that assignments bind."""
+    found = [node for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)]
+    return {node.id for node in found if isinstance(node.ctx, ast.Store)}
+
+
+OF_ITS_CELL = {"figure", "axis", "source", "low", "high"}
+
+
+@pytest.mark.parametrize("path", PAIRS, ids=named)
+def test_no_name_is_bound_twice_to_different_things(path):
+    """But for stubs with their solutions, and for what each cell has its own of."""
+    bound = []
+    for cell in cells_of(path):
+        if cell.cell_type == "code" and not {"exercise", "solution"} & set(
+            cell.metadata.get("tags", [])
+        ):
+            body = ast.parse(cell.source).body
+            plain = [
+                target for one in body if isinstance(one, ast.Assign) for target in one.targets
+            ]
+            loops = [one.target for one in body if isinstance(one, ast.For)]
+            bound.append([names_of(plain), names_of(loops)])
+    for number, (plain, _) in enumerate(bound):
+        others = set().union(*(a | b for a, b in bound[:number] + bound[number + 1 :]))
+        assert plain & others <= OF_ITS_CELL
+
+
+EXERCISES = ("# 1\\. Predict", "[Cc]hange,? and explain", r"\b(records?|published)\b")
+"""Two kinds by their headings (the third, a function, has its check), and the use of records."""
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=named)
+def test_exercises_are_of_three_kinds_and_one_uses_the_records(path):
+    cells = cells_of(path)
+    first = next(i for i, cell in enumerate(cells) if re.search("^## Exercises", cell.source, re.M))
+    said = "\n".join(cell.source for cell in cells[first:]).split("## Quiz")[0]
+    assert re.search(r"^def \w+\(", said, re.M) and "exercises.check(" in said
+    assert [kind for kind in EXERCISES if not re.search(kind, said)] == []
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=named)

@@ -16,9 +16,12 @@ import numpy as np
 import pandas as pd
 from IPython import get_ipython
 from matplotlib.patches import Patch
+from matplotlib.text import Text
 from matplotlib.ticker import LogLocator
 from sklearn.calibration import CalibrationDisplay
 from sklearn.metrics import RocCurveDisplay
+
+from allm_utils.book.text import signs
 
 matplotlib.style.use(str(resources.files("allm_utils.book") / "book.mplstyle"))
 
@@ -44,6 +47,8 @@ class Figure(matplotlib.figure.Figure):
 
     def svg(self) -> str:
         """Return the picture as SVG text; black and white are the ink and paper of its page."""
+        for text in self.findobj(Text):
+            text.set_text(signs(text.get_text()))
         file = io.StringIO()
         self.savefig(file, format="svg", dpi=144, metadata={"Date": None})  # dpi of pictures in it
         text = file.getvalue().replace("#000000", "currentColor").replace("#ffffff", "var(--paper)")
@@ -177,7 +182,9 @@ def intervals(rows, xlabel, source=None, line=None, scale="linear", digits=None)
     rows = [(*row, np.nan, np.nan)[:5] for row in rows]
     names, series = (list(dict.fromkeys(row[i] for row in rows)) for i in (0, 1))
     step, marks = 0.7 / len(series), []
-    height = 0.9 + len(names) * max(0.34, 0.19 * len(series)) + 0.25 * (len(series) > 1)
+    crowd = any(np.unique([row[:2] for row in rows], axis=0, return_counts=True)[1] > 1)
+    one_line = max(0.42, 0.3 * len(series)) if crowd else max(0.34, 0.19 * len(series))
+    height = 0.9 + len(names) * one_line + 0.25 * (len(series) > 1)
     figure, axis = new(1, 1, height)
     if line is not None:
         axis.axvline(line, color="black", linewidth=1)
@@ -185,10 +192,13 @@ def intervals(rows, xlabel, source=None, line=None, scale="linear", digits=None)
         colour, mark, _ = LOOKS[number % len(LOOKS)]
         mine = [row for row in rows if row[1] == one]
         value, low, high = (np.array([row[i] for row in mine], float) for i in (2, 3, 4))
-        y = [names.index(row[0]) + step * (number - (len(series) - 1) / 2) for row in mine]
-        colour = COLOURS.get(one, colour)
+        here = step * (number - (len(series) - 1) / 2)
+        y = pd.Series([names.index(row[0]) + here for row in mine])
+        if crowd:  # marks of one line stand on three tracks, so that none hides its neighbour
+            y += 0.36 * min(step, 0.35) * (pd.Series(value).groupby(y).rank("first") % 3 - 1)
+        colour, size = COLOURS.get(one, colour), 6 if crowd else 8
         reach = np.nan_to_num([value - low, high - value])
-        style = {"color": colour, "elinewidth": 2, "markersize": 8, "markeredgecolor": "white"}
+        style = {"color": colour, "elinewidth": 2, "markersize": size, "markeredgecolor": "white"}
         marks.append(axis.errorbar(value, y, xerr=reach, fmt=mark, **style)[0])
         for x, end, place in zip(value, np.fmax(value, high), y, strict=True):
             if digits is not None:
@@ -211,7 +221,7 @@ def intervals(rows, xlabel, source=None, line=None, scale="linear", digits=None)
     return figure
 
 
-def against(panels, xlabel, ylim=(0, 1.02), source=None) -> Figure:
+def against(panels, xlabel, ylabel="share called rightly", ylim=(0, 1.02), source=None) -> Figure:
     """Draw metrics against the strength of something: noise, blur, rejection.
 
     Panels are by title, then by metric: strength to a value, or to (low, value, high), which
@@ -236,7 +246,7 @@ def against(panels, xlabel, ylim=(0, 1.02), source=None) -> Figure:
             named.setdefault(name, drawn)
         axis.set(title=title, xlabel=xlabel, ylim=ylim, xticks=strengths)
         axis.grid(axis="y")
-    figure.supylabel("metric", fontsize="medium")
+    figure.supylabel(ylabel, fontsize="medium")
     figure.legend(named.values(), named, loc="outside upper left", ncols=4)
     _name_source(figure, source)
     return figure

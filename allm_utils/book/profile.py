@@ -127,7 +127,7 @@ def use_real_data() -> None:
 def banner() -> Profile:
     """Print what this run is, in words no reader can miss, and return the profile."""
     profile = current()
-    print(f"Profile {profile.name}: {profile.image_size} px, width x{profile.alpha}, "
+    print(f"Profile {profile.name}: {profile.image_size} px, width × {profile.alpha}, "
           f"{profile.epochs} epochs")  # fmt: skip
     if profile.data:
         print("Cells: C-NMC 2019")

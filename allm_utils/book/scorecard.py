@@ -92,7 +92,7 @@ def lines(name: str, card: pd.DataFrame | None = None) -> pd.DataFrame:
     """A table of the paper line by line, as text, with intervals and verdicts; as `table`."""
     shown = []
     for line in (shipped() if card is None else card).query("table == @name").itertuples():
-        digits = min(line.digits + 1, 3)
+        digits = _finer(line)
         interval = "" if pd.isna(line.low) else f"{line.low:,.{digits}f} to {line.high:,.{digits}f}"
         verdict = f"{line.verdict}: {line.note}" if line.note else line.verdict
         what = line.row if line.column in ("layer", "setting") else f"{line.row}, {line.column}"
@@ -346,10 +346,16 @@ def _verdict(line):
     return "within interval" if line.low <= line.paper <= line.high else "differs"
 
 
+def _finer(line):
+    """Decimals of ours: one more than the paper's, but at most three, and none of a count."""
+    is_count = not isinstance(line.paper, str) and line.paper > 100
+    return 0 if is_count else min(line.digits + 1, 3)
+
+
 def _printed(line):
-    """The paper's number as printed, and ours with one decimal more, but at most three."""
+    """The paper's number as printed, and ours."""
     if isinstance(line.paper, str):
         return line.paper, line.ours
-    finer = line.digits if pd.isna(line.low) else min(line.digits + 1, 3)
+    finer = line.digits if pd.isna(line.low) else _finer(line)
     ours = "" if pd.isna(line.ours) else f"{line.ours:,.{finer}f}"
     return f"{line.paper:,.{line.digits}f}", ours

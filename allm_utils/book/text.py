@@ -1,4 +1,4 @@
-"""Numbers of the run in the text of a notebook, where no book puts them; and what it runs on."""
+"""Numbers as they are printed, and in the text of a notebook, where no book puts them."""
 
 import re
 import sys
@@ -10,6 +10,12 @@ from allm_utils import __version__
 
 _numbers: dict[str, object] = {}
 _texts: dict[str, DisplayHandle | None] = {}
+
+
+def signs(text: str) -> str:
+    """Write its numbers as one prints them: a true minus sign, and a space before per cent."""
+    text = re.sub(r"(?<![\w.,)\]−–-])-(?=\d)", "−", text)
+    return re.sub(r"(?<=\d) ?%", "\xa0%", text)
 
 
 def glue(name: str, value: object, display: bool = True) -> None:
@@ -51,4 +57,4 @@ def _names(text):
 
 
 def _filled(text):
-    return Markdown(re.sub(r"\[\[(.+?)\]\]", lambda m: str(_numbers.get(m[1], "…")), text))
+    return Markdown(re.sub(r"\[\[(.+?)\]\]", lambda m: signs(str(_numbers.get(m[1], "…"))), text))

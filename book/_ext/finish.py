@@ -6,9 +6,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from docutils import nodes
+from sphinx.addnodes import desc_sig_element
 from sphinx.util.fileutil import copy_asset
 
 from allm_utils import __version__
+from allm_utils.book.text import signs
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import editions
@@ -31,6 +33,11 @@ REPAIRS = (
     (r'<summary>(?=<span class="toctree-toggle")', '<summary aria-label="Further pages">'),
     (r">(Show|Hide) the content<", r">\1 the solution<"),  # MyST-NB's names for a hidden cell,
     (r">(Show|Hide) the source<", r">\1 the code<"),  # and for a hidden input
+    # A plot scrolls sideways on a phone, as tables do; the theme gives it to the keyboard
+    (
+        r'(<figure [^>]*>\s*)(<img [^>]*\.svg"[^>]*>)',
+        r'\1<div class="pst-scrollable-table-container">\2</div>',
+    ),
     (r"<script>const THEBE_JS_URL.*?</script>", ""),
     (r'<script[^>]* src="[^"]*sphinx-thebe\.js[^"]*"></script>', ""),
     # A comma stays with its formula, and a short name of a row on its line
@@ -86,12 +93,19 @@ def open_editions(app, pagename, templatename, context, doctree):
 
 
 def keep_signs(app, doctree, docname):
-    """A number and its sign stay on one line: 95 %, σ = 10."""
-    code = (nodes.FixedTextElement, nodes.literal, nodes.math, nodes.raw)
+    """Numbers have one form on a page, and stay on one line with their sign: 95 %, −1, σ = 10."""
+    code = (nodes.FixedTextElement, nodes.literal, nodes.math, nodes.raw, desc_sig_element)
     for text in list(doctree.findall(nodes.Text)):
-        kept = re.sub(r"(?<=\d) (?=%)|^ (?=%)|(?<=σ) (?=[=\d])|(?<=σ =) (?=\d)", "\xa0", text)
+        kept = re.sub(r"^ (?=%)|(?<=σ) (?=[=\d])|(?<=σ =) (?=\d)", "\xa0", signs(text))
         if kept != text and not isinstance(text.parent, code):
             text.parent.replace(text, nodes.Text(kept))
+    for table in doctree.findall(nodes.raw):
+        cells = re.sub(r"(?<=<t[dh]>)[^<]+", lambda cell: signs(cell[0]), table.astext())
+        table[:] = [nodes.Text(cells)]
+    for printed in doctree.findall(nodes.literal_block):
+        if "stream" in printed["classes"]:
+            printed.rawsource = signs(printed.rawsource)
+            printed[:] = [nodes.Text(signs(printed.astext()))]
 
 
 def setup(app):

@@ -140,6 +140,32 @@ def test_page_fits_a_phone(visit, name):
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
+def test_words_in_figures_can_be_read_on_a_phone(visit, name):
+    """A drawing or plot keeps its size, and what holds it scrolls and takes the keyboard."""
+    page = visit(name)
+    page.set_viewport_size(PHONE)
+    page.wait_for_function(FOCUSABLE)
+    wide = page.locator("article figure:not(.landing *) img[src$='.svg']")
+    for image in wide.all():
+        drawn, whole = image.evaluate("image => [image.clientWidth, image.naturalWidth]")
+        holder = image.locator("..")
+        assert drawn == whole > PHONE["width"] and holder.get_attribute("tabindex") == "0"
+        assert holder.bounding_box()["width"] < PHONE["width"]
+
+
+SIGNS = """() => {
+  const article = document.querySelector('article').cloneNode(true);
+  article.querySelectorAll('code, style, script, mjx-container, .cell_input, .text_plain, .sig')
+    .forEach(one => one.remove());
+  return article.textContent.match(/(^|[\\s(\\[])-\\d.{9}|.{9}\\d ?%/gm) ?? [];
+}"""
+
+
+def test_numbers_have_one_form(visit, name):
+    """A true minus sign, and a no-break space before per cent."""
+    assert visit(name).evaluate(SIGNS) == []
+
+
 def test_tables_have_one_row_of_heads_and_are_not_clipped(visit, name):
     page = visit(name)
     for table in page.locator("article table.dataframe").all():
