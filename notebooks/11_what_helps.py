@@ -141,9 +141,9 @@ NAMES = {
 }
 pair = expit(together), expit(odds_network)
 gain = metrics.paired_intervals(labels, *pair, groups=who)
-before, after = (metrics.metrics(labels, p_all) for p_all in pair[::-1])
+by_one, by_both = (metrics.metrics(labels, p_all) for p_all in pair[::-1])
 table = {
-    words: {"network": before[name], "together": after[name], "gain": gain[name][0],
+    words: {"network": by_one[name], "together": by_both[name], "gain": gain[name][0],
             "95 % interval, from": gain[name][1], "to": gain[name][2]}
     for name, words in NAMES.items()
 }  # fmt: skip
@@ -333,14 +333,14 @@ for (idea, part), whose, end in product(parts.items(), answers[""], answers):
 gains = pd.DataFrame(gains, ["gain", "low", "high"]).T
 gains = gains.assign(up=gains["low"] > 0, down=gains["high"] < 0)
 what = {"gain": ["min", "max"], "up": ["sum"], "down": ["sum"]}
-ideas = gains.groupby(level=[0, 1], sort=False).agg(what)
-ideas.columns = ["smallest gain", "largest", "intervals above 0", "below 0"]
-figures.table(ideas, "idea", "tested on")
+by_idea = gains.groupby(level=[0, 1], sort=False).agg(what)
+by_idea.columns = ["smallest gain", "largest", "intervals above 0", "below 0"]
+figures.table(by_idea, "idea", "tested on")
 
 # %% tags=["remove-cell"]
 grid = pd.DataFrame(scored).T
 assert (grid["roc_auc"].unstack().idxmax() == "people").all()
-least, most, up, down = ideas.to_numpy().T  # people, jitter, one size: new, outside
+least, most, up, down = by_idea.to_numpy().T  # people, jitter, one size: new, outside
 assert (most[3:] < 0).all() and least[0] < 0 < least[1]
 assert list(up) == [0, 3, 0, 0, 0, 0] and list(down) == [0, 0, 0, 0, 1, 0]
 for whose in answers[""]:

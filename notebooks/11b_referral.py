@@ -358,20 +358,20 @@ order = published["file"][published["file"].isin(far["file"])]
 far["strange"] = far["file"].map(dict(zip(order, strange["outside"], strict=True)))
 
 # %% mystnb={"figure": {"name": "fig-referral-strange", "caption": "How far cells lie from the training people of their round: new people of the same folds, and people from outside. Records on real cells of folds 0, 1 and 2."}, "image": {"alt": "Two histograms by class that overlap widely; the cells from outside reach a little further to the right."}}
-cut = np.quantile(new["strange"], 0.9)
+rare_from = np.quantile(new["strange"], 0.9)
 panels = {
     "new people": (new["strange"].clip(upper=120), new["label"]),
     "from outside": (far["strange"].clip(upper=120), far["label"]),
 }
 figures.histogram(
-    panels, "Mahalanobis distance, at most 120", marks={"one in ten": cut}
+    panels, "Mahalanobis distance, at most 120", marks={"one in ten": rare_from}
 )
 
 # %%
 both = np.concatenate([new["strange"], far["strange"]])
 auc = roc_auc_score(np.arange(len(both)) >= len(new), both)
 alarm = (far_calls == "ALL") & (far["label"] == 0)
-caught = (far["strange"] > cut)[alarm].mean()
+caught = (far["strange"] > rare_from)[alarm].mean()
 print(f"new or outside? ROC-AUC {auc:.3f}")
 print(f"one in ten new cells is too strange; of the false alarms outside, {caught:.0%}")
 
