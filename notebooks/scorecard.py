@@ -104,7 +104,7 @@ counts.rename_axis(index=None, columns=None)
 # | **within interval** | the printed value lies in our interval |
 # | **differs** | neither; a note says whether ours is higher or lower, or that it is a misprint |
 # | **not comparable** | the paper quotes others, or leaves out what we would have to know |
-# | **not run yet** | a run is missing; the note gives the command that makes it |
+# | **not run yet** | a run is missing; the note gives the command that makes it, some {glue:text}`minutes` minutes on {glue:text}`card` |
 #
 # Four cautions before you count verdicts.
 #
