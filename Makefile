@@ -1,7 +1,8 @@
 # make book   the book: _build/html/index.html, every chapter executed on this machine
-# make unit   the package's tests: three minutes
-# make test   those, every notebook twice over, the exercises, and the built book in a browser
-# make soak   kills, broken inputs and failing disks: half an hour (a share of it is in `make unit`)
+# make unit   the package's tests: under three minutes
+# make test   those, a share of the soak, the benchmarks in small, every notebook twice over, the
+#             exercises, and the built book in a browser
+# make soak   kills, broken inputs and failing disks: a quarter of an hour
 # make audit  known holes in the versions of constraints.txt; fails where nobody can be asked
 # make sbom   what a release is made of: work/sbom.json
 # make bench  how fast it is, against what one would use instead (five minutes)
@@ -25,6 +26,7 @@ EXTRAS ?= book,test
 VERSIONS ?= constraints.txt
 BIN := .venv/bin
 PIP := install --quiet --disable-pip-version-check
+LATER := soak test_benchmarks.py
 
 export ALLM_PROFILE ?= smoke
 export ALLM_WORK ?= $(CURDIR)/work
@@ -55,11 +57,12 @@ book: .venv/.ready
 	@echo "The book is ready: open $(CURDIR)/_build/html/index.html"
 
 unit: .venv/.ready
-	$(BIN)/python -m pytest tests --ignore=tests/book --ignore=tests/notebooks -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest tests $(foreach apart,book notebooks $(LATER),--ignore=tests/$(apart)) -n 2 --dist loadfile --no-loadscope-reorder
 
 # tests/notebooks runs each notebook in a copy, and the book under test is built from these copies; only
 # the pages of book/ are executed then.
 test: unit
+	$(BIN)/python -m pytest $(addprefix tests/,$(LATER)) -n 2 --dist loadfile --no-loadscope-reorder
 	rm -rf work/executed
 	mkdir -p work/executed
 	cp -r notebooks book _config.yml _toc.yml work/executed

@@ -40,7 +40,7 @@ DEAR = ("training", "kills", "export", "benchmarks", "sweep", "models", "experim
 
 
 def pytest_collection_modifyitems(items):
-    """Put the dearest files first: then the two processes of `make unit` end together."""
+    """Put the dearest files first: then the two processes of a run end together."""
     items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in DEAR)
 
 
