@@ -90,7 +90,7 @@ def table(rows: pd.DataFrame, *names: str, digits: int = 3) -> pd.DataFrame:
 def log_ticks(axis) -> None:
     """Write plain numbers along a logarithmic ``axes.xaxis`` or ``yaxis``, no powers of ten."""
     low, high = axis.get_view_interval()
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 300 * low else (1,)))
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
     axis.set_major_formatter(lambda x, _: f"{x:,.10g}")
     axis.set_minor_formatter("")
 
