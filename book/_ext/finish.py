@@ -100,8 +100,9 @@ def keep_signs(app, doctree, docname):
         if kept != text and not isinstance(text.parent, code):
             text.parent.replace(text, nodes.Text(kept))
     for table in doctree.findall(nodes.raw):
-        cells = re.sub(r"(?<=<t[dh]>)[^<]+", lambda cell: signs(cell[0]), table.astext())
-        table[:] = [nodes.Text(cells)]
+        if 'class="dataframe' in table.astext():
+            cells = re.sub(r"(?<=>)[^<]+", lambda cell: signs(cell[0]), table.astext())
+            table[:] = [nodes.Text(cells)]
     for printed in doctree.findall(nodes.literal_block):
         if "stream" in printed["classes"]:
             printed.rawsource = signs(printed.rawsource)

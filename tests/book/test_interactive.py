@@ -38,4 +38,4 @@ def test_crop_slider_answers_to_the_keyboard(page):
     page.get_by_label("a large ALL cell").check()
     slider.press("End")
     assert "This cell is whole." in words.inner_text()
-    assert "100 % of the HEM and 100 % of the ALL" in words.inner_text()
+    assert "100\xa0% of the HEM and 100\xa0% of the ALL" in words.inner_text()

@@ -139,7 +139,7 @@ def test_threshold_slider_counts_what_evaluation_does(show):
         for name in ("tp", "fn", "fp", "tn"):
             assert int(shown[name]) == found[name], (name, threshold)
         for name, key in (("accuracy", "accuracy"), ("balanced", "balanced_accuracy")):
-            assert shown[name] == f"{100 * found[key]:.1f} %"
+            assert shown[name] == f"{100 * found[key]:.1f}\xa0%"
         assert shown["macro"] == f"{found['f1_macro']:.3f}"
         assert f"{found['fn']} leukemic cells are missed" in page.locator("p").inner_text()
 
@@ -216,6 +216,6 @@ def test_bench_without_a_network_shows_the_answers_of_python(show):
     picture[150:300, 150:300] = (60, 20, 70)
     card = {"crop": 300, "image_size": 224}
     page = show(widgets.bench({"one": picture}, {"Keras": [0.25]}, {"half": 0.5}, card, "made"))
-    page.get_by_role("row", name="Keras 0.2500").wait_for()
+    page.get_by_role("row", name="Keras 0.250").wait_for()
     assert page.get_by_role("button", name="Ask the network").count() == 0
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
