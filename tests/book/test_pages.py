@@ -141,15 +141,15 @@ def test_page_fits_a_phone(visit, name):
 
 
 def test_words_in_figures_can_be_read_on_a_phone(visit, name):
-    """A drawing or plot keeps its size, and what holds it scrolls and takes the keyboard."""
+    """A drawing or plot keeps four fifths of its width; what holds it scrolls by keyboard, too."""
     page = visit(name)
     page.set_viewport_size(PHONE)
     page.wait_for_function(FOCUSABLE)
     wide = page.locator("article figure:not(.landing *) img[src$='.svg']")
     for image in wide.all():
-        drawn, whole = image.evaluate("image => [image.clientWidth, image.naturalWidth]")
+        share = image.evaluate("image => image.clientWidth / image.naturalWidth")
         holder = image.locator("..")
-        assert drawn == whole > PHONE["width"] and holder.get_attribute("tabindex") == "0"
+        assert share > 0.79 and holder.get_attribute("tabindex") == "0"
         assert holder.bounding_box()["width"] < PHONE["width"]
 
 
