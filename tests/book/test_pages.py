@@ -176,6 +176,9 @@ def test_tables_have_one_row_of_heads_and_are_not_clipped(visit, name):
             columns = zip(*rows, strict=False)
             whole = [all(re.fullmatch(r"\d+\.0", cell) for cell in column) for column in columns]
             assert not any(whole) and not re.search(r"\d\.\d{4}", table.inner_text())
+    holders = "all => all.map(one => one.scrollWidth - one.clientWidth)"
+    clipped = page.eval_on_selector_all(".pst-scrollable-table-container", holders)
+    assert not any(clipped)
     right = page.locator("article").first.bounding_box()
     for table in page.locator("article table").all():
         box = table.bounding_box()
