@@ -486,7 +486,7 @@ def test_two_devices_share_a_batch_and_learn_the_same(elsewhere):
         pytest.skip("PyTorch shares no batch")
     one, both = elsewhere["curves"]
     assert both["loss"] != one["loss"]  # the odd picture is left out, so it did share
-    within = 0.1 if elsewhere["steps"]["backend"] == "tensorflow" else 0.01
+    within = 0.15 if elsewhere["steps"]["backend"] == "tensorflow" else 0.01
     for name in ("loss", "val_loss"):
         assert both[name] == pytest.approx(one[name], abs=within)
 
