@@ -270,7 +270,9 @@ def test_readme_shows_the_recorded_headline(runs):
     for value in scorecard.headline(runs)["value"]:
         assert f"**{value:.3f}**" in readme
     drawn = (ROOT / "book/_static/headline.svg").read_text(encoding="utf-8")
-    assert sync.chart(runs) == drawn, "run `make sync`"
+    # its words and numbers: where Matplotlib puts them depends on its version
+    now, then = (re.findall("<!-- (.*?) -->", chart) for chart in (sync.chart(runs), drawn))
+    assert now == then and "0.5" in now, "run `make sync`"
     assert paper.CODE.removeprefix("https://").rstrip("/") in readme
 
 

@@ -335,6 +335,19 @@ def test_front_door_leads_to_the_landing_page(browser, site):
         page.wait_for_url(f"{site}{TOC['root']}.html")
 
 
+@pytest.mark.parametrize(("width", "lowest"), [(1300, 900), (390, None)])
+def test_landing_page_is_one_screen_on_a_desk_and_whole_on_a_phone(browser, site, width, lowest):
+    with browser.new_page(viewport={"width": width, "height": 900}) as page:
+        page.goto(f"{site}{TOC['root']}.html")
+        places = [
+            one.bounding_box() for one in page.locator(".landing img, .landing .sd-card").all()
+        ]
+        assert len(places) == 10  # six cells, the chart, three doors
+        for place in places:
+            assert place["x"] + place["width"] <= width
+            assert not lowest or place["y"] + place["height"] <= lowest
+
+
 def test_search_finds_the_disease(browser, site):
     with browser.new_page() as page:
         page.goto(f"{site}search.html?q=leukemia")
