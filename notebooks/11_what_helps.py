@@ -421,7 +421,7 @@ for name, value in {"worst": min(alone), "best": max(alone), "five": five}.items
 # **Own statistics** leave nothing: a coin. All cells of a person are of one class, so their mean holds the class, and it is subtracted: the trap of
 # exercise 1 below, in a network. In the laboratory the same would happen to any patient whose cells are all alike. Half of
 # the poison is still poison. **Both sizes** change nothing that can be told. The **average** of five networks pays outside: alone they
-# reach from {glue:text}`alone_worst` to {glue:text}`alone_best`, together {glue:text}`alone_five`. That is more than the middle one, and less
+# reach from {glue:text}`alone_worst` to {glue:text}`alone_best`, together {glue:text}`alone_five`. That is more than their mean, and less
 # than the best, whom nobody would have known beforehand. One network of **all 35 people** does not do as well as that, nor better than those of the
 # rounds, which had learned from fewer.
 #
