@@ -122,7 +122,7 @@ for rate in (1, 2, 3):
     look = layers.DepthwiseConv2D(3, padding="same", dilation_rate=rate)
     answers[f"rate {rate}"] = np.array(look(dot))[0, ..., 0] != 0
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-alnett-dilation", "caption": "Where a 3 \u00d7 3 layer answers (dark) to a single bright pixel in the middle, at three dilation rates. No data."}, "image": {"alt": "Three grids with nine dark squares each: touching at rate 1, with one empty square between them at rate 2, with two at rate 3."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-alnett-dilation", "caption": "Where a 3 \u00d7 3 layer answers (filled) to a single bright pixel in the middle, at three dilation rates. No data."}, "image": {"alt": "Three grids with nine dark squares each: touching at rate 1, with one empty square between them at rate 2, with two at rate 3."}}
 figure, axes = figures.new(1, 3, 2.4)
 for axis, (title, dark) in zip(axes, answers.items(), strict=True):
     axis.pcolormesh(~dark, cmap="gray", edgecolors="#7F7F7F", vmin=-0.3)
@@ -461,7 +461,7 @@ print(f"{correct} of {n} is {100 * correct / n:.2f} %")
 in_text = paper.ALNETT_TEXT["fold_0_accuracy_percent"]
 for printed in (paper.TABLE_10[0]["ALNett"], in_text):
     k = int(printed * n / 100)
-    print(f"{printed} % lies between {100 * k / n:.2f} and {100 * (k + 1) / n:.2f} %")
+    print(f"{printed:.2f} % lies between {k / n:.2%} and {(k + 1) / n:.2%}")
 
 # %% [markdown]
 # No whole number of 707 cells gives either percentage. The mean of the column is the 91.13 % of ALNett's own abstract. So

@@ -562,7 +562,7 @@ print(f"accuracy by cell {right_n.mean():.3f}, by person {by_person:.3f}")
 # - Choose on some people, judge on others, compare in pairs.
 # - Judges that err on different people may be better together. Whether 35 people suffice to tell is another question.
 # - People, not cells, are what training lacks.
-# - Judge a recipe inside and outside. What takes a true cue away costs inside, and need not pay outside.
+# - Judge a recipe inside and outside. What takes a true cue away may cost inside, and need not pay outside.
 # - What removes the person may remove the class.
 #
 # ## Further reading
