@@ -479,7 +479,7 @@ assert list(shown["label"]) == [0] * 3 + [1] * 3
 kept = max((RESULTS.parent / "benchmarks/results/page").glob("*.json"))
 raced = pd.DataFrame(pd.read_json(kept, typ="series")["rows"]).set_index("what")
 columns = ["ours", "alternative", "unit", "alternative_name", "ratio"]
-words = "ours", "the other", "in", "which is", "times as fast"
+words = "ours", "the other", "in", "which is", "times as fast, median of turns"
 figures.table(raced[columns].set_axis(words, axis=1), "what", digits=2)
 
 # %% [markdown]

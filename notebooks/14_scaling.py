@@ -172,7 +172,7 @@ for old, workers in product(("records", "runs"), (1, 2)):  # they would be gone 
     shutil.rmtree(run.work / old / f"by{workers}", ignore_errors=True)
 seconds = {workers: timed(workers) for workers in (1, 2)}
 gain = seconds[1] / seconds[2]
-print("one worker {:.0f} s, two workers {:.0f} s".format(*seconds.values()))
+print("one worker {:.1f} s, two workers {:.1f} s".format(*seconds.values()))
 
 # %% [markdown]
 # On this page's run two workers were {glue:text}`gain` times as fast as one. Why not twice? This machine has {glue:text}`cores` cores, and one training

@@ -167,7 +167,7 @@ for (name, key), (colour, mark, line) in zip(
 ):
     axis.plot(range(1, 9), history.history[key], line, color=colour, marker=mark)
     axis.text(8.1, history.history[key][-1], name)
-axis.set(xlabel="epoch", ylabel="accuracy", xlim=(1, 9.5), xticks=range(1, 9))
+axis.set(xlabel="epoch", ylabel="accuracy", xlim=(0.8, 9.5), xticks=range(1, 9))
 figure
 
 # %% [markdown]
