@@ -17,6 +17,7 @@ extensions = ["myst_nb", "sphinx_design", "sphinxext.opengraph", "epub"]
 root_doc, numfig, math_numfig, html_title = "book/index", True, True, "A book"
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 ogp_site_url = "https://example.org/"
+html_math_renderer = "mathjax"
 version = "1"
 """
 FIRST = """# A book
