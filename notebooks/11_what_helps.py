@@ -222,12 +222,14 @@ for place in ("rounds", "outside"):
         glue(f"by_{name}_{place}", f"{value:.3f}", display=False)
     assert at[place, 8, 60] - at[place, 1, 900] > 0.01
 assert max(at["outside", n, 900] - at["outside", n, 60] for n in (1, 8)) < 0.001
+assert (few["high"] - few["low"]).min() > at["rounds", 8, 900] - at["rounds", 1, 60]
 
 # %% [markdown]
 # Fifteen times as many cells of the same **three** people gain {glue:text}`by_cells_rounds` over the rounds, and nothing outside. **28**
 # people instead of three, 60 cells of each class as before, gain {glue:text}`by_people_rounds` and
 # {glue:text}`by_people_outside`. Both together gain {glue:text}`by_both_rounds` over the rounds: a cell is worth more, the more people the
-# cells come from. Outside only people help. The intervals are wide, since the people who judge are few as well.
+# cells come from. Outside only more people gain anything. Yet every gain is smaller than the bands are wide,
+# since the people who judge are few as well: a direction, and no proof.
 #
 # In small, on the cells of this page: at most 24 cells of each class, of three people or of 28, over five rounds of four draws.
 

@@ -486,7 +486,7 @@ exercises.check(people_needed)
 # - A network that may be silent is wrong less often, and costs human work. Report both.
 # - Promise by people: cells of one person are one witness.
 # - $k$ people promise nothing below $1 / (k + 1)$.
-# - A guarantee speaks of people like those in calibration. Outside it failed, and with confidence.
+# - A guarantee speaks of people like those in calibration. Outside we saw a warning, and a network that was sure.
 # - What is strange to look at and what is judged wrongly are two things.
 #
 # ## Further reading
