@@ -275,7 +275,7 @@ misprints.set_axis(["printed", "counted"], axis=1)
 
 # %% [markdown]
 # None of this changes the network, which Keras builds right. But whoever rebuilds it from the table gets another one. The
-# stride 2 of line 18 is inherited: the article that introduced MobileNet has it as well. With it the maps of
+# stride 2 of row 18 is inherited: the article that introduced MobileNet has it as well. With it the maps of
 # 7 × 7 would shrink to 4 × 4, and the next line says 7 × 7.
 #
 # ## The head
