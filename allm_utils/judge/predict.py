@@ -78,28 +78,30 @@ def predict(
 
 def _by_own_statistics(model, pictures, people, batch_size):
     """As Schneider et al. (2020), one person at a time. The network is left as it was."""
-    from keras.layers import BatchNormalization  # an exported network needs no Keras
+    from keras.layers import BatchNormalization, Dropout  # an exported network needs no Keras
 
     if people is None:
         raise ConfigError("own-statistics: whose the pictures are is not said; name their people")
-    norms = [one for one in getattr(model, "layers", ()) if isinstance(one, BatchNormalization)]
-    if not norms:
+    layers = getattr(model, "layers", ())
+    held = [(layer, "momentum") for layer in layers if isinstance(layer, BatchNormalization)]
+    if not held:
         raise ModelError(
             f"model {model.name!r} has no batch normalisation; ask a network that Keras opens"
         )
+    held += [(layer, "rate") for layer in layers if isinstance(layer, Dropout)]
     p_all, people = np.empty(len(pictures), np.float32), np.asarray(people)
-    kept, momenta = model.get_weights(), [norm.momentum for norm in norms]
+    kept, before = model.get_weights(), [getattr(*one) for one in held]
+    for layer, name in held:
+        setattr(layer, name, 0.0)  # statistics become those of one batch, and chance drops nothing
     try:
         for person in np.unique(people):
             rows = np.flatnonzero(people == person)
-            for norm in norms:
-                norm.momentum = 0.0  # what is kept becomes what this one batch has
             model(pictures[rows[:MOST_PICTURES]], training=True)
             p_all[rows] = predict(model, pictures[rows], batch_size=batch_size)
     finally:
         model.set_weights(kept)
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+        for (layer, name), value in zip(held, before, strict=True):
+            setattr(layer, name, value)
     return p_all
 
 
