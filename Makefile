@@ -12,7 +12,7 @@
 # make offline  the book as a zip that opens without a network, and as an EPUB: work/offline
 # make handout  a course for nbgrader: work/handout
 # make codecheck  every number that is taken from the records, made again and compared
-# make colab  the editions on the versions of Google Colab (constraints-colab.txt)
+# make colab  both editions on the versions of Google Colab (constraints-colab.txt)
 #
 # With the real data and a GPU: make book ALLM_PROFILE=full ALLM_DATA=/path/to/C-NMC
 
@@ -123,7 +123,7 @@ colab:
 	.venv-colab/bin/python -m pip $(PIP) -r constraints-colab.txt
 	.venv-colab/bin/python -m pip $(PIP) --no-deps . $$(grep -hoE '[A-Za-z0-9.-]+==[0-9.]+' editions/student/*.ipynb | sort -u)
 	mkdir -p work/colab
-	cp editions/instructor/*.ipynb work/colab
+	cp -r editions/student editions/instructor work/colab
 	.venv-colab/bin/python -m pytest --nbmake --nbmake-timeout=600 -c /dev/null --rootdir . work/colab
 
 clean:
