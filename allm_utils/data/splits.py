@@ -52,9 +52,7 @@ def paper_split(frame: pd.DataFrame, seed: int = 1337) -> pd.Series:
         order = list(cnmc.file_names(rows).sort_values(kind="stable").index)
         random.Random(seed).shuffle(order)
         n_train, n_val = int(0.7 * n), int(0.1 * n)
-        split[order[:n_train]] = "train"
-        split[order[n_train : n_train + n_val]] = "val"
-        split[order[n_train + n_val :]] = "test"
+        split[order] = np.repeat(PARTS, (n_train, n_val, n - n_train - n_val))
     return split
 
 
@@ -94,7 +92,7 @@ def cross_fold_split(
         if not (rows["fold"] == fold).any():
             raise DataError(f"fold_{fold}: not in this frame; index a tree that has it")
     train, test = rows[rows["fold"] == train_fold], rows[rows["fold"] == test_fold]
-    kept = ~person(train["subject"]).isin(person(test["subject"]))
+    kept = ~person(train["subject"]).isin(_people(test))
     if not kept.any():
         raise DataError(
             f"everybody in fold_{train_fold} is also in fold_{test_fold}; take other folds"
@@ -118,7 +116,7 @@ def prelim_split(frame: pd.DataFrame, seed: int = 0) -> pd.Series:
             "file beside the folds"
         )
     split = _unused(frame)
-    split[test.index[~person(test["subject"]).isin(person(train["subject"]))]] = "test"
+    split[test.index[~person(test["subject"]).isin(_people(train))]] = "test"
     split[train.index] = _train_and_val(train, train["label"].notna(), seed)
     return _checked(frame, split)
 
@@ -130,7 +128,7 @@ def dropped(frame: pd.DataFrame, split: pd.Series) -> pd.Series:
     `prelim_split`, out of the test.
     """
     who = person(frame["subject"])
-    met = who.isin(who[split != "unused"])
+    met = who.isin(who[split != "unused"].unique())
     asked = frame["fold"].isin(frame["fold"][split == "train"]) | (frame["split"] == "prelim")
     return who[(split == "unused") & met & asked].value_counts()
 
@@ -155,11 +153,10 @@ def protocol_split(
     check_protocol(protocol, round, test)
     if also_train:
         more = frame["fold"].isin(also_train).fillna(False)
-        rest, who = frame[~more], person(frame["subject"])
+        rest = frame[~more]
         split = protocol_split(rest, protocol, folds, seed, round, test).reindex(frame.index)
-        split[more] = "train"
-        split[more & who.isin(who[~more])] = "unused"
-        return split
+        new = ~person(frame["subject"]).isin(_people(rest))
+        return split.fillna(new.map({True: "train", False: "unused"}))
     if "outside" in frame and 2 in folds:
         frame = frame.drop(columns="outside")
     if protocol == "paper":
@@ -229,16 +226,24 @@ def membership(frame: pd.DataFrame) -> str:
     The rows of one part give the same 64 digits wherever the tree stands, and so do those of
     `cnmc.shipped_index`.
     """
+    return fingerprint(places(frame))
+
+
+def places(frame: pd.DataFrame) -> pd.Series:
+    """Place of each image in the data set, wherever its tree stands."""
     folds = frame["fold"].astype("string").fillna("")
-    places = sorted(frame["split"] + folds + "/" + cnmc.file_names(frame))
-    return hashlib.sha256("\n".join(places).encode()).hexdigest()
+    return frame["split"] + folds + "/" + cnmc.file_names(frame)
+
+
+def fingerprint(places: pd.Series) -> str:
+    """As `membership`, of a part whose `places` are known."""
+    return hashlib.sha256("\n".join(sorted(places.tolist())).encode()).hexdigest()
 
 
 def _round(frame, group, k, n_splits):
     split = _unused(frame)
-    split[group.index] = "train"
-    split[group.index[group == (k + 1) % n_splits]] = "val"
-    split[group.index[group == k]] = "test"
+    turn = (group - k) % n_splits
+    split[group.index] = np.select([turn == 0, turn == 1], ["test", "val"], "train")
     return _checked(frame, split)
 
 
@@ -250,6 +255,10 @@ def _training(frame):
     """Rows that may be divided: the training images, without those from outside."""
     rows = frame["split"] == "train"
     return frame[rows & ~frame["outside"] if "outside" in frame else rows]
+
+
+def _people(frame):
+    return person(frame["subject"]).unique()
 
 
 def _n_people(frame):
@@ -269,15 +278,14 @@ def _train_and_val(frame, kept, seed):
 
 def _deal(frame, n_parts, seed):
     """Number of the part, 0 to `n_parts` - 1, of every row; people whole, classes balanced."""
+    if seed == 0 and (frozen := _frozen(frame, n_parts)) is not None:
+        return frozen
     n_people = _n_people(frame)
     if n_people.min() < n_parts:
         raise DataError(
             f"{n_people.min()} people of class {cnmc.CLASSES[n_people.idxmin()]} cannot fill "
             f"{n_parts} parts; take fewer splits or more folds"
         )
-    frozen = _frozen(frame, n_parts) if seed == 0 else None
-    if frozen is not None:
-        return frozen
     for attempt in range(_ATTEMPTS):
         part = _stratified(frame, n_parts, [seed, attempt])
         if len(set(zip(part, frame["label"], strict=True))) == 2 * n_parts:
@@ -307,12 +315,11 @@ def _stratified(frame, n_parts, seed):
 
 def _frozen(frame, n_parts):
     """The frozen deal of a set of published folds, if the frame is one; else None."""
-    published = cnmc.shipped_index()
-    published = published[published["fold"].isin(frame["fold"])]
-    here, there = (f.value_counts(["fold", "subject"]).sort_index() for f in (frame, published))
+    folds = sorted(frame["fold"].unique())
     table = resources.files("allm_utils.data").joinpath("subject_folds.json").read_text("utf-8")
-    folds = "+".join(str(fold) for fold in sorted(frame["fold"].unique()))
-    parts = json.loads(table)["parts"].get(folds, {}).get(str(n_parts))
+    parts = json.loads(table)["parts"].get("+".join(map(str, folds)), {}).get(str(n_parts))
+    published = cnmc.shipped_index().query("fold in @folds")
+    here, there = (f.groupby(["fold", "subject"]).size() for f in (frame, published))
     if parts is None or not here.equals(there):
         return None
     return frame["subject"].map({name: k for k, names in enumerate(parts) for name in names})
@@ -321,7 +328,7 @@ def _frozen(frame, n_parts):
 def _checked(frame, split):
     """The split, if its three parts hold both classes each and share no person."""
     for name in PARTS:
-        for label in {0, 1} - set(frame["label"][split == name]):
+        for label in {0, 1} - set(frame["label"][split == name].unique()):
             raise DataError(
                 f"no image of class {cnmc.CLASSES[label]} is left for '{name}'; take fewer splits "
                 "or more folds"

@@ -126,12 +126,15 @@ def _bootstrap(labels, answers, groups, n, seed, threshold) -> dict[str, tuple[f
     if min(sizes.values()) < 2:
         return dict.fromkeys(names, (np.nan, np.nan))
     rates = [_Rates(*_checked(labels, p), inverse, threshold) for p in answers]
-    rng, batch, found = np.random.default_rng(seed), max(1, 2_000_000 // len(labels)), []
+    rng, found = np.random.default_rng(seed), []
+    batch, few = (max(1, of // len(labels)) for of in (2_000_000, 250_000))
     for start in range(0, n, batch):
         rows = min(batch, n - start)
-        drawn = {y: _times_drawn(rng.integers(0, k, (rows, k))) for y, k in sizes.items()}
-        first, *second = (one.of(drawn) for one in rates)
-        found.append(first - second[0] if second else first)
+        draws = {y: rng.integers(0, k, (rows, k)) for y, k in sizes.items()}
+        for part in range(0, rows, few):  # what the processor's cache holds
+            drawn = {y: _times_drawn(units[part : part + few]) for y, units in draws.items()}
+            first, *second = (one.of(drawn) for one in rates)
+            found.append(first - second[0] if second else first)
     limits = np.quantile(np.concatenate(found, axis=1), (0.025, 0.975), axis=1).T.tolist()
     return {name: (low, high) for name, (low, high) in zip(names, limits, strict=True)}
 
@@ -143,7 +146,7 @@ class _Rates:
         order = {y: np.argsort(p_all[labels == y], kind="stable") for y in (0, 1)}
         p = {y: p_all[labels == y][order[y]] for y in (0, 1)}
         self.units = {y: units[y][order[y]] for y in (0, 1)}
-        self.called = {y: p[y] >= threshold for y in (0, 1)}
+        self.called = {y: np.searchsorted(p[y], threshold) for y in (0, 1)}  # from here on
         # For each ALL image, the HEM images below it and those below or equal: a tie counts half.
         self.below = [np.searchsorted(p[0], p[1], side) for side in ("left", "right")]
 
@@ -154,7 +157,7 @@ class _Rates:
             y: drawn[y][:, unit] if len(unit) else np.zeros((rows, 0))
             for y, unit in self.units.items()
         }
-        tp, fp = weight[1] @ self.called[1], weight[0] @ self.called[0]
+        fp, tp = (weight[y][:, self.called[y] :].sum(1) for y in (0, 1))
         n_all, n_hem = weight[1].sum(1), weight[0].sum(1)
         rates = rates_from_counts(tp, fp, n_all - tp, n_hem - fp)
         lower = np.pad(np.cumsum(weight[0], axis=1), ((0, 0), (1, 0)))

@@ -256,11 +256,9 @@ def outside(results: str | os.PathLike = RESULTS) -> pd.DataFrame:
     made.
     """
     path = Path(results) / "outside" / "outside.json"
-    packed = path.with_suffix(".csv.gz")
-    about, table = store.read_json(path), store.read_table(packed)
+    about, (table, sha256) = store.read_json(path), store.read_table(path.with_suffix(".csv.gz"))
     try:
-        sound = about["answers"] == store.sha256_of(packed)
-        asked = list(about["classifiers"])
+        sound, asked = about["answers"] == sha256, list(about["classifiers"])
     except (KeyError, TypeError):
         sound, asked = False, []
     if not sound or list(table) != ["set", "file", "subject", "label", *asked]:

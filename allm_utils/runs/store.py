@@ -3,9 +3,11 @@
 import functools
 import gzip
 import hashlib
+import io
 import json
 import math
 import os
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -113,11 +115,11 @@ def read(path: str | os.PathLike) -> tuple[dict, pd.DataFrame]:
         raise RecordError(
             f"{path}: holds record {data['experiment']}/{data['id']}; name folder and file after it"
         )
-    answers = read_table(table)
+    answers, sha256 = read_table(table)
     if tuple(answers.columns) != COLUMNS:
         raise RecordError(f"{table}: its columns are not {', '.join(COLUMNS)}; restore it from git")
     _check_answers(data, answers, str(table))
-    if data["answers"] != sha256_of(table):
+    if data["answers"] != sha256:
         raise RecordError(f"{table}: was changed after the run; restore both files from git")
     return data, answers
 
@@ -154,29 +156,29 @@ def stale(data: dict, answers: pd.DataFrame) -> list[str]:
     for part in splits.PARTS:
         if data["split"][part]["sha256"] != members[part]:
             reasons.append(f"the {part} part of the split has other images")
-    rows = answers[answers["condition"] == data["conditions"][0]]  # those of all the others, too
-    if tested != _images(rows):
+    if tested != _images(answers[: data["split"]["test"]["n"]]):
         reasons.append("the answers are of other test images, subjects or labels")
     return reasons
 
 
-_published = functools.cache(cnmc.shipped_index)
+@functools.cache
+def _published() -> pd.DataFrame:
+    """What a split needs to know of the training and the preliminary set."""
+    frame = pd.concat([cnmc.shipped_index(), cnmc.shipped_prelim()])
+    frame = frame.assign(file=cnmc.file_names(frame), place=splits.places(frame))
+    return frame.drop(columns=["smear", "cell", "digest"]).sort_values("place", ignore_index=True)
 
 
 @functools.cache
 def _published_split(protocol, folds, seed, number, test, more, at_hand):
     """Membership of each part of a split of the published folds, and its test images."""
     frame = _published()
-    frame = frame[frame["fold"].isin(folds + more)].drop(columns="digest")
+    frame = frame[frame["fold"].isin(folds + more) | (frame["split"] == test)]
     if at_hand:
-        frame = frame[(frame["fold"] != 2) | cnmc.file_names(frame).isin(sample.at_hand())]
-    if test == "prelim":
-        frame = pd.concat([frame, cnmc.shipped_prelim()])
-    frame = frame.reset_index(drop=True)
+        frame = frame[(frame["fold"] != 2) | frame["file"].isin(sample.at_hand())]
     split = splits.protocol_split(frame, protocol, folds, seed, number, test, more)
-    parts = {part: frame[split == part] for part in splits.PARTS}
-    tested = parts["test"].assign(file=cnmc.file_names(parts["test"]))
-    return {part: splits.membership(rows) for part, rows in parts.items()}, _images(tested)
+    members = {part: splits.fingerprint(frame["place"][split == part]) for part in splits.PARTS}
+    return members, _images(frame[split == "test"])
 
 
 def _images(rows: pd.DataFrame) -> set[tuple[str, str, int]]:
@@ -220,32 +222,32 @@ def _check(data: Any, where: object) -> None:
 
 
 def _check_answers(data: dict, answers: pd.DataFrame, where: str) -> None:
-    """Every condition has each test image once, with one label and one subject each."""
-    test = data["split"]["test"]
-    images = answers.drop_duplicates(["file", "subject", "label"])
-    n_rows = test["n"] * len(data["conditions"])
-    p_all = answers["p_all"]
-    faults = {
-        f"{len(answers)} rows, not {n_rows} ({test['n']} test images, "
-        f"{len(data['conditions'])} conditions)": len(answers) != n_rows,
-        "conditions other than the record's": set(answers["condition"].unique())
-        != set(data["conditions"]),
-        "an image twice under one condition": answers.duplicated(["file", "condition"]).any(),
-        "an image with two labels or subjects, or not under every condition": len(images)
-        != test["n"],
-        f"classes other than {test['n_all']} ALL and {test['n_hem']} HEM": (
-            images["label"].value_counts().reindex([1, 0], fill_value=0).tolist()
-            != [test["n_all"], test["n_hem"]]
-        ),
-        "subjects other than the record's": set(images["subject"].unique())
-        != set(test["subjects"]),
-        "a p_all outside [0, 1]": not (
-            pd.api.types.is_numeric_dtype(p_all) and p_all.between(0, 1).all()
-        ),
-    }
-    for what, wrong in faults.items():
-        if wrong:
-            raise RecordError(f"{where}: {what}; record and answers must be of one run")
+    """One condition after the other, each has the test images in one order, and each image once."""
+    test, conditions, p_all = data["split"]["test"], data["conditions"], answers["p_all"]
+    n, n_rows = test["n"], test["n"] * len(conditions)
+    columns = [answers[name].to_numpy() for name in ("file", "subject", "label")]
+    files, subjects, labels = (column[:n] for column in columns)
+
+    def fault() -> str:
+        if len(answers) != n_rows:
+            counts = f"{n} test images, {len(conditions)} conditions"
+            return f"{len(answers)} rows, not {n_rows} ({counts})"
+        if (answers["condition"].to_numpy() != np.repeat(conditions, n)).any():
+            return "conditions other than the record's, or in another order"
+        if len(set(files)) != n:
+            return "an image twice under one condition"
+        if any((column != np.resize(column[:n], n_rows)).any() for column in columns):
+            return "an image with two labels or subjects, or not in one place under every condition"
+        if [(labels == label).sum() for label in (1, 0)] != [test["n_all"], test["n_hem"]]:
+            return f"classes other than {test['n_all']} ALL and {test['n_hem']} HEM"
+        if set(subjects) != set(test["subjects"]):
+            return "subjects other than the record's"
+        if not (pd.api.types.is_numeric_dtype(p_all) and p_all.between(0, 1).all()):
+            return "a p_all outside [0, 1]"
+        return ""
+
+    if what := fault():
+        raise RecordError(f"{where}: {what}; record and answers must be of one run")
 
 
 def _refuse(constant: str) -> None:
@@ -263,15 +265,20 @@ def read_json(path: Path) -> Any:
         raise RecordError(f"{path}: not JSON; give a record made by `allm train`") from None
 
 
-def read_table(path: Path) -> pd.DataFrame:
+def read_table(path: Path) -> tuple[pd.DataFrame, str]:
+    """A CSV file, packed or not, and its SHA-256, whatever line ends a checkout gave it."""
     try:
-        return pd.read_csv(path, dtype={"file": str, "subject": str, "condition": str})
+        text = path.read_bytes()
+        text = gzip.decompress(text) if path.suffix == ".gz" else text
+        names = dict.fromkeys(("file", "subject", "condition"), str)
+        table = pd.read_csv(io.BytesIO(text), dtype=names)
     except FileNotFoundError:
         raise RecordError(f"{path}: missing; keep it beside its record") from None
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zlib.error) as error:
         raise RecordError(
             f"{path}: cannot be read ({reason(error)}); restore it from git"
         ) from None
+    return table, hashlib.sha256(text.replace(b"\r\n", b"\n")).hexdigest()
 
 
 def _plain(value: Any) -> Any:
@@ -285,10 +292,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-def sha256_of(table: Path) -> str:
-    """Of a CSV file as it was written, packed or not, whatever line ends a checkout gave it."""
-    text = table.read_bytes()
-    text = gzip.decompress(text) if table.suffix == ".gz" else text
-    return hashlib.sha256(text.replace(b"\r\n", b"\n")).hexdigest()
