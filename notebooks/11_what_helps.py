@@ -53,10 +53,8 @@ run = profile.banner()
 runs = Runs.load()
 rounds = {"protocol": "patient-disjoint", "folds": (0, 1)}
 network = runs.where(experiment="same-recipe", **rounds)
-probes = (
-    runs.where(experiment="probe", model=name, **rounds).pooled()
-    for name in ("probe_handmade", "probe_mobilenet", "area")
-)
+fitted = ("probe_handmade", "probe_mobilenet", "area")
+probes = [runs.where(experiment="probe", model=model, **rounds) for model in fitted]
 judges = records.aligned(network.pooled("tta"), *probes)
 labels, who = judges["label"], judges["person"]
 new = pd.concat(r.rows().assign(round=r.data["config"]["round"]) for r in network)
@@ -152,8 +150,7 @@ pd.DataFrame(table).T.round(3)
 # %% tags=["remove-cell"]
 lows = {name: low for name, (_, low, _) in gain.items()}
 assert min(lows["roc_auc"], lows["f1_weighted"], lows["sensitivity"]) > 0
-assert max(lows["balanced_accuracy"], lows["specificity"]) < 0
-assert gain["specificity"][0] < 0
+assert max(lows["balanced_accuracy"], lows["specificity"], gain["specificity"][0]) < 0
 glue("gained", f"{gain['roc_auc'][0]:.3f}", display=False)
 
 # %% [markdown]
@@ -188,10 +185,9 @@ pd.DataFrame(asked).T[[*NAMES]].rename(columns=NAMES).round(3)
 
 # %% tags=["remove-cell"]
 one, two = asked.values()
-assert two["specificity"] > one["specificity"] and two["roc_auc"] > one["roc_auc"]
 sizes = duo.rows().groupby("label")["person"].nunique()
 glue("pair_people", str(sizes.sum()), display=False)
-assert sizes[0] == 1
+assert sizes[0] == 1 and min(two[n] - one[n] for n in ("specificity", "roc_auc")) > 0
 
 # %% [markdown]
 # Here it is specificity that rises, where it fell over the five rounds. These are {glue:text}`pair_people` people, one of them
@@ -288,16 +284,18 @@ far = records.outside()
 fold_2 = far[far["set"] == "fold 2"]
 
 
-def answers_of(end, condition="clean"):
+def answers_of(end, condition="clean", seed=1337):
     """Of new people once for each cell; of those outside by five networks."""
-    asked = [fold_2[f"new-people{end}-round{n}"] for n in range(splits.N_ROUNDS)]
+    column = f"new-people{end}" + f"-seed{seed}" * (seed != 1337) + "-round{}"
+    asked = [fold_2[column.format(n)] for n in range(splits.N_ROUNDS)]
     outside = pd.concat(fold_2.assign(p_all=p_all) for p_all in asked)
-    inside = runs.where(experiment=f"new-people{end}").pooled(condition)
+    inside = runs.where(experiment=f"new-people{end}", seed=seed).pooled(condition)
     return {"new people": inside, "from outside": outside}
 
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-helps-grid", "caption": "ROC-AUC of eight recipes, for new people over the five rounds and for people from outside, with 95 % intervals by people. From our records on the 7,108 cells of folds 0 and 1 and on 289 cells of 14 people of fold 2, each asked of five networks; small networks at 112 pixels."}, "image": {"alt": "Eight lines with two dots each, new people always above people from outside. Drawing people lies highest; the recipes with one size lie lowest for new people."}}
 answers = {end: answers_of(end) for end in recipes.values()}
+SPAN = "{:.2f}\xa0({:.2f}\xa0to\xa0{:.2f})"
 scored, said, dots = {}, {}, []
 for recipe, end in recipes.items():
     for whose, rows in answers[end].items():
@@ -306,10 +304,8 @@ for recipe, end in recipes.items():
         limits = metrics.intervals(*how, rows["person"])
         dots.append((recipe, whose, reaches["roc_auc"], *limits["roc_auc"]))
         for name in ("sensitivity", "specificity"):
-            text = "{:.2f}\xa0({:.2f}\xa0to\xa0{:.2f})".format(
-                reaches[name], *limits[name]
-            )
-            said.setdefault(f"{name}, {whose}", {})[recipe] = text
+            span = SPAN.format(reaches[name], *limits[name])
+            said.setdefault(f"{name}, {whose}", {})[recipe] = span
 figures.intervals(dots, "ROC-AUC", digits=2)
 
 # %% [markdown]
@@ -380,20 +376,22 @@ assert far_off["specificity"].filter(regex="jitter$").max() < 0.2
 #
 # ### Averages, and a person's own statistics
 #
-# More ideas, on top of drawing people; all but the last need no other training. **Both sizes**: average the log-odds of two networks, one that sees
-# cells as they are and one that sees all at one size. **Five networks**: average those of the five rounds; only people from outside are
+# More ideas, most of them on top of drawing people. **Both sizes**: average the log-odds of two networks, one that sees
+# cells as they are and one that sees all at one size. **Two seeds**: average those of two networks of one recipe, trained from other
+# random numbers. **Five networks**: average those of the five rounds; only people from outside are
 # strangers to all five. **Own statistics**: {term}`batch normalisation` subtracts a mean and divides by a spread, both kept from training. Take
 # those of the tested person's own cells instead; no label is needed, and against noise or blur it helps {cite:p}`schneider2020`. **Half and half**: average the log-odds
-# with the one and with the other. **All 35 people**: one more network that has learned from everybody in folds 0 and 1. Before you look: which will pay?
+# with the one and with the other. **Grey for both**: training holds a grey copy of *every* cell, beside the plain recipe, so that colour says less. **All 35 people**: one more network that has learned from everybody in folds 0 and 1. Before you look: which will pay?
 
 # %% tags=["hide-input"]
 own_tables = answers_of("-draw-own", "own-statistics")
-tried = {}
+seed_2, grey, tried = answers_of("-draw", seed=2), answers_of("-grey"), {}
 for whose, rows in answers["-draw"].items():
-    three = rows, answers["-draw-one-size"][whose], own_tables[whose]
-    drawn, one_size, own = (odds_of(table["p_all"], 0.5) for table in three)
+    four = rows, seed_2[whose], own_tables[whose], answers["-draw-one-size"][whose]
+    drawn, again, own, one_size = (odds_of(table["p_all"], 0.5) for table in four)
     ideas = {
         "both sizes": (drawn + one_size) / 2,
+        "two seeds": (drawn + again) / 2,
         "own statistics": own,
         "half and half": (drawn + own) / 2,
     }
@@ -402,27 +400,32 @@ for whose, rows in answers["-draw"].items():
         ideas["all 35 people"] = np.tile(odds_of(fold_2["new-people-all"], 0.5), 5)
     for idea, odds in ideas.items():
         tried[idea, whose] = gained(rows, expit(odds))
+    tried["grey for both", whose] = gained(answers[""][whose], grey[whose]["p_all"])
 heads = ["ROC-AUC without", "with", "gain", "95 % interval, from", "to"]
-tried = pd.DataFrame(tried, heads).T.loc[[*ideas]]
+tried = pd.DataFrame(tried, heads).T.loc[[*ideas, "grey for both"]]
 figures.table(tried, "idea", "tested on")
 
 # %% tags=["remove-cell"]
 lost = tried.loc[["own statistics", "half and half"]]
 assert lost["to"].max() < -0.1 and lost.loc["own statistics", "with"].max() < 0.52
-assert (tried.loc[["both sizes", "all 35 people"], heads[3:]].prod(axis=1) < 0).all()
-assert of_28 > of_three + 0.02 and tried.loc["five networks"][heads[3]].item() > 0
+same = ["both sizes", "grey for both", "all 35 people"]
+assert (tried.loc[same, heads[3:]].prod(axis=1) < 0).all() and of_28 > of_three + 0.02
 names = [f"new-people-draw-round{n}" for n in range(splits.N_ROUNDS)]
 alone = [metrics.metrics(fold_2["label"], fold_2[name])["roc_auc"] for name in names]
-whole = tried.loc["all 35 people"]["with"].item()
-five = tried.loc["five networks"]["with"].item()
-assert max(np.mean(alone) + 0.02, whole) < five < max(alone)
+pay = tried.loc[["two seeds", "five networks"], heads[3]] > 0
+five, whole = tried.loc[["five networks", "all 35 people"], "with"]
+assert max(np.mean(alone) + 0.02, whole) < five < max(alone) and list(pay) == [0, 1, 1]
+other = runs.where(experiment="new-people-draw", seed=2).metrics()["roc_auc"]
+glue("other_seed", f"{other:.3f}", display=False)
 for name, value in {"worst": min(alone), "best": max(alone), "five": five}.items():
     glue(f"alone_{name}", f"{value:.2f}", display=False)
 
 # %% [markdown]
 # **Own statistics** leave nothing: a coin. All cells of a person are of one class, so their mean holds the class, and it is subtracted: the trap of
 # exercise 1 below, in a network. In the laboratory the same would happen to any patient whose cells are all alike. Half of
-# the poison is still poison. **Both sizes** change nothing that can be told. The **average** of five networks pays outside: alone they
+# the poison is still poison. **Both sizes** and **grey for both** change nothing that can be told. **Two seeds** are a little better than one, and
+# outside the interval lies just above zero. The second alone has {glue:text}`other_seed` on new people, and it is the same recipe: an idea
+# must gain more than these two differ before one may speak of it. The average of **five networks** pays more there: alone they
 # reach from {glue:text}`alone_worst` to {glue:text}`alone_best`, together {glue:text}`alone_five`. That is more than their mean, and less
 # than the best, whom nobody would have known beforehand. One network of **all 35 people** does not do as well as that, nor better than those of the
 # rounds, which had learned from fewer.
@@ -488,8 +491,8 @@ train = (splits.patient_disjoint_split(frame)[0] != "test").to_numpy()
 centred = features - pd.DataFrame(features).groupby(frame["person"]).transform("mean")
 reached = []
 for values in (features, centred.to_numpy()):
-    fitted = probe.linear().fit(values[train], truth[train])
-    p_new = fitted.predict_proba(values[~train])[:, 1]
+    learned_from = probe.linear().fit(values[train], truth[train])
+    p_new = learned_from.predict_proba(values[~train])[:, 1]
     reached.append(metrics.metrics(truth[~train], p_new)["roc_auc"])
 found = ("fall", "stay", "rise")[int(np.digitize(np.diff(reached)[0], [-0.02, 0.02]))]
 
