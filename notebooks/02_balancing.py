@@ -23,6 +23,8 @@
 # > **Run time:** about 40 s on two CPU cores (smoke profile); GPU: not needed.
 
 # %% tags=["setup"]
+from itertools import product
+
 import cv2
 import imgaug.augmenters as iaa
 import numpy as np
@@ -69,7 +71,7 @@ copied = [r for r in asked if r.settings.get("balance") == "hem"]
 plain = [r for r in asked if r.settings.get("balance") == "none"]
 for in_grey in (one.metrics("grey") for one in copied):
     assert in_grey["sensitivity"] == 0 and in_grey["specificity"] == 1
-assert all(r.metrics("grey")["roc_auc"] > 0.85 for r in plain) and len(plain) == 2
+assert np.allclose([r.metrics("grey")["roc_auc"] for r in plain], [0.9, 0.9], atol=0.03)
 put(n_hem=f"{len(copied)}")
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-balancing-brief", "caption": "How well networks order their test cells by class, in colour and without colour; each mark is one network. ROC-AUC is the chance that a leukemic cell gets more than a healthy one. At 0.5 the order is chance; below it, leukemic cells look healthier to the network than healthy ones. Our records, test cells of the folds named, 224 pixels."}, "image": {"alt": "Dots for 16 networks. In colour all lie above 0.88. In grey, those of the paper's recipe lie between 0.09 and 0.34, those with grey copies alone a little above one half, and those without grey copies near 0.9."}}
@@ -90,6 +92,12 @@ shown = [
 ]
 figures.intervals(shown, "ROC-AUC", line=0.5)
 
+# %% tags=["remove-cell"]
+coloured = [value for _, look, value in shown if "colour" in look]
+theirs = [v for group, look, v in shown if group[:5] == "paper" and "grey" in look]
+assert len(coloured) == 16 and min(coloured) > 0.88
+assert f"{min(theirs):.2f} {max(theirs):.2f}" == "0.09 0.34"
+
 # %% [markdown]
 # ## Where to cut
 #
@@ -108,13 +116,17 @@ def measure(path):
     return cell.sum() / 1000, 2 * max(middle - low, high - middle)
 
 
+# %% [markdown]
+# Measure training cells, and keep them at 128 pixels for later:
+
+# %%
 cells = run.frame().query("split == 'train'")
 cells = cells.sample(min(540, len(cells)), random_state=0).sort_index()
 labels = cells["label"].to_numpy(int)
 area, side = np.array([measure(path) for path in cells["path"]]).T
 small = images.load(cells, 128, run.crop, run.work / "images", progress=False)
 
-# %% mystnb={"figure": {"name": "fig-balancing-crop", "caption": "Share of the cells that a centre crop keeps whole. The grey lines are crops of 224 and 300. Real cells of C-NMC 2019, those of this page."}, "image": {"alt": "Two rising curves. At 224 pixels most HEM cells but only a minority of the ALL cells are whole; at 300 and 350 pixels nearly all of both are."}}
+# %% mystnb={"figure": {"name": "fig-balancing-crop", "caption": "Share of the cells that a centre crop keeps whole. The grey lines are crops of 224 and 300. Real cells of C-NMC 2019, those of this page."}, "image": {"alt": "Two rising curves. At 224 pixels most HEM cells but only a minority of the ALL cells are whole; at 300 nearly all of both are."}}
 kept_whole, crops = figures.new()
 for label, name in enumerate(cnmc.CLASSES):
     style = {"color": figures.COLOURS[name], "linestyle": ("--", "-")[label]}
@@ -143,7 +155,7 @@ for crop in (224, 300):
 #
 # Three ways to get from 450 to 224 pixels, on a small cell and a large one:
 
-# %% mystnb={"figure": {"name": "fig-balancing-framing", "caption": "Three ways to 224 pixels. Only the tight box makes both cells equally large. Brightened twofold. Real cells of C-NMC 2019."}, "image": {"alt": "Two rows, a small HEM cell and a large ALL cell, in three framings. Crop 224: the ALL cell is cut. Crop 300: both whole, sizes differ. Tight box: both fill the frame."}}
+# %%
 hem, all_ = (np.argsort(side)[labels[np.argsort(side)] == k] for k in (0, 1))
 two = [hem[len(hem) // 4], all_[int(0.75 * len(all_))]]
 framed = [
@@ -151,6 +163,8 @@ framed = [
     for i in two
     for crop in (224, 300, int(side[i]))
 ]
+
+# %% mystnb={"figure": {"name": "fig-balancing-framing", "caption": "Three ways to 224 pixels. Only the tight box makes both cells equally large. Brightened twofold. Real cells of C-NMC 2019."}, "image": {"alt": "Two rows, a small HEM cell and a large ALL cell, in three framings. Crop 224: the ALL cell is cut. Crop 300: both whole, sizes differ. Tight box: both fill the frame."}}
 titles = ["crop 224", "crop 300", "tight box"] * 2
 both = f"{sample.people_shown(cells.iloc[two])}\n{run.credit}"
 figures.cells(framed, titles, 3, rows=cnmc.CLASSES, source=both)
@@ -290,8 +304,7 @@ table.rename_axis(None).round(3)
 
 # %% tags=["remove-cell"]
 bare, moved = (table.iloc[i + 1] - table.iloc[i] for i in (0, 2))
-assert abs(bare["ROC-AUC"]) < 0.005 and abs(moved["ROC-AUC"]) < 0.005
-assert abs(bare["balanced accuracy"]) < 0.005
+assert abs(bare[["ROC-AUC", "balanced accuracy"]]).max() < 0.005 > abs(moved["ROC-AUC"])
 assert moved["sensitivity"] < -0.03 and moved["specificity"] > 0.1
 
 # %% [markdown]
@@ -337,7 +350,7 @@ cache, size = run.work / "images", card["image_size"]
 pictures = images.load(cells.iloc[mine], size, card["crop"], cache, progress=False)
 answers = {look: predict(model, pictures, how) for look, how in CONDITION.items()}
 
-# %% mystnb={"figure": {"name": "fig-balancing-asked", "caption": "Four ALL cells of the test part, and the network's probability of ALL, in colour and in grey. Brightened twofold. Real cells of C-NMC 2019."}, "image": {"alt": "Four leukemic cells twice. In colour the probabilities are near 0.9; the same cells in grey get less than 0.1."}}
+# %% mystnb={"figure": {"name": "fig-balancing-asked", "caption": "Four ALL cells of the test part, and the network's probability of ALL, in colour and in grey. Brightened twofold. Real cells of C-NMC 2019."}, "image": {"alt": "Four leukemic cells twice. In colour the probabilities are high; the same cells in grey get next to nothing."}}
 four = np.flatnonzero(labels[mine] == 1)[:4]
 twice = [*pictures[four], *recipe.desaturate(pictures[four])]
 said = [f"ALL: {p:.2f}" for given in answers.values() for p in given[four]]
@@ -371,13 +384,18 @@ put(**{key: f"{record.metrics()[key]:.0%}" for key in ("sensitivity", "specifici
 # **controls**: the same training without the copies, with copies in colour, with grey
 # copies of *both* classes. To retrain MobileNet four times takes a graphics card; a {term}`linear probe`
 # takes seconds. It is a logistic regression on the numbers that MobileNet computes from each picture, with weights
-# that were trained on the photographs of {term}`ImageNet` and have seen no cell. Five splits, four ways:
+# that were trained on the photographs of {term}`ImageNet` and have seen no cell. First the numbers:
 
 # %%
 seen = {
     "in colour": probe.deep_features(small, alpha=0.25),
     "in grey": probe.deep_features(recipe.desaturate(small), alpha=0.25),
 }
+
+# %% [markdown]
+# Four ways to train it, each with the classes that get copies and the look of the copies:
+
+# %%
 WAYS = {
     "no copies": ("none", "in grey"),
     "HEM copies in colour": ("hem", "in colour"),
@@ -395,26 +413,26 @@ def fit(train, balance, copies):
     return make_pipeline(StandardScaler(), logistic).fit(features, labels[rows])
 
 
+# %% [markdown]
+# Five splits, four ways, two looks. Which ALL cells of the test are found?
+
 # %%
 caught = []
-for seed in range(5):
+for seed, (way, rule) in product(range(5), WAYS.items()):
     test = splits.paper_split(cells, seed).to_numpy() == "test"
-    kept = np.setdiff1d(two_to_one, np.flatnonzero(test))
-    for way, (balance, copies) in WAYS.items():
-        fitted = fit(kept, balance, copies)
-        for look, features in seen.items():
-            called = fitted.predict(features[test & (labels == 1)])
-            caught.append((way, look, called.mean()))
+    fitted = fit(np.setdiff1d(two_to_one, np.flatnonzero(test)), *rule)
+    for look, features in seen.items():
+        called = fitted.predict(features[test & (labels == 1)])
+        caught.append((way, look, called.mean()))
 
-# %% mystnb={"figure": {"name": "fig-balancing-ways", "caption": "Share of the ALL cells that a linear probe finds, in colour and in grey; each mark is one of five splits. Real cells of C-NMC 2019."}, "image": {"alt": "In colour all four ways find 0.7 to 1 of the ALL cells. In grey, three ways do as well; with HEM copies in grey the probe finds next to none."}}
+# %% mystnb={"figure": {"name": "fig-balancing-ways", "caption": "Share of the ALL cells that a linear probe finds, in colour and in grey; each mark is one of five splits. Real cells of C-NMC 2019."}, "image": {"alt": "In colour all four ways find most of the ALL cells, or all. In grey, three ways do as well; with HEM copies in grey the probe finds next to none."}}
 figures.intervals(caught, "share of the ALL cells found (sensitivity)", run.source)
 
 # %% tags=["remove-cell"]
 of_way = {w: [s for v, look, s in caught if (v, look) == (w, "in grey")] for w in WAYS}
-assert max(of_way.pop("HEM copies in grey (the paper)")) < 0.25
-assert min(map(min, of_way.values())) > 0.5
 both_classes = runs.where(balance="both").one().metrics("grey")["roc_auc"]
-assert both_classes > 0.85
+assert max(of_way.pop("HEM copies in grey (the paper)")) < 0.25
+assert min(map(min, of_way.values())) > 0.5 and both_classes > 0.85
 put(both=f"{both_classes:.2f}")
 
 # %% [markdown]
@@ -434,12 +452,12 @@ put(both=f"{both_classes:.2f}")
 
 # %% tags=["remove-cell"]
 whole_recipe = [*runs.where(experiment="table5"), *runs.where(experiment="same-recipe")]
-assert len(whole_recipe) == 12
-assert all(r.intervals("grey")["roc_auc"][1] < 0.5 for r in whole_recipe)
+below_half = [r.intervals("grey")["roc_auc"][1] < 0.5 for r in whole_recipe]
+assert all(below_half) and len(whole_recipe) == 12
 alone = runs.where(experiment="table5-balance")
 assert all(0.5 < r.metrics("grey")["roc_auc"] < 0.6 for r in alone) and len(alone) == 2
 
-# %% mystnb={"figure": {"name": "fig-balancing-below", "caption": "The network's probability of ALL for grey test cells, against their area. Real cells of C-NMC 2019."}, "image": {"alt": "Scatter plot, falling: small grey cells get up to 0.13, large ones about 0.02. HEM and ALL cells lie on one curve."}}
+# %% mystnb={"figure": {"name": "fig-balancing-below", "caption": "The network's probability of ALL for grey test cells, against their area. Real cells of C-NMC 2019."}, "image": {"alt": "Scatter plot, falling: small grey cells get a little, large ones next to nothing. HEM and ALL cells lie on one curve."}}
 below, answered = figures.new()
 for label, (name, code) in enumerate(figures.COLOURS.items()):
     of, mark = labels[mine] == label, "so"[label]

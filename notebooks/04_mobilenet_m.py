@@ -70,14 +70,15 @@ def look(image, kernel):
     return (views * kernel).sum(axis=(-1, -2))
 
 
+# %% [markdown]
+# Three kernels look for a mean and for steps; two mixes make a grey picture, and the difference of red and green:
+
+# %%
 one = frame[frame["label"] == 1].iloc[[0]]
 cell = images.prepare(one["path"].iloc[0], 96, run.crop).astype(np.float32)
 step = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
-looks = [
-    look(cell, np.full((3, 3), 1 / 9)),
-    abs(look(cell, step)),
-    abs(look(cell, step.T)),
-]
+kernels = np.full((3, 3), 1 / 9), step, step.T
+looks = [abs(look(cell, kernel)) for kernel in kernels]
 mixes = [cell @ [[w] * 3 for w in ws] for ws in ([0.3, 0.6, 0.1], [1, -1, 0])]
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-mobilenet-look-mix", "caption": "One cell, three ways to look around in its channels, and two ways to mix them. Real cell of C-NMC 2019; brightened."}, "image": {"alt": "Six pictures of one cell: the cell; the same but blurred; left-right edges lit; up-down edges lit; a grey version; and how much more red than green there is."}}
@@ -133,7 +134,7 @@ widgets.separable_stepper(small, few, mix_few)
 # %% [markdown]
 # ## By hand, and equal to Keras
 #
-# In NumPy the first step is the equation, letter by letter. The second is one matrix product.
+# In NumPy the first step is the equation, letter by letter.
 
 
 # %%
@@ -145,6 +146,10 @@ def depthwise_maps(maps, kernel):
     return np.einsum("klmij,ijm->klm", views, kernel)
 
 
+# %% [markdown]
+# The second is one matrix product. Keras has a layer for each; we take their weights:
+
+# %%
 look_layer = layers.DepthwiseConv2D(3, use_bias=False)
 mix_layer = layers.Conv2D(8, 1, use_bias=False)
 by_keras = np.array(mix_layer(look_layer(cell[None])))[0]
@@ -173,6 +178,7 @@ convolutions = [
 ]
 
 
+# %%
 def work(layer):
     """Multiply-adds of one convolution: pixels of its output times its weights."""
     return int(np.prod(layer.output.shape[1:3]) * np.prod(layer.kernel.shape))
@@ -222,11 +228,16 @@ figure
 # %%
 size, width = run.image_size, run.alpha
 pixels = keras.Input((size, size, 3), name="pixels")
-x = layers.Rescaling(1 / 255)(pixels)
+scaled = layers.Rescaling(1 / 255)(pixels)
 backbone = keras.applications.MobileNet(
-    input_tensor=x, alpha=width, include_top=False, weights=None
+    input_tensor=scaled, alpha=width, include_top=False, weights=None
 )
 backbone.load_weights(models.resolve_weights(run.weights, width))
+
+# %% [markdown]
+# On top comes the head of Table 4:
+
+# %%
 x = layers.GlobalAveragePooling2D()(backbone.output)
 x = layers.Flatten()(x)
 x = layers.Dropout(0.5)(x)
@@ -241,12 +252,11 @@ mobilenet_m = keras.Model(pixels, last(x))
 
 # %%
 ours = models.mobilenet_m(run.weights, size, width, seed=0)
-kinds = [
-    [type(layer).__name__ for layer in model.layers] for model in (mobilenet_m, ours)
-]
+both = mobilenet_m, ours
+kinds = [[type(layer).__name__ for layer in model.layers] for model in both]
 ours.set_weights(mobilenet_m.get_weights())
 picture = images.prepare(one["path"].iloc[0], size, run.crop)[None]
-answers = [np.array(model(picture)) for model in (mobilenet_m, ours)]
+answers = [np.array(model(picture)) for model in both]
 assert kinds[0] == kinds[1] and np.allclose(*answers, atol=1e-6)
 print("equal layers:", len(kinds[0]), " equal answers:", answers[0].round(3)[0])
 

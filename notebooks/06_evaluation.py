@@ -94,12 +94,17 @@ figures.intervals(brief, "balanced accuracy, clean test cells")
 #
 # Evaluation does not care how an answer came about. It needs the truth and, for each picture, a **probability**
 # that the cell is leukemic. Our shipped network was trained on 70 % of folds 0 and 1. The cells that it was tested on
-# are listed in its {term}`record`. We take those that are here, too, and ask.
+# are listed in its {term}`record`, with its answers:
 
 # %%
 model, card = saving.load(RESULTS / "models" / "images.safetensors")
 known = runs.where(experiment="same-recipe", protocol="paper").one()
 answered = known.rows().set_index("file")
+
+# %% [markdown]
+# We take those that are here, too, and ask:
+
+# %%
 frame = run.frame()
 files = frame["path"].map(os.path.basename)
 test = files.isin(answered.index).to_numpy()
@@ -222,6 +227,10 @@ def sizes(fold):
     return {"n_all": test["ALL"], "n_hem": test["HEM"]}
 
 
+# %% [markdown]
+# The row of fold 0 on clean pictures, and the pairs that give it:
+
+# %%
 heads = {"f1": "F1", "auc": "“AUC”"}
 print(
     *(f"{heads.get(k, k)} {value}" for k, value in paper.TABLE_6[0].items()), sep=", "
@@ -315,7 +324,7 @@ for fold in tables:
 # So accuracy starts there, where balanced accuracy is 0.5, and all healthy cells together weigh a third in it. Look at the paper's fold 0 again, now
 # with noise of strength {term}`σ <sigma>` in the test pictures ([next chapter](07_noise.ipynb)), each row read backwards:
 
-# %%
+# %% tags=["hide-input"]
 hidden = {}
 for sigma, row in paper.TABLE_6.items():
     fit = metrics.confusion_from_printed(**row, **sizes(0))

@@ -43,6 +43,8 @@ from allm_utils.runs.records import RESULTS, Runs, aligned
 run = profile.banner()
 runs = Runs.load()
 trained = runs.where(experiment="table5")
+
+# %% tags=["setup"]
 corners = {
     "table5": "full recipe",
     "table5-augment": "augmentation only",
@@ -85,6 +87,10 @@ for key, name in {
 # %% tags=["remove-cell"]
 pairs = clean.loc[hard].reset_index().merge(clean.loc[bare].reset_index(), on="seed")
 assert len(clean) == 7 and len(pairs) == 5
+assert all(one.metrics()["n"] == 718 for one in four.where(fold=1))
+balanced = under_10["balanced accuracy"].groupby(level=0).agg(["min", "max"])
+assert np.allclose(balanced.loc[hard], 0.9, atol=0.05)
+assert np.allclose(balanced.loc[bare].T, (0.5, 0.6), atol=0.02)
 for name in ("accuracy", "balanced accuracy"):
     assert (pairs[f"{name}_x"] - pairs[f"{name}_y"]).max() < 0.005
 assert (under_10.loc[hard].min() - under_10.loc[bare].max() > 0.15).all()
@@ -110,6 +116,11 @@ figures.intervals(dots, "balanced accuracy", line=0.5)
 # %%
 model, card = saving.load(RESULTS / "models" / "images.safetensors")
 record = runs.where(experiment="same-recipe", protocol="paper").one()
+
+# %% [markdown]
+# The record of its run names the test cells. Those that are here are ours to ask about:
+
+# %%
 frame = run.frame()
 files = frame["path"].map(os.path.basename)
 test = files.isin(record.rows()["file"]).to_numpy()
@@ -154,6 +165,10 @@ def area(pictures):
     return pictures.any(axis=-1).mean(axis=(1, 2))[:, None]
 
 
+# %% [markdown]
+# Fit it once, and ask it five times:
+
+# %%
 ruler = LogisticRegression(C=1e6).fit(area(pictures[~test]), labels[~test])
 broken = {}
 for name in ("clean", "noise:2", "noise:10", "cell-noise:10", "cell-noise:20"):
@@ -247,7 +262,7 @@ figures.table(table.rename(corners), "trained with", "seed")
 # run shows it alone. And fold 1 has only three healthy people, so the intervals by person are rough. Seed 2 has all four
 # recipes on the same test cells, so there we can compare in pairs:
 
-# %%
+# %% tags=["hide-input"]
 seed_2 = {one.data["experiment"]: one for one in four.where(fold=1, seed=2)}
 added = {"grey copies": ("table5", "table5-balance")}
 added["nothing"] = "table5-augment", "table5-neither"
@@ -276,7 +291,7 @@ assert gains["added to nothing, σ 5"][1] < 0
 #
 # Is it the mist around the cell that does the harm? The records were also tested with noise in the cell only:
 
-# %%
+# %% tags=["hide-input"]
 everywhere, inside_only = (
     four.table("accuracy", "specificity", condition=c)
     for c in ("noise:10", "cell-noise:10")
@@ -380,7 +395,7 @@ for name, values in {"inverted": full, "coloured": uncopied, "small": small}.ite
 # {glue:text}`coloured`.
 #
 # [Chapter 2](02_balancing.ipynb) shows how the order turns: the larger a grey cell, the healthier it looks to these networks. It is
-# no law of the recipe: two short trainings of it at 112 px, 8 epochs each, give {glue:text}`small`. No table of the paper could show this, because no test picture is grey.
+# no law of the recipe: two short trainings of it at 112 px, eight epochs each, give {glue:text}`small`. No table of the paper could show this, because no test picture is grey.
 
 # %% [markdown]
 # ## Paper and us

@@ -84,7 +84,7 @@ for fold in (0, 1):
         glue(f"{short}-{fold}", f"{mine[name]['accuracy']:.3f}", display=False)
     ranked = {name: one["balanced_accuracy"] for name, one in mine.items()}
     assert ranked["mobilenet_m"] > ranked["probe_handmade"] > ranked["probe_mobilenet"]
-    assert ranked["probe_mobilenet"] > ranked["alnett_style"] + 0.05
+    assert np.allclose([*ranked.values()], (0.94, 0.91, 0.87, 0.8, 0.8), atol=0.03)
     assert abs(ranked["alnett_style"] - ranked["area"]) < 0.03
     assert mine["mobilenet_m"]["accuracy"] > mine["alnett_style"]["accuracy"] + 0.1
 
@@ -346,7 +346,7 @@ glue("p-whole", f"{swapped['pvalue']:.3f}", display=False)
 # MobileNet that never saw a blood cell; and boosted trees on hand-made measures of size, shape, colour and texture.
 
 
-# %%
+# %% tags=["hide-input"]
 def compare(a, b):
     both = aligned(a, b)
     pair = both["label"], both["p_a"], both["p_b"]
@@ -593,7 +593,7 @@ print(f"{len(one_way)} people who all pull one way: p = {sign_flips(one_way):.3f
 # :::
 #
 # :::{dropdown} The trees tie with the network on fold 0. Is the network useless?
-# No. It is ahead on fold 1, and it needs nobody to think up 98 measures. But 95 % on this test takes no deep
+# No. It is ahead on fold 1, and it needs nobody to think up measures. But 95 % on this test takes no deep
 # network, so such a number is no proof of what one can do.
 # :::
 #

@@ -228,7 +228,8 @@ worst.columns = ["cells", "share right"]
 worst.rename_axis(index=None, columns="person").round(2)
 
 # %% tags=["remove-cell"]
-assert worst.index[0] == "H17" and worst["share right"].iloc[0] < 0.3
+assert worst.index[0] == "H17" and round(worst["share right"].iloc[0], 2) == 0.25
+assert (right.mean() > 0.8).mean() > 0.5
 
 # %% [markdown]
 # H17 is healthy, and three quarters of the cells are called leukemic. No mean over all people says so.
@@ -246,13 +247,10 @@ far_cells = records.outside()
 rounds_of = [f"people-round{k}" for k in range(splits.N_ROUNDS)]
 odds = np.log(far_cells[rounds_of] / (1 - far_cells[rounds_of]))
 far_cells["five"] = 1 / (1 + np.exp(-odds.mean(axis=1)))
-asked = {
-    "fold 1": "table5-fold1",
-    "folds 0 and 1": "images",
-    "five rounds": "five",
-}
+asked = {"fold 1": "table5-fold1", "folds 0 and 1": "images", "five rounds": "five"}
 
 
+# %% tags=["hide-input"]
 def judged(rows, column):
     values = rows["label"], rows[column].clip(0, 1)
     limits = metrics.intervals(*values, rows["person"])["balanced_accuracy"]

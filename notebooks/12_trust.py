@@ -47,6 +47,8 @@ record = recipe.where(protocol="paper").one()  # of the network `images`
 rounds = recipe.where(protocol="patient-disjoint")
 again = runs.where(experiment="trust").one()  # the same network, tested again
 far = outside().dropna(subset=["images"])
+
+# %% tags=["setup"]
 asked = {
     "known people": record.rows(),
     "new people": rounds.pooled(),
@@ -68,6 +70,7 @@ for name, rows in zip(("known", "new", "outside"), asked.values(), strict=True):
     glue(f"sure_{name}", f"{100 * share:.0f} %", display=False)
     glue(f"error_{name}", f"{off:.3f}", display=False)
     assert (share < 0.6 and off > 0.3) if name == "outside" else off < 0.05
+assert list(map(len, asked.values())) == [1425, 7108, 398]
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-trust-brief", "caption": "How often a stated probability came true, one mark for each tenth of the scale: one recipe, asked about 1,425 cells of known people, 7,108 of new people (five rounds together) and 398 of people from outside. On the dotted diagonal every promise is kept. From our records."}, "image": {"alt": "Three lines against the stated probability. Those of known and of new people run near the diagonal. That of people from outside stays far below it and ends a little above one half where the network states almost 1."}}
 pairs = {who: (rows["label"], rows["p_all"]) for who, rows in asked.items()}
@@ -164,7 +167,7 @@ assert T < 1 and (after[:2] < before[:2]).all() and np.allclose(after[2:], befor
 # says**. Is it the noise in training, under which doubt is in place? The grey copies? The L1 penalty, a price on the very
 # weights that make the logit? The records have networks that lack one or the other:
 
-# %% tags=["setup"]
+# %% tags=["setup", "hide-input"]
 suspects = {
     "table5": "full recipe",
     "table5-balance": "without noise and warp",
@@ -185,7 +188,7 @@ figures.intervals(best_ts, "best temperature", line=1)
 
 # %% tags=["remove-cell"]
 full, *lacking = list(fitted.values())[:4]
-assert max(full) < 0.9 and min(min(values) for values in lacking) > 1
+assert 0.6 < min(full) < max(full) < 0.7 and min(map(min, lacking)) > 1
 assert max(fitted["full recipe, 112 px"]) < min(fitted["without L1, 112 px"])
 
 # %% [markdown]
@@ -198,7 +201,7 @@ assert max(fitted["full recipe, 112 px"]) < min(fitted["without L1, 112 px"])
 # A laboratory wants to know about *new* people. Take each of the five {term}`rounds <round>` with its new people, and
 # give its network the temperature that would be the best for the people of the four other rounds:
 
-# %%
+# %% tags=["hide-input"]
 by_round = {}
 for one in rounds:
     y, p = one.rows()["label"], one.rows()["p_all"]
@@ -284,7 +287,8 @@ glue("worst", alone.idxmin(), display=False)
 glue("worst_share", f"{100 * alone.min():.0f} %", display=False)
 glue("mean_new", f"{100 * rounds.metrics()['specificity']:.0f} %", display=False)
 glue("best_share", f"{100 * alone.max():.0f} %", display=False)
-assert healthy["known"][0][order[0]] <= 0.5 and alone.min() < 0.4 < 0.9 < alone.max()
+assert healthy["known"][0][order[0]] <= 0.5 and alone.max() > 0.9
+assert round(alone.min(), 2) == 0.25
 
 # %% [markdown]
 # "{glue:text}`mean_new` of the healthy cells of new people are called healthy" is true, and describes nobody. For
@@ -342,6 +346,11 @@ model, card = saving.load(RESULTS / "models" / "images.safetensors")
 frame = run.frame().groupby("label").head(270)  # with C-NMC at hand too, so few
 size = card["image_size"], card["crop"]
 pictures = images.load(frame, *size, run.work / "images", progress=False)
+
+# %% [markdown]
+# For each cell, note what it was called and whether the network learned from it:
+
+# %%
 answered = predict.predict(model, pictures)
 files = frame["path"].map(os.path.basename)
 seen = frame.reset_index(drop=True).assign(
@@ -357,13 +366,13 @@ chosen = seen.sample(frac=1, random_state=4).sort_values(sorting, kind="stable")
 chosen = chosen.groupby(sorting[:2]).head(2)
 shown, calls = pictures[chosen.index], chosen["called"].to_numpy()
 heat = explain.gradcam(model, shown, calls)
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-trust-gradcam", "caption": "Grad-CAM of the shipped network for the class answered; the number is the probability of ALL. Above HEM cells, below ALL cells; on the left right answers, on the right wrong ones. Line: outline of the cell. Real cells of C-NMC 2019; below them the people."}, "image": {"alt": "Two rows of four grey cells under heat maps from dark violet to yellow. The hot regions are broad patches that cover part of the cell and spill over its outline, in right and wrong answers alike."}}
 classes = cnmc.CLASSES
 titles = [
     f"{classes[c.label]} → {classes[c.called]}: {c.p_all:.2f}"
     for c in chosen.itertuples()
 ]
-
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-trust-gradcam", "caption": "Grad-CAM of the shipped network for the class answered; the number is the probability of ALL. Above HEM cells, below ALL cells; on the left right answers, on the right wrong ones. Line: outline of the cell. Real cells of C-NMC 2019; below them the people."}, "image": {"alt": "Two rows of four grey cells under heat maps from dark violet to yellow. The hot regions are broad patches that cover part of the cell and spill over its outline, in right and wrong answers alike."}}
 source = f"{run.credit}\n{sample.people_shown(chosen)}"
 figures.heat_maps(shown, heat, titles, source=source)
 
@@ -426,13 +435,10 @@ sizes.rename(conditions.in_words).round(3)
 by_area = roc_auc_score(measured["label"], measured["area"])
 glue("ruler", f"{by_area:.2f}", display=False)
 fell = 100 * (sizes.loc["clean"] - sizes)
-glue(
-    "one_area", f"{fell.loc['size-normalised', 'balanced accuracy']:.1f}", display=False
-)
-assert (
-    fell.loc["size:0.8", "sensitivity"] > 5 and fell.loc["size:1.2", "specificity"] > 3
-)
-assert fell.loc["size-normalised", "ROC-AUC"] < 1
+one_area = fell.loc["size-normalised"]
+glue("one_area", f"{one_area['balanced accuracy']:.1f}", display=False)
+assert fell.loc["size:0.8", "sensitivity"] > 5 and one_area["ROC-AUC"] < 1
+assert fell.loc["size:1.2", "specificity"] > 3
 
 # %% [markdown]
 # Shrink all cells, and leukemic ones are missed; enlarge them, and healthy ones raise an alarm. So the network does use size.
@@ -464,7 +470,7 @@ figures.cells(spoilt, [*kinds[:3], "JPEG", "stain"], 5, rows=severities, source=
 # Severities were set by the benchmark's authors on bright photographs, and C-NMC is dark. So do not compare one kind with
 # another by its number. Look, and ask: could that happen in a laboratory?
 
-# %%
+# %% tags=["hide-input"]
 panels, named = {}, {"jpeg": "JPEG, severity", "size": "size, factor"}
 for kind in (*kinds, "size"):
     mine = [c for c in again.data["conditions"] if c.startswith(f"{kind}:")]

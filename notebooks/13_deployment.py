@@ -48,6 +48,8 @@ runs = Runs.load()
 deployed = runs.where(experiment="deployment").one()
 saved = RESULTS / "models" / "images.safetensors"
 model, card = saving.load(saved)
+
+# %% tags=["setup", "hide-input"]
 formats = {
     "clean": "Keras, floats",
     "litert": "LiteRT, floats",
@@ -112,8 +114,8 @@ for name in ("litert", "onnx"):
 # ## What has to travel
 #
 # A network is a function of pixels. Which pixels? Ours wants the middle 300 × 300 of the picture, resized to 224 × 224, in
-# the order red, green, blue, each from 0 to 255. Its second output is the probability of ALL. Get one of these wrong, and there
-# is no error message: only wrong answers. So beside every model file lies a **card**, and our loader refuses a model
+# the order red, green, blue, each from 0 to 255. Its second output is the probability of ALL. One of these wrong, and there is
+# no error message, only wrong answers. So beside every model file lies a **card**, and our loader refuses a model
 # without it:
 
 # %%
@@ -124,10 +126,10 @@ for key in ("image_size", "crop", "classes", "record"):
 # Many networks want their pixels divided by 255, and whoever ports one must remember it. Ours divides *inside*
 # ([chapter 4](04_mobilenet_m.ipynb)), and so do our files.
 #
-# **LiteRT** (until 2024 TensorFlow Lite) is made for phones. **ONNX** is an exchange format that many programs read; ONNX
-# Runtime runs it on servers and desktops. Each comes in floats and in eight bits, whole numbers called *int8*. Eight bits
-# ask for some *training cells*. The network is the shipped one, so we take cells that it learned
-# from, and keep 24 of its test cells for later.
+# **LiteRT** (until 2024 TensorFlow Lite) is made for phones. **ONNX** is a format that many programs read; ONNX
+# Runtime runs it on servers and desktops. Each comes in floats and in eight bits, whole numbers *int8*. Eight bits
+# ask for some *training cells*. We take cells that the shipped network learned from, and keep 24 of its test cells for
+# later.
 
 # %% tags=["setup"]
 known = deployed.rows()
@@ -301,6 +303,8 @@ glue("brightest", str(cells.max()), display=False)
 # %%
 exact = predict.predict(model, pictures)
 live = {name: predict.predict(network, pictures) for name, network in opened.items()}
+
+# %% tags=["hide-input"]
 compared = {
     name: {
         "same class": f"{((p >= 0.5) == (exact >= 0.5)).sum()} of {len(p)}",
@@ -362,6 +366,11 @@ ways = {
     "model(x)": lambda: model(one),
     "tf.function(model)(x)": lambda: compiled(one),
 }
+
+# %% [markdown]
+# The files join in, and all warm up:
+
+# %%
 for name, network in opened.items():
     ways[name] = lambda network=network: network.predict_on_batch(one)
 for way in ways.values():
@@ -452,7 +461,7 @@ assert off["bias-corrected"].max() < 0.1 < off["as converted"].max() / 2
 # The bench calls a cell at two thresholds: one half, and an {term}`operating point` that leaves 95 % of the healthy validation
 # cells alone.
 
-# %%
+# %% tags=["hide-input"]
 asked = {"Keras": model, "LiteRT": opened[LITERT], "ONNX": opened[NAMES["onnx"]]}
 asked["LiteRT, the file of the page"] = in_page["images"]
 shown = test.groupby("label").head(3)

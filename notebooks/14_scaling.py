@@ -98,6 +98,11 @@ each.seed = [1, 2, 3, 4, 5]
 each.protocol = ["paper", "patient-disjoint"]
 each.alpha = [0.25, 0.5, 1.0]
 """
+
+# %% [markdown]
+# Written to a file, it can be expanded:
+
+# %%
 (place / "large.toml").write_text(text)
 large = sweep.expand(place / "large.toml")
 print(len(large), "runs; the last:", sweep.name(large[-1]))
@@ -136,7 +141,9 @@ print(sweep.priced(plan, SHARE).partition("would run.")[2].strip())
 
 # %% tags=["remove-cell"]
 known = plan["hours"].dropna()
-assert 0 < len(known) < len(plan) and plan["gpu"].sum() == len(known)
+assert (
+    len(large) == 90 and 0 < len(known) < len(plan) and plan["gpu"].sum() == len(known)
+)
 
 # %% [markdown]
 # ## Two workers
@@ -145,8 +152,7 @@ assert 0 < len(known) < len(plan) and plan["gpu"].sum() == len(known)
 # cells. Each is a process of its own, as a real run would be: its death costs that run alone.
 
 # %%
-tiny = """
-[[runs]]
+tiny = """[[runs]]
 experiment = "EXPERIMENT"
 alpha = 0.25
 image_size = 32
@@ -167,8 +173,12 @@ def timed(workers):
     return time.perf_counter() - start
 
 
+# %% [markdown]
+# Records that this page left earlier go first, or the study would find nothing to do:
+
+# %% tags=["once"]
 sample.root(run.work)
-for old, workers in product(("records", "runs"), (1, 2)):  # they would be gone on with
+for old, workers in product(("records", "runs"), (1, 2)):
     shutil.rmtree(run.work / old / f"by{workers}", ignore_errors=True)
 seconds = {workers: timed(workers) for workers in (1, 2)}
 gain = seconds[1] / seconds[2]
@@ -296,12 +306,18 @@ glue("batch", str(batch), display=False)
 #
 # A study makes networks; a hospital has cells. A slide scanner cuts out a million of them in a week. `allm predict` reads ahead in threads,
 # asks the network a batch at a time, and writes answers as it goes: folders, zip and tar archives, lists of paths; CSV or Parquet.
+# It needs a network, a folder, and a place for the answers:
 
 # %%
 out, cells = place / "answers.csv", run.root() / "fold_1"
+model = RESULTS / "models" / "images.safetensors"
+
+# %% [markdown]
+# From Python the same is one call:
+
+# %%
 out.unlink(missing_ok=True)
 start = time.perf_counter()
-model = RESULTS / "models" / "images.safetensors"
 refused = list(inference.write(model, cells, out, progress=False))
 took = time.perf_counter() - start
 answers = pd.read_csv(out)

@@ -152,6 +152,11 @@ own = models.mobilenet_m("imagenet", 128, alpha=0.25, bn_momentum=0.9, seed=0)
 own.compile(
     keras.optimizers.Adam(2e-3), "categorical_crossentropy", metrics=["accuracy"]
 )
+
+# %% [markdown]
+# It sees all training cells eight times:
+
+# %% tags=["once"]
 one_hot = keras.utils.to_categorical(labels, 2)
 train, val, test = (part[name] for name in ("train", "val", "test"))
 history = own.fit(
@@ -159,7 +164,7 @@ history = own.fit(
     validation_data=(pixels[val], one_hot[val]),
 )  # fmt: skip
 
-# %% mystnb={"figure": {"name": "fig-lesson-curve", "caption": "Accuracy by epoch of the network of this page, on a few hundred cells. Real cells of C-NMC 2019, those of this page."}, "image": {"alt": "Two rising lines over eight epochs; that of training ends above that of validation."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-lesson-curve", "caption": "Accuracy by epoch of the network of this page, on a few hundred cells. Real cells of C-NMC 2019, those of this page."}, "image": {"alt": "Two rising lines over eight epochs; that of training ends above that of validation."}}
 figure, axis = figures.new(height=2.6)
 curves = {"training": "accuracy", "validation": "val_accuracy"}
 for (name, key), (colour, mark, line) in zip(
