@@ -5,7 +5,9 @@ A share of the 13,000 is tried with every test; ``make soak`` tries them all.
 
 import contextlib
 import gzip
+import hashlib
 import inspect
+import io
 import json
 import math
 import os
@@ -48,19 +50,15 @@ values = st.recursive(
 )
 
 
-def examples(number):
-    """Try a test with so many inputs, always the same."""
-
-    def wrap(test):
-        how = settings(
-            max_examples=-(-number // SHARE),
-            deadline=None,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-        )
-        return how(seed(0)(test))
-
-    return wrap
+def mutated(number):
+    """Try a test with so many inputs, always the same, drawn from ``data``."""
+    how = settings(
+        max_examples=-(-number // SHARE),
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    return lambda test: how(seed(0)(given(data=st.data())(test)))
 
 
 @st.composite
@@ -104,6 +102,11 @@ def restructured(draw, document):
     return draw(st.just(document) | values) if draw(st.integers(0, 9)) == 0 else document
 
 
+def either(content: bytes):
+    """A JSON file of another structure, or with other bytes."""
+    return restructured(json.loads(content)).map(told) | changed(content)
+
+
 @contextlib.contextmanager
 def in_a_line():
     """Only an error of ours may come out, of one line, and within the time."""
@@ -122,6 +125,18 @@ def in_a_line():
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.alarm(0)
+
+
+@contextlib.contextmanager
+def spoilt(path, content):
+    """A file with other bytes, for a while, which its reader takes or refuses in a line."""
+    before = path.read_bytes()
+    try:
+        path.write_bytes(content)
+        with in_a_line():
+            yield
+    finally:
+        path.write_bytes(before)
 
 
 def told(document):
@@ -150,8 +165,7 @@ def pictures(folder):
 
 
 @pytest.mark.parametrize("suffix", [".bmp", ".png", ".jpg", ".webp"])
-@examples(1000)
-@given(data=st.data())
+@mutated(1000)
 def test_pictures(folder, pictures, suffix, data):
     path = folder / f"changed{suffix}"
     path.write_bytes(data.draw(changed(pictures[suffix])))
@@ -174,6 +188,7 @@ def model(folder):
     keras.Model(inputs, x).save(folder / "theirs.keras")
     return {
         "card": card,
+        "theirs": {key: card[key] for key in ("image_size", "crop", "classes")},
         "weights": (folder / "m.safetensors").read_bytes(),
         "keras": (folder / "theirs.keras").read_bytes(),
     }
@@ -202,16 +217,14 @@ def place(folder):
     return place
 
 
-@examples(500)
-@given(data=st.data())
+@mutated(500)
 def test_cards(place, model, asked, data):
     with in_a_line():
-        card = data.draw(restructured(model["card"]) | changed(told(model["card"])))
+        card = data.draw(either(told(model["card"])))
         answers(place("c.safetensors", model["weights"], card), asked)
 
 
-@examples(400)
-@given(data=st.data())
+@mutated(400)
 def test_weights_with_the_hash_that_their_card_says(place, model, asked, data):
     content = data.draw(changed(model["weights"]))
     path = place("w.safetensors", content, b"{}")
@@ -219,20 +232,16 @@ def test_weights_with_the_hash_that_their_card_says(place, model, asked, data):
         answers(place(path.name, content, model["card"] | {"weights_sha256": sha256(path)}), asked)
 
 
-@examples(300)
-@given(data=st.data())
+@mutated(300)
 def test_keras_files(place, model, asked, data):
-    card = {key: model["card"][key] for key in ("image_size", "crop", "classes")}
     with in_a_line():
-        answers(place("k.keras", data.draw(changed(model["keras"])), card), asked)
+        answers(place("k.keras", data.draw(changed(model["keras"])), model["theirs"]), asked)
 
 
-@examples(300)
-@given(data=st.data())
+@mutated(300)
 def test_keras_files_of_another_structure(folder, model, asked, data):
     path = folder / "s.keras"
-    card = {key: model["card"][key] for key in ("image_size", "crop", "classes")}
-    saving.card_path(path).write_bytes(told(card))
+    saving.card_path(path).write_bytes(told(model["theirs"]))
     with zipfile.ZipFile(folder / "theirs.keras") as source, zipfile.ZipFile(path, "w") as target:
         for name in source.namelist():
             content = source.read(name)
@@ -244,8 +253,7 @@ def test_keras_files_of_another_structure(folder, model, asked, data):
 
 
 @pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
-@examples(100)
-@given(data=st.data())
+@mutated(100)
 def test_exported_models(place, model, suffix, asked, data):
     card = model["card"] | {"file_sha256": "0" * 64}
     with in_a_line():
@@ -257,8 +265,7 @@ def pretrained():
     return next((Path(models.__file__).parents[1] / "data" / "weights").glob("*.h5")).read_bytes()
 
 
-@examples(100)
-@given(data=st.data())
+@mutated(100)
 def test_pretrained_weights(folder, pretrained, data):
     path = folder / "weights.h5"
     path.write_bytes(data.draw(changed(pretrained)))
@@ -286,36 +293,22 @@ def looked_at(results):
     scorecard.lines("Table 6", scorecard.scorecard(runs))
 
 
-@examples(1500)
-@given(data=st.data())
+@mutated(1500)
 def test_records(results, data):
     path = results.with_suffix(".json")
-    before = path.read_bytes()
-    try:
-        path.write_bytes(data.draw(restructured(json.loads(before)).map(told) | changed(before)))
-        with in_a_line():
-            looked_at(results)
-    finally:
-        path.write_bytes(before)
+    with spoilt(path, data.draw(either(path.read_bytes()))):
+        looked_at(results)
 
 
-@examples(800)
-@given(data=st.data())
+@mutated(800)
 def test_tables_of_answers_with_the_hash_that_their_record_says(results, data):
-    table, path = results.read_bytes(), results.with_suffix(".json")
-    before = path.read_bytes()
-    try:
-        results.write_bytes(data.draw(changed(table)))
-        path.write_bytes(told(json.loads(before) | {"answers": sha256(results)}))
-        with in_a_line():
-            looked_at(results)
-    finally:
-        results.write_bytes(table)
-        path.write_bytes(before)
+    path, content = results.with_suffix(".json"), data.draw(changed(results.read_bytes()))
+    about = json.loads(path.read_bytes()) | {"answers": hashlib.sha256(content).hexdigest()}
+    with spoilt(results, content), spoilt(path, told(about)):
+        looked_at(results)
 
 
-@examples(200)
-@given(data=st.data())
+@mutated(200)
 def test_the_record_of_people_from_outside(folder, data):
     (folder / "outside").mkdir(exist_ok=True)
     for suffix, how in ((".json", changed), (".csv.gz", st.just)):
@@ -328,13 +321,11 @@ def test_the_record_of_people_from_outside(folder, data):
 # -- runs -------------------------------------------------------------------------------------
 
 
-@examples(300)
-@given(data=st.data())
+@mutated(300)
 def test_notes_of_a_run(folder, data):
     made_with = {"learning_rate": 0.1, "weights": None, "data": {"n_images": 3}}
     note = {"made_with": made_with, "processes": [{"epochs": 1, "seconds": 2.0}]}
-    content = data.draw(restructured(note).map(told) | changed(told(note)))
-    (folder / "run.json").write_bytes(content)
+    (folder / "run.json").write_bytes(data.draw(either(told(note))))
     with in_a_line():
         experiment._Note(folder, made_with, resume=True)
 
@@ -358,38 +349,30 @@ def checkpoint(folder):
     return place / training.CHECKPOINT, go
 
 
-@examples(100)
-@given(data=st.data())
+@mutated(100)
 def test_checkpoints(checkpoint, data):
     path, go = checkpoint
-    before = path.read_bytes()
-    try:
+    content = data.draw(changed(path.read_bytes()))
+    if data.draw(st.booleans()):
+        with np.load(path) as found:
+            arrays = dict(found)
+        counters = json.loads(str(arrays["counters"]))
+        counters["stopped"] = True  # what is read is to be tried, not training
+        arrays["counters"] = np.array(json.dumps(data.draw(restructured(counters))))
         if data.draw(st.booleans()):
-            with np.load(path) as found:
-                arrays = dict(found)
-            counters = json.loads(str(arrays["counters"]))
-            counters["stopped"] = True  # what is read is to be tried, not training
-            arrays["counters"] = np.array(json.dumps(data.draw(restructured(counters))))
-            if data.draw(st.booleans()):
-                name = data.draw(st.sampled_from(sorted(set(arrays) - {"counters"})))
-                arrays[name] = data.draw(
-                    st.sampled_from([np.zeros(3), np.array("x"), arrays["v0"]])
-                )
-            np.savez(path, **arrays)
-        else:
-            path.write_bytes(data.draw(changed(before)))
-        with in_a_line():
-            go()
-    finally:
-        path.write_bytes(before)
+            name = data.draw(st.sampled_from(sorted(set(arrays) - {"counters"})))
+            arrays[name] = data.draw(st.sampled_from([np.zeros(3), np.array("x"), arrays["v0"]]))
+        np.savez(buffer := io.BytesIO(), **arrays)
+        content = buffer.getvalue()
+    with spoilt(path, content):
+        go()
 
 
 OPTIONS = {f.name: kind for f, kind, _ in cli._settings(ExperimentConfig)}
 NUMBERS = [name for name, kind in OPTIONS.items() if kind in (int, float, int | None)]
 
 
-@examples(600)
-@given(data=st.data())
+@mutated(600)
 def test_numbers_of_every_option(data):
     name = data.draw(st.sampled_from(NUMBERS))
     number = data.draw(st.floats() if OPTIONS[name] is float else st.integers())
@@ -403,59 +386,56 @@ def test_numbers_of_every_option(data):
 # -- caches and tables ------------------------------------------------------------------------
 
 
-@examples(300)
-@given(data=st.data())
+@mutated(300)
 def test_remembered_hashes(folder, pictures, data):
     path, cache = folder / "cell.png", folder / "cache"
     expected = images.digests([path], cache)
     (memory,) = cache.glob("digests-*.json")
-    before = memory.read_bytes()
-    memory.write_bytes(data.draw(restructured(json.loads(before)).map(told) | changed(before)))
-    with in_a_line():
+    with spoilt(memory, data.draw(either(memory.read_bytes()))):
         images.digests([path], cache)
-    memory.write_bytes(before)
     assert images.digests([path], cache) == expected
 
 
-@examples(300)
-@given(data=st.data())
+@mutated(300)
 def test_cached_pictures(folder, pictures, data):
     path, cache = folder / "cell.png", folder / "cache"
     expected = np.array(images.load([path], 32, 40, cache, progress=False))
     (kept,) = cache.glob("images-*.npy")
     before = kept.read_bytes()
-    kept.write_bytes(data.draw(changed(before[:128])) + before[128:])
-    with in_a_line():
+    with spoilt(kept, data.draw(changed(before[:128])) + before[128:]):
         assert images.load([path], 32, 40, cache, progress=False).shape == expected.shape
-    kept.write_bytes(before)
 
 
-LABELS = "Patient_ID,new_names,labels\nUID_57_29_1_all.bmp,1.bmp,1\nUID_H31_2_1_hem.bmp,2.bmp,0\n"
+TEXTS = {
+    "labels.csv": (
+        "Patient_ID,new_names,labels\nUID_57_29_1_all.bmp,1.bmp,1\nUID_H31_2_1_hem.bmp,2.bmp,0\n",
+        lambda path: cnmc.summary(cnmc.index(path.parent)),
+    ),
+    "split.csv": (
+        "file,part,subject\nUID_11_1_1_all.bmp,train,11\nUID_H11_1_1_hem.bmp,test,H11\n",
+        leaks.report,
+    ),
+    "study.toml": (
+        '[[runs]]\nexperiment = "e"\nmodel = "area"\nfolds = [0]\neach.seed = [1, 2]\n',
+        sweep.expand,
+    ),
+}
+"""What others write, by name: an example, and what reads it."""
 
 
-@examples(600)
-@given(data=st.data())
-def test_labels_of_the_preliminary_test_set(folder, data):
-    place = folder / "prelim" / "C-NMC_test_prelim_phase_data"
-    place.mkdir(parents=True, exist_ok=True)
-    for name in ("1.bmp", "2.bmp"):
-        (place / name).touch()
-    table = place.parent / "C-NMC_test_prelim_phase_data_labels.csv"
-    table.write_bytes(data.draw(changed(LABELS.encode())))
+@pytest.mark.parametrize("name", TEXTS)
+@mutated(540)
+def test_labels_splits_and_studies(folder, name, data):
+    text, read = TEXTS[name]
+    for cell in ("1.bmp", "2.bmp"):
+        path = folder / "texts" / "C-NMC_test_prelim_phase_data" / cell
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    name = name.replace("labels", "C-NMC_test_prelim_phase_data_labels")
+    path = folder / "texts" / name
+    path.write_bytes(data.draw(changed(text.encode())))
     with in_a_line():
-        cnmc.summary(cnmc.index(place.parent))
-
-
-SPLIT = "file,part,subject\nUID_11_1_1_all.bmp,train,11\nUID_H11_1_1_hem.bmp,test,H11\n"
-
-
-@examples(800)
-@given(data=st.data())
-def test_splits_of_others(folder, data):
-    path = folder / "split.csv"
-    path.write_bytes(data.draw(changed(SPLIT.encode())))
-    with in_a_line():
-        leaks.report(path)
+        read(path)
 
 
 @pytest.fixture(scope="module")
@@ -469,8 +449,7 @@ def packed(folder):
     return (folder / "packed.zip").read_bytes()
 
 
-@examples(200)
-@given(data=st.data())
+@mutated(200)
 def test_packed_folds(folder, packed, data):
     (folder / "packed.zip").write_bytes(data.draw(changed(packed)))
     tempfile.tempdir = str(folder / "unpacked")
@@ -495,8 +474,7 @@ def archives(folder, pictures):
 
 
 @pytest.mark.parametrize("suffix", [".zip", ".tar", ".tar.gz", ".txt"])
-@examples(100)
-@given(data=st.data())
+@mutated(100)
 def test_lists_and_archives(folder, archives, suffix, data):
     path = folder / f"cells{suffix}"
     path.write_bytes(data.draw(changed(archives[suffix])))
@@ -509,8 +487,7 @@ def test_lists_and_archives(folder, archives, suffix, data):
 ANSWERS = "file,p_all,label,note\na.png,0.500000,ALL,\nb.png,0.250000,HEM,\n"
 
 
-@examples(200)
-@given(data=st.data())
+@mutated(200)
 def test_answers_to_go_on_with(folder, data):
     path, content = folder / "answers.csv", data.draw(changed(ANSWERS.encode()))
     path.write_bytes(content)
@@ -528,22 +505,6 @@ def test_answers_with_a_line_end_of_old_in_a_row(folder):
         inference._Csv(path)
 
 
-STUDY = """[[runs]]
-experiment = "e"
-model = "area"
-folds = [0]
-each.seed = [1, 2]
-"""
-
-
-@examples(200)
-@given(data=st.data())
-def test_studies(folder, data):
-    (folder / "study.toml").write_bytes(data.draw(changed(STUDY.encode())))
-    with in_a_line():
-        sweep.expand(folder / "study.toml")
-
-
 NAMES = st.sampled_from(
     ["fold_0", "fold0", "fold_300", "all", "hem", "HEM", "C-NMC_test_final_phase_data", "a b"]
 ) | st.text(st.characters(blacklist_characters="/\0", blacklist_categories=["Cs"]), min_size=1,
@@ -554,8 +515,7 @@ FILES = st.sampled_from(
 )  # fmt: skip
 
 
-@examples(500)
-@given(data=st.data())
+@mutated(500)
 def test_trees(folder, data):
     root = folder / "tree"
     shutil.rmtree(root, ignore_errors=True)
@@ -573,8 +533,7 @@ def test_trees(folder, data):
         cnmc.verify(root, progress=False)
 
 
-@examples(200)
-@given(data=st.data())
+@mutated(200)
 def test_pictures_given_as_arrays(data):
     shape = data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=4) | st.just([2, 9, 9, 3]))
     pictures = np.zeros(shape, data.draw(st.sampled_from(["u1", "f4", "f8", "i8", "bool", "<U1"])))
