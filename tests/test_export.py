@@ -51,17 +51,10 @@ def coarse(saved, cells, tmp_path_factory):
 
 
 def test_files_are_named_after_the_model(exported):
-    assert {name: path.name for name, path in exported.items()} == {
-        "litert": "small.tflite",
-        "litert-int8": "small-int8.tflite",
-        "onnx": "small.onnx",
-        "onnx-int8": "small-int8.onnx",
-        "litert-web": "small-web.tflite",
-        "litert-web-float": "small-web-float.tflite",
-    }
-    folder = exported["onnx"].parent
-    beside = {path.name for path in exported.values()}
-    assert {p.name for p in folder.iterdir()} == beside | {f"{name}.json" for name in beside}
+    beside = {f"small{suffix}" for suffix in export.FORMATS.values()}
+    assert {path.name for path in exported.values()} == beside and len(beside) == 6
+    found = {path.name for path in exported["onnx"].parent.iterdir()}
+    assert found == beside | {f"{name}.json" for name in beside}
 
 
 @pytest.mark.parametrize("name", export.FORMATS)
@@ -128,20 +121,17 @@ def test_card_travels_with_the_file(name, saved, exported, tmp_path):
         inference.load(bare)
 
 
-def test_int8_is_smaller(exported):
+def test_int8_is_smaller_and_with_one_scale_for_all_channels_coarser(
+    saved, exported, coarse, cells
+):
     size = {name: path.stat().st_size for name, path in exported.items()}
     for runtime in ("litert", "onnx"):
         assert size[f"{runtime}-int8"] < 0.6 * size[runtime]
-
-
-def test_one_scale_for_all_channels_is_smaller_and_coarser(saved, exported, coarse, cells):
-    assert coarse.stat().st_size < exported["onnx-int8"].stat().st_size
-    exact = predict(saving.load(saved)[0], cells)
-    off = [
-        np.abs(predict(inference.load(path)[0], cells) - exact).mean()
-        for path in (exported["onnx-int8"], coarse)
-    ]
-    assert off[0] < off[1]
+    assert coarse.stat().st_size < size["onnx-int8"]
+    exact, fine, rough = (
+        predict(inference.load(path)[0], cells) for path in (saved, exported["onnx-int8"], coarse)
+    )
+    assert np.abs(fine - exact).mean() < np.abs(rough - exact).mean()
 
 
 def test_written_beside_the_model_unless_told_otherwise(saved, exported, tmp_path, monkeypatch):

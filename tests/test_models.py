@@ -130,22 +130,6 @@ def test_alnett_style_is_what_it_says(full):
     assert "it is not ALNett" in models.alnett_style.__doc__
 
 
-def test_shapes_of_alexnet_and_googlenet(full):
-    """Of section 3.5 of Krizhevsky et al., and Table 1 of Szegedy et al."""
-    alexnet, googlenet = full["alexnet"], full["googlenet"]
-    sides = [alexnet.get_layer(f"convolution_{n}").output.shape[1] for n in range(1, 6)]
-    assert sides == [55, 27, 13, 13, 13]
-    assert alexnet.get_layer("pooling_5").output.shape == (None, 6, 6, 256)
-    expected = {
-        "1_convolution": (112, 64), "1_pooling": (56, 64), "2_convolution": (56, 192),
-        "2_pooling": (28, 192), "3a_concatenation": (28, 256), "3b_concatenation": (28, 480),
-        "4a_concatenation": (14, 512), "4b_concatenation": (14, 512), "4c_concatenation": (14, 512),
-        "4d_concatenation": (14, 528), "4e_concatenation": (14, 832), "5a_concatenation": (7, 832),
-        "5b_concatenation": (7, 1024),
-    }  # fmt: skip
-    assert {n: googlenet.get_layer(n).output.shape[2:] for n in expected} == expected
-
-
 # -- what all of them have in common ---------------------------------------------------------
 
 

@@ -9,17 +9,9 @@ import pandas as pd
 import pytest
 import sklearn
 
+from allm_utils.book import paper
 from allm_utils.data import cnmc, people, splits
 from allm_utils.errors import ConfigError, DataError
-
-TABLE_1 = {  # of the paper: fold, class: train, validation, test
-    (0, "ALL"): (1677, 239, 481),
-    (0, "HEM"): (791, 113, 226),
-    (1, "ALL"): (1692, 241, 485),
-    (1, "HEM"): (814, 116, 233),
-    (2, "ALL"): (1719, 245, 493),
-    (2, "HEM"): (767, 109, 220),
-}
 
 
 @pytest.fixture(scope="module")
@@ -38,21 +30,12 @@ def folds(frame, *wanted):
 
 def made(images, fold=0):
     """A frame of the given number of images per subject."""
-    rows = [
-        (
-            f"UID_{subject}_{cell // 4}_{cell}_{'hem' if subject[0] == 'H' else 'all'}.bmp",
-            int(subject[0] != "H"),
-            fold,
-            subject,
-            cell // 4,
-            cell,
-            "train",
-        )
-        for subject, n in images.items()
-        for cell in range(n)
-    ]
-    columns = ["path", "label", "fold", "subject", "smear", "cell", "split"]
-    return pd.DataFrame(rows, columns=columns)
+    rows = [(subject, cell) for subject, n in images.items() for cell in range(n)]
+    frame = pd.DataFrame(rows, columns=["subject", "cell"])
+    kind = np.where(frame["subject"].str.startswith("H"), "hem", "all")
+    frame = frame.assign(label=(kind == "all").astype(int), fold=fold, smear=frame["cell"] // 4)
+    names = frame[["subject", "smear", "cell"]].astype(str).agg("_".join, axis=1)
+    return frame.assign(path="UID_" + names + "_" + kind + ".bmp", split="train")
 
 
 @pytest.fixture
@@ -74,9 +57,10 @@ def is_whole(frame, split):
 def test_paper_split_is_table_1(published):
     split = splits.paper_split(published)
     table = published.groupby(["fold", "label", split]).size()
-    for (fold, name), cells in TABLE_1.items():
-        found = [table[fold, cnmc.CLASSES.index(name), part] for part in splits.PARTS]
-        assert found == list(cells)
+    for fold, classes in paper.TABLE_1.items():
+        for name, cells in classes.items():
+            found = {part: table[fold, cnmc.CLASSES.index(name), part] for part in splits.PARTS}
+            assert found == {part: cells[part] for part in splits.PARTS}
 
 
 def test_paper_split_is_that_of_split_folders(published):

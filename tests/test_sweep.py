@@ -266,19 +266,15 @@ def test_under_slurm_a_job_that_dies_is_submitted_again(study, tmp_path):
 
 
 def test_the_kubernetes_example_is_an_indexed_job_with_an_index_for_each_run():
-    path = ROOT / "studies" / "kubernetes.yaml"
-    job = yaml.safe_load(path.read_text())
-    assert (job["apiVersion"], job["kind"]) == ("batch/v1", "Job") and job["metadata"]["name"]
+    job = yaml.safe_load((ROOT / "studies" / "kubernetes.yaml").read_text())
     spec = job["spec"]
-    assert spec["completionMode"] == "Indexed" and spec["backoffLimitPerIndex"] == sweep.RETRIES
+    assert (job["kind"], spec["completionMode"]) == ("Job", "Indexed")
     assert spec["completions"] == len(sweep.expand(ROOT / "studies" / "table5.toml"))
-    assert spec["podFailurePolicy"]["rules"][0]["action"] == "Ignore"
-    assert 0 < spec["parallelism"] <= spec["completions"]
+    assert spec["backoffLimitPerIndex"] == sweep.RETRIES
     pod = spec["template"]["spec"]
     assert pod["restartPolicy"] == "Never"  # which backoffLimitPerIndex asks for
     (container,) = pod["containers"]
     line = " ".join(container["command"])
     assert "--only $(JOB_COMPLETION_INDEX)" in line and "table5.toml" in line
-    assert container["resources"]["limits"]["nvidia.com/gpu"] == 1
     mounted = {mount["name"] for mount in container["volumeMounts"]}
     assert mounted == {volume["name"] for volume in pod["volumes"]}

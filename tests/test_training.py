@@ -83,13 +83,6 @@ def same(a, b):
 # -- the configuration ------------------------------------------------------------------------
 
 
-def test_the_defaults_are_table_5():
-    c = TrainingConfig()
-    assert (c.epochs, c.early_stop, c.lr_patience, c.batch_size) == (100, 20, 5, 16)
-    assert (c.learning_rate, c.min_learning_rate, c.lr_factor) == (1e-3, 1e-6, 0.1)
-    assert (c.recipe, c.draw) == (Recipe(), "cell")
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -211,16 +204,30 @@ def test_plateau_early_stop_and_best_weights_follow_the_validation_loss(pictures
     assert loss == pytest.approx(min(losses), rel=1e-5)
 
 
-RESTLESS = config(learning_rate=0.03, lr_patience=2)  # waits when it is killed, gives way after
-
-
 class Killed(TrainingData):
     """In the middle of its third epoch; tests/soak kills processes."""
 
+    at = 2, 2
+
     def batch(self, epoch, index):
-        if (epoch, index) == (2, 2):
+        if (epoch, index) == self.at:
             raise RuntimeError("killed")
         return super().batch(epoch, index)
+
+
+class KilledEarlier(Killed):
+    at = 1, 2
+
+
+class Diverging(TrainingData):
+    """Its second epoch asks for the impossible: a target that is no number."""
+
+    def batch(self, epoch, index):
+        pictures, targets = super().batch(epoch, index)
+        return pictures, targets * (np.nan if (epoch, index) == (1, 1) else 1)
+
+
+RESTLESS = config(learning_rate=0.03, lr_patience=2)  # waits when it is killed, gives way after
 
 
 def test_killed_and_resumed_equals_straight(tmp_path, pictures, validation):
@@ -254,33 +261,18 @@ def test_resuming_a_stopped_run_trains_no_further(tmp_path, pictures, validation
     assert same(model.get_weights(), again.get_weights())
 
 
-class Broken(TrainingData):
-    """Its second epoch fails."""
-
-    def batch(self, epoch, index):
-        return super().batch(epoch, index // (1 - epoch))
-
-
 def test_mixed_precision_resumes_and_a_fresh_start_forgets(tmp_path, pictures, validation):
     settings, found = config(epochs=2, precision="mixed_bfloat16"), []
     with models.precision(settings.dtype_policy()):
         for resume in (True, False):
-            with pytest.raises(Exception, match="by zero"):
-                train(pictures, validation, settings, tmp_path, kind=Broken)
+            with pytest.raises(Exception, match="killed"):
+                train(pictures, validation, settings, tmp_path, kind=KilledEarlier)
             model, history = train(pictures, validation, settings, tmp_path, resume=resume)
             assert len(history) == 2
             found.append(state(model))
     assert model.get_layer("prediction").compute_dtype == "float32"
     assert model.get_layer("conv").compute_dtype == "bfloat16"
     assert same(*found)
-
-
-class Diverging(TrainingData):
-    """Its second epoch asks for the impossible: a target that is no number."""
-
-    def batch(self, epoch, index):
-        pictures, targets = super().batch(epoch, index)
-        return pictures, targets * (np.nan if (epoch, index) == (1, 1) else 1)
 
 
 def test_a_loss_that_is_no_number_stops_at_once_and_spares_the_checkpoint(
@@ -329,22 +321,18 @@ def test_that_of_another_run_is_refused_by_name(
     assert str(tmp_path / CHECKPOINT) in str(refused.value)
 
 
-@pytest.mark.parametrize(
-    "changes", [{"plateau": [1]}, {"history": {"loss": 3}}, {"stopper": 0}, {"history": {}}]
-)
-def test_one_of_wrong_types_is_refused(tmp_path, pictures, validation, trained, changes):
-    with np.load(io.BytesIO(trained)) as found:
-        arrays = dict(found)
-    counters = json.loads(str(arrays["counters"])) | changes
-    np.savez(tmp_path / CHECKPOINT, **arrays | {"counters": np.array(json.dumps(counters))})
-    with pytest.raises(DataError, match="delete it"):
-        train(pictures, validation, config(epochs=1), tmp_path, **RUN)
+SPOILT = [{"plateau": [1]}, {"history": {"loss": 3}}, {"stopper": 0}, {"history": {}}]
 
 
-@pytest.mark.parametrize("damage", ["truncated", "text", "empty", "no counters"])
+@pytest.mark.parametrize("damage", ["truncated", "text", "empty", "no counters", *SPOILT])
 def test_a_damaged_one_is_refused(tmp_path, pictures, validation, trained, damage):
     path = tmp_path / CHECKPOINT
-    if damage == "no counters":
+    if isinstance(damage, dict):
+        with np.load(io.BytesIO(trained)) as found:
+            arrays = dict(found)
+        counters = json.loads(str(arrays["counters"])) | damage
+        np.savez(path, **arrays | {"counters": np.array(json.dumps(counters))})
+    elif damage == "no counters":
         np.savez(path, v0=np.zeros(1))
     else:
         path.write_bytes({"truncated": trained[:-500], "text": b"hello", "empty": b""}[damage])
@@ -359,22 +347,6 @@ def test_that_of_another_model_is_refused(tmp_path, pictures, validation, traine
     other.add(keras.layers.Dense(2, activation="softmax"))
     with pytest.raises(ConfigError, match="another model"):
         train(pictures, validation, config(epochs=1), tmp_path, model=other, **RUN)
-
-
-def test_a_full_disk_leaves_the_last_one_whole(
-    tmp_path, pictures, validation, trained, monkeypatch
-):
-    (tmp_path / CHECKPOINT).write_bytes(trained)
-
-    def full(file, **arrays):
-        file.write(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(np, "savez", full)
-    with pytest.raises(DataError, match="No space left"):
-        training.write_arrays(tmp_path / CHECKPOINT, np.savez)
-    assert (tmp_path / CHECKPOINT).read_bytes() == trained
-    assert [p.name for p in tmp_path.iterdir()] == [CHECKPOINT]
 
 
 # -- bar and backends -------------------------------------------------------------------------
@@ -455,10 +427,8 @@ BACKENDS = ["tensorflow", *(pytest.param(b, marks=pytest.mark.needs(b)) for b in
 def elsewhere(request):
     """What one process on each backend found, that has two devices."""
     command = [sys.executable, "-c", textwrap.dedent(ELSEWHERE), os.path.abspath(__file__)]
-    flags = {
-        "KERAS_BACKEND": request.param,
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
-    }
+    two = "--xla_force_host_platform_device_count=2"
+    flags = {"KERAS_BACKEND": request.param, "XLA_FLAGS": two}
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | flags)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
@@ -466,13 +436,9 @@ def elsewhere(request):
 
 def test_two_steps_move_every_weight_on_every_backend(elsewhere, request):
     pixels = int(TrainingData(*two_batches(), TWO_STEPS).batch(0, 1)[0].sum())
-    assert elsewhere["steps"] == {
-        "backend": request.node.callspec.params["elsewhere"],
-        "steps": 2,
-        "finite": True,
-        "still": 0,
-        "batch": pixels,
-    }
+    backend = request.node.callspec.params["elsewhere"]
+    expected = {"backend": backend, "steps": 2, "finite": True, "still": 0, "batch": pixels}
+    assert elsewhere["steps"] == expected
 
 
 def test_equal_runs_end_bit_for_bit_alike_also_without_threads(elsewhere):
