@@ -395,19 +395,11 @@ def _scorecard():
     from allm_utils.book import scorecard
     from allm_utils.runs import records
 
-    def show(
-        *,
-        results: _option(Path, "Folder of the records.") = records.RESULTS,
-        markdown: _flag("Print a Markdown table.") = False,
-    ):
+    def show(*, results: _option(Path, "Folder of the records.") = records.RESULTS):
         found = scorecard.scorecard(records.Runs.load(results))
         tables = {name: scorecard.lines(name, found) for name in found["table"].unique()}
         card = pd.concat(tables, names=["table"]).reset_index("table")
-        if markdown:
-            rows = [card.columns, ["---"] * card.shape[1], *card.to_numpy()]
-            print("\n".join(f"| {' | '.join(row)} |" for row in rows))
-        else:
-            print(card.to_string(index=False))
+        print(card.to_string(index=False))
 
     return show
 

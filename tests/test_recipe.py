@@ -10,8 +10,6 @@ import pytest
 from imgaug.augmentables import Keypoint, KeypointsOnImage
 from scipy import stats
 
-from allm_utils.data import cnmc
-from allm_utils.data.splits import paper_split
 from allm_utils.errors import ConfigError, ImageError
 from allm_utils.judge import conditions
 from allm_utils.network.recipe import (
@@ -139,18 +137,6 @@ def test_copies_stand_after_the_originals(balance, copied):
     rows, is_grey = balanced_rows(np.array([1, 0, 1, 0, 1]), balance)
     assert rows.tolist() == [0, 1, 2, 3, 4, *copied]
     assert is_grey.tolist() == [False] * 5 + [True] * len(copied)
-
-
-def test_table_2():
-    """HEM images of the training part, before and after; the copies are grey and HEM."""
-    frame = cnmc.shipped_index()
-    split = paper_split(frame)
-    for fold, before in enumerate((791, 814, 767)):
-        labels = frame[(frame.fold == fold) & (split == "train")].label.to_numpy(int)
-        rows, is_grey = balanced_rows(labels)
-        assert (labels == 0).sum() == before
-        assert (labels[rows] == 0).sum() == 2 * before == 2 * is_grey.sum()
-        assert not labels[rows[is_grey]].any()
 
 
 # -- warp and brightness ---------------------------------------------------------------------
