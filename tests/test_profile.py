@@ -31,8 +31,10 @@ def bare(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-def test_nothing_set_is_smoke(gpu, monkeypatch):
+def test_nothing_set_is_smoke(gpu, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     chosen = profile.current()
+    assert chosen.work == tmp_path / "work"
     assert (chosen.name, chosen.data, chosen.weights) == ("smoke", None, "imagenet")
     assert (chosen.alpha, chosen.image_size, chosen.crop) == (0.25, 128, 300)
     for name in VARIABLES:
@@ -49,23 +51,11 @@ def test_full_needs_both_a_gpu_and_the_data(gpu, monkeypatch, tmp_path, with_gpu
     chosen = profile.current()
     assert chosen.name == ("full" if with_gpu and with_data else "smoke")
     assert chosen.data == (tmp_path if with_data else None)
-    for name in ("full", "smoke"):  # the variable decides over the machine
-        monkeypatch.setenv("ALLM_PROFILE", name)
-        assert profile.current().name == name
-
-
-def test_weights_of_ones_own_are_for_full_only(gpu, monkeypatch):
     monkeypatch.setenv("ALLM_WEIGHTS", "mine.h5")
-    assert profile.current().weights == "imagenet"
-    monkeypatch.setenv("ALLM_PROFILE", "full")
-    assert profile.current().weights == "mine.h5"
-
-
-def test_work_is_absolute(gpu, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    assert profile.current().work == tmp_path / "work"
-    monkeypatch.setenv("ALLM_WORK", "elsewhere")
-    assert profile.current().work == tmp_path / "elsewhere"
+    # the variable decides over the machine; weights of one's own are for the full width only
+    for name, weights in (("full", "mine.h5"), ("smoke", "imagenet")):
+        monkeypatch.setenv("ALLM_PROFILE", name)
+        assert (profile.current().name, profile.current().weights) == (name, weights)
 
 
 @pytest.mark.parametrize(
