@@ -39,6 +39,10 @@ def test_a_page_holds_what_it_shows_and_loads_nothing():
     picture[150:300, 150:300] = (60, 20, 70)
     noisy = np.random.default_rng(0).integers(0, 255, (96, 96, 3)).astype(np.uint8)
     answers = {"clean": ([0, 1, 0, 1], [0.4, 0.9, 0.1, 0.3]), "σ 10": ([1, 0], [0.5, 0.25])}
+    image, kernel, mix = np.arange(50).reshape(5, 5, 2), np.ones((3, 3, 2), int), np.eye(2)
+    stepper = widgets.separable_stepper(image, kernel, mix)
+    expected = {"image": image.tolist(), "kernel": kernel.tolist(), "mix": mix.tolist()}
+    assert payload(stepper) == expected and "http" not in stepper.data
     crop, lab, threshold, guess = pages = (
         widgets.crop_slider({"one": picture}, [150], [150, 250, 310, 260], [0, 0, 1, 1], "made"),
         widgets.noise_lab(noisy[:, ::-1], "made"),
