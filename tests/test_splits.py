@@ -291,16 +291,6 @@ def test_somebody_in_two_parts_is_named(published, small):
         splits.assert_patient_disjoint(two, split)
 
 
-@pytest.mark.parametrize(("fold", "smear", "twins"), [(0, 0.925, 0), (1, 0.926, 1.3)])
-def test_leakage_of_the_papers_protocol(published, fold, smear, twins):
-    frame = folds(published, fold)
-    by_seed = [splits.paper_split(frame, seed) for seed in range(10)]
-    leaks = pd.DataFrame([splits.leakage(frame, split) for split in by_seed]).mean()
-    assert leaks["person"] == 1
-    assert leaks["smear"] == pytest.approx(smear, abs=0.01)
-    assert leaks["twin"] * (by_seed[0] == "test").sum() == pytest.approx(twins, abs=0.8)
-
-
 def test_leakage_counts_shares():
     frame = made({"1": 8, "H1": 8})
     split = pd.Series("train", index=frame.index)
