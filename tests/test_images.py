@@ -184,9 +184,11 @@ def test_a_crop_below_1_brings_every_cell_to_one_size(tmp_path):
 
 
 @pytest.mark.parametrize("settings", [{"size": 0}, {"crop": 0}, {"crop": 1}, {"size": -1}])
-def test_sizes_out_of_range(paths, cache, settings):
+def test_sizes_out_of_range_and_no_pictures_are_refused(paths, cache, settings):
     with pytest.raises(ConfigError):
         load(paths, cache, **settings)
+    with pytest.raises(DataError, match="no images"):
+        load([], cache)
 
 
 # -- the cache --------------------------------------------------------------------------------
@@ -200,11 +202,6 @@ def test_load_gives_prepared_pictures_in_order(paths, cache):
         assert np.array_equal(row, images.prepare(path, 24, 80))
     frame = pd.DataFrame({"path": [str(path) for path in paths[::-1]], "label": 0})
     assert np.array_equal(load(frame, cache), loaded) and len(arrays(cache)) == 1
-
-
-def test_load_of_nothing(cache):
-    with pytest.raises(DataError, match="no images"):
-        load([], cache)
 
 
 @pytest.fixture
@@ -320,18 +317,12 @@ def test_two_processes_at_once(folder, paths, cache, tmp_path):
 # -- fingerprints -----------------------------------------------------------------------------
 
 
-def test_digests_are_sha256_in_order(paths, cache):
-    expected = [hashlib.sha256(p.read_bytes()).hexdigest() for p in paths]
+def test_digests_are_sha256_in_order_and_remembered(paths, cache, monkeypatch):
+    expected, hashed = [hashlib.sha256(p.read_bytes()).hexdigest() for p in paths], []
     assert images.digests(paths, cache) == expected
-    assert images.digests(paths[::-1], cache) == expected[::-1]
-
-
-def test_hashes_are_remembered(paths, cache, monkeypatch):
-    expected, hashed = images.digests(paths, cache), []
     sha256 = images.sha256
     monkeypatch.setattr(images, "sha256", lambda path: hashed.append(path) or sha256(path))
-    assert images.digests(paths, cache) == expected
-    assert hashed == []
+    assert images.digests(paths[::-1], cache) == expected[::-1] and hashed == []
     Image.fromarray(draw(50)).save(paths[1])
     assert images.digests(paths, cache) != expected
     assert hashed == [paths[1]]

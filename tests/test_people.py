@@ -32,11 +32,8 @@ def test_73_names_are_58_people_and_folds_0_and_1_share_three(published):
     assert shared == {"1+15+16+17+18+20+21", "43+44", "H14+H24"}
     prelim = set(people.person(cnmc.shipped_prelim()["subject"]))
     assert prelim & set(who) == {"51+55+75+78"}
-
-
-def test_a_person_has_one_class(published):
-    frame = pd.concat([published, cnmc.shipped_prelim()])
-    assert (frame.groupby(people.person(frame["subject"]))["label"].nunique() == 1).all()
+    both = pd.concat([published, cnmc.shipped_prelim()])
+    assert (both.groupby(people.person(both["subject"]))["label"].nunique() == 1).all()
 
 
 def test_person_of_one_and_of_many():

@@ -117,22 +117,16 @@ def test_the_rounding_of_eight_bits_is_let_pass(pictures):
     np.testing.assert_allclose(predict(Answers((0.0, 255 / 256)), pictures), 255 / 256)
 
 
-def test_pictures_that_the_model_cannot_take_are_refused(model, pictures):
+def test_what_the_model_cannot_be_asked_is_refused(model, pictures):
     for wrong in (pictures / 255, pictures[0], pictures[..., 0]):
         with pytest.raises(ImageError, match="give uint8"):
             predict(model, wrong)
     with pytest.raises(ImageError, match=r"\(4, 8, 3\).*takes \(8, 8, 3\)"):
         predict(model, pictures[:, :4])
-
-
-def test_a_setting_out_of_range_is_refused(model, pictures):
     with pytest.raises(ConfigError, match="batch size 0"):
         predict(model, pictures, batch_size=0)
     with pytest.raises(ConfigError, match="'fog:1' is unknown"):
         predict(model, pictures, "fog:1")
-
-
-def test_a_model_without_two_outputs_is_refused(pictures):
     inputs = keras.Input((8, 8, 3))
     with pytest.raises(ModelError, match="two classes"):
         predict(keras.Model(inputs, layers.GlobalAveragePooling2D()(inputs)), pictures)
