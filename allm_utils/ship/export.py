@@ -59,12 +59,11 @@ def export(
 
     Every format takes what the Keras model takes, ``uint8 (N, H, W, 3)`` RGB in [0, 255], and
     gives ``float32 (N, 2)``, probabilities of HEM and ALL; those for a browser have an N of 1. The
-    scaling of the pixels, and the quantisation in the int8 formats, is inside.
+    scaling of the pixels, and the quantisation in the int8 formats, is inside. Returns the files by
+    the names of `FORMATS`.
 
     Parameters
     ----------
-    saved, formats
-        A saved model with its card, and some of `FORMATS`.
     folder
         By default beside the model.
     calibration
@@ -72,11 +71,6 @@ def export(
     per_channel
         Each channel of a layer's weights has a scale of its own. False is for teaching, and for
         onnx-int8 only.
-
-    Returns
-    -------
-    dict of str to Path
-        The files by format.
     """
     formats, saved = tuple(formats), Path(saved)
     _check(formats, calibration)

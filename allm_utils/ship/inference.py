@@ -34,6 +34,8 @@ LARGEST = 64 * 2**20
 PART = 4096
 """Answers that are kept in memory before they are written."""
 
+Paths = str | os.PathLike | Iterable[str | os.PathLike]
+
 # least share of exactly black pixels of a known picture. The crops of C-NMC have 44 to 90 %, those
 # of whole smears at most 2.5 %
 _BLACK = 0.2
@@ -133,7 +135,7 @@ _RUNTIMES = {".tflite": ("ai_edge_litert", LiteRT), ".onnx": ("onnxruntime", ONN
 
 def predict_images(
     model_path: str | os.PathLike,
-    image_paths: str | os.PathLike | Iterable[str | os.PathLike],
+    image_paths: Paths,
     batch_size: int = 64,
     progress: bool = True,
     handmade: bool = False,
@@ -152,7 +154,7 @@ def predict_images(
 
 def stream(
     model_path: str | os.PathLike,
-    image_paths: str | os.PathLike | Iterable[str | os.PathLike],
+    image_paths: Paths,
     batch_size: int = 64,
     progress: bool = True,
     handmade: bool = False,
@@ -162,12 +164,7 @@ def stream(
 
     While the model is busy with one batch, threads read, crop and resize the next one. No more
     than these two are in memory. With `handmade` the network's second judge is asked too, see
-    `allm_utils.runs.second`.
-
-    Parameters
-    ----------
-    after : (int, str)
-        Begin after so many images, of which the last has this name.
+    `allm_utils.runs.second`. It begins after `after[0]` images, of which the last is `after[1]`.
 
     Yields
     ------
@@ -255,7 +252,7 @@ def _note(picture):
 
 def write(
     model_path: str | os.PathLike,
-    image_paths: str | os.PathLike | Iterable[str | os.PathLike],
+    image_paths: Paths,
     out: str | os.PathLike,
     resume: bool = False,
     batch_size: int = 64,
@@ -343,9 +340,7 @@ _WRITERS = {".csv": _Csv, ".parquet": _Parquet}
 # -- which images -----------------------------------------------------------------------------
 
 
-def listed(
-    image_paths: str | os.PathLike | Iterable[str | os.PathLike],
-) -> Iterator[Path | images.Member | ImageError]:
+def listed(image_paths: Paths) -> Iterator[Path | images.Member | ImageError]:
     """List images one by one, out of folders, archives and lists too.
 
     A folder stands for all images in it and below, by name; what is hidden is passed over, and so
