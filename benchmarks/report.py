@@ -80,7 +80,7 @@ def tables(report):
         lines += ["", "| It grows | Pictures | Time | Peak memory |", "|---|---|---|---|"]
     for what, sizes in report["growth"].items():
         for one in sizes:
-            took, peak = f"{number(one['seconds'])} s", f"{one['peak_mb']:.0f} MB"
+            took, peak = time(one["seconds"], "s"), f"{one['peak_mb']:.0f}\xa0MB"
             lines.append(f"| {what} | {one['pictures']:,} | {took} | {peak} |")
     return "\n".join(lines)
 

@@ -172,8 +172,8 @@ glue("hem-fold-1", int(healthy[1]), display=False)
 # The paper divides each fold "70, 10, 20 %" and does not say how. Its Table 1 gives it away. With $n$ pictures of a class
 # in a fold, all 18 counts of the table equal
 #
-# $$ n_\text{train} = \lfloor 0.7\,n \rfloor, \qquad n_\text{val} = \lfloor 0.1\,n \rfloor,
-# \qquad n_\text{test} = n - n_\text{train} - n_\text{val} $$ (eq-dataset-split)
+# $$ \begin{split} n_\text{train} &= \lfloor 0.7\,n \rfloor, \qquad n_\text{val} = \lfloor 0.1\,n \rfloor, \\
+# n_\text{test} &= n - n_\text{train} - n_\text{val} \end{split} $$ (eq-dataset-split)
 #
 # where $\lfloor x \rfloor$ cuts the decimals off. It is the rule of a small tool named *split-folders*: sort the files of a
 # class, shuffle them with a {term}`seed`, cut. Its default seed is 1337, and it is ours.

@@ -193,7 +193,8 @@ widgets.crop_slider(originals, side[[*at.values()]], side, labels, run.source)
 # {cite:p}`smith1978`: the **hue** $H$, an angle on the colour wheel; the **saturation** $S$, how far from
 # grey; the **value** $V$, how bright. For a pixel with red $R$, green $G$ and blue $B$,
 #
-# $$ V = \max(R, G, B), \qquad S = \frac{V - \min(R, G, B)}{V} \quad (S = 0 \text{ if } V = 0) $$ (eq-balancing-hsv)
+# $$ \begin{split} V &= \max(R, G, B) \\
+# S &= \frac{V - \min(R, G, B)}{V} \quad \text{or } 0 \text{ if } V = 0 \end{split} $$ (eq-balancing-hsv)
 #
 # Set $S = 0$ and go back: now $V - \min(R, G, B) = 0$, all three {term}`channels <channel>` are equal, and
 # the largest of them is still $V$. So the grey picture is
@@ -256,7 +257,8 @@ figures.cells(stages, (named * 2)[:7], 4, rows=cnmc.CLASSES, source=both)
 # instead: {term}`sensitivity` is the share of the ALL cells that is found, {term}`specificity` that of
 # the HEM cells, and their mean is {term}`balanced accuracy` {cite:p}`brodersen2010`:
 #
-# $$ \text{balanced accuracy} = \tfrac12 \left( \frac{TP}{TP + FN} + \frac{TN}{TN + FP} \right) $$ (eq-balancing-ba)
+# $$ \begin{split} &\text{balanced accuracy} \\
+# &\quad = \tfrac12 \left( \frac{TP}{TP + FN} + \frac{TN}{TN + FP} \right) \end{split} $$ (eq-balancing-ba)
 #
 # Here $TP$ and $FN$ count the ALL cells that are called ALL and HEM, $TN$ and $FP$ the HEM cells that are called
 # HEM and ALL. Always answering ALL gets 0.5, as it deserves. The paper prints this quantity under the name "AUC".

@@ -122,8 +122,8 @@ print(f"{len(cells)} pictures; {background.mean():.0%} of the pixels are backgro
 # standard deviation $\sigma$, and add it; *"the noise value is different per pixel and per channel"*,
 # says the paper. With $x$ the value of pixel $i$ in channel $c$:
 #
-# $$ y_{i,c} = \operatorname{clip}\bigl(\operatorname{round}(x_{i,c} + \varepsilon_{i,c}),\, 0,\, 255\bigr),
-# \qquad \varepsilon_{i,c} \sim \mathcal N(0, \sigma^2) \text{ independently} $$ (eq-augmentation-noise)
+# $$ \begin{split} y_{i,c} &= \operatorname{clip}\bigl(\operatorname{round}(x_{i,c} + \varepsilon_{i,c}),\, 0,\, 255\bigr) \\
+# \varepsilon_{i,c} &\sim \mathcal N(0, \sigma^2) \text{ independently} \end{split} $$ (eq-augmentation-noise)
 #
 # Rounding and clipping are there because a picture holds whole numbers from 0 to 255. The unit of $\sigma$
 # is one {term}`grey level`.
@@ -159,9 +159,9 @@ pd.DataFrame(rows, columns).T.rename_axis(columns="σ").round(3)
 # The middle column is the theory, without the rounding. If the negative half of a normal draw is set to zero, its
 # mean is
 #
-# $$ \operatorname E\bigl[\max(0, \varepsilon)\bigr] = \int_0^\infty
-# \frac{x}{\sigma\sqrt{2\pi}}\, e^{-x^2 / 2\sigma^2}\, \mathrm dx = \frac{\sigma}{\sqrt{2\pi}}
-# \approx 0.4\,\sigma $$ (eq-augmentation-clipped)
+# $$ \begin{split} \operatorname E\bigl[\max(0, \varepsilon)\bigr] &= \int_0^\infty
+# \frac{x}{\sigma\sqrt{2\pi}}\, e^{-x^2 / 2\sigma^2}\, \mathrm dx \\
+# &= \frac{\sigma}{\sqrt{2\pi}} \approx 0.4\,\sigma \end{split} $$ (eq-augmentation-clipped)
 #
 # Why care about the background? It is the larger part of every picture, and a network sees it too. It can
 # tell a noisy picture from a clean one without a look at the cell. No camera does that to a picture whose

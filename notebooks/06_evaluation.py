@@ -289,7 +289,14 @@ curves = {"Table 5, fold 0": (truth, p), "the ruler, this page": (labels, by_are
 figure = figures.roc(curves)
 values = record.metrics()
 corner = 1 - values["specificity"], values["sensitivity"]
-figure.axes[0].plot((0, corner[0], 1), (0, corner[1], 1), "s--", color="#CC79A7")
+figure.axes[0].plot(
+    (0, corner[0], 1),
+    (0, corner[1], 1),
+    "s--",
+    color="#CC79A7",
+    label="its hard answers",
+)
+figure.axes[0].legend()
 figure
 
 # %% [markdown]

@@ -106,8 +106,8 @@ figures.table(binned, "probability of ALL")
 # {cite:p}`guo2017` looks at the promise alone: with $n_b$ cells in bin $b$, the mean $\bar p_b$ of their probabilities and
 # the share $\bar y_b$ that is ALL,
 #
-# $$ \text{Brier} = \frac1n \sum_{i} (p_i - y_i)^2, \qquad
-# \text{ECE} = \sum_{b} \frac{n_b}{n} \left| \bar p_b - \bar y_b \right| $$ (eq-trust-ece)
+# $$ \begin{split} \text{Brier} &= \frac1n \sum_{i} (p_i - y_i)^2 \\
+# \text{ECE} &= \sum_{b} \frac{n_b}{n} \left| \bar p_b - \bar y_b \right| \end{split} $$ (eq-trust-ece)
 #
 # The second is never zero. Toss a fair coin ten times, and you will rarely see five heads, though the promise of one half
 # is perfect. So ask what perfect promises would get on as many cells: let each be ALL with exactly the probability
@@ -334,8 +334,8 @@ widgets.threshold_slider(pairs, "from our records")
 # $A^k$ of 7 × 7 fields. Take the slope of the score $z_c$ of class $c$ with respect to each, average it over the fields,
 # and add up the maps with these weights; keep what speaks *for* the class:
 #
-# $$ \alpha_k^c = \frac{1}{49} \sum_{i,j} \frac{\partial z_c}{\partial A^k_{ij}},
-# \qquad L^c = \max\left(0, \sum_k \alpha_k^c A^k\right) $$ (eq-trust-gradcam)
+# $$ \begin{split} \alpha_k^c &= \frac{1}{49} \sum_{i,j} \frac{\partial z_c}{\partial A^k_{ij}} \\
+# L^c &= \max\left(0, \sum_k \alpha_k^c A^k\right) \end{split} $$ (eq-trust-gradcam)
 #
 # We ask the shipped network about the cells of this page's sample, and look at right and wrong answers of both classes,
 # each time for the class that was answered. We prefer cells that it did not learn from. Of the leukemic ones among these it

@@ -198,7 +198,7 @@ figure
 #
 # ```{math}
 # :label: eq-deployment-affine
-# r = s\,(q - z), \qquad q = \operatorname{clip}\!\left(\operatorname{round}(r / s) + z,\; -128,\; 127\right)
+# \begin{split} r &= s\,(q-z) \\ q &= \operatorname{clip}\!\left(\operatorname{round}(r/s)+z,\;-128,\;127\right) \end{split}
 # ```
 #
 # For weights $z = 0$. For what flows through the network it is not: after a ReLU nothing is negative, and with $z = -128$ all

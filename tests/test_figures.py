@@ -80,6 +80,7 @@ def test_every_figure_is_whole_and_says_what_it_was_given(name):
     assert root.get("class") == "allm" and "prefers-color-scheme: dark" in svg
     assert not re.search(r"#000000|#ffffff(?! })", svg), "ink and paper follow the page"
     assert set(expected.split()) <= set(words(figure).split())
+    assert min(text.get_fontsize() for text in figure.findobj(Text)) >= 9, "small on a phone"
 
 
 def test_every_figure_is_looked_at():
@@ -137,3 +138,5 @@ def test_drawings_follow_light_and_dark_and_have_a_name(path):
     assert len(root.get("aria-label")) > 10
     if path.stem != "logo":
         assert "prefers-color-scheme: dark" in text and "background: var(--paper)" in text
+    if path.stem not in ("logo", "headline"):  # large enough for a phone
+        assert root.get("width") == "640" and set(re.findall(r"([\d.]+)px", text)) == {"16.5"}

@@ -68,3 +68,14 @@ def test_errata_are_found_by_every_table_they_name():
     assert {id(one) for n in range(1, 12) for one in paper.errata(f"Table {n}")} | {
         id(one) for one in paper.errata("Text")
     } == set(map(id, paper.ERRATA))
+
+
+def test_the_erratum_on_the_baseline_is_what_chapter_9_computes():
+    found = []
+    for fold, table in paper.TABLE_9.items():
+        n_all, n_hem = (paper.TABLE_1[fold][name]["test"] for name in ("ALL", "HEM"))
+        accuracy, balanced = table["MCN"]["accuracy"], table["MCN"]["auc"]
+        hem = (2 * balanced * n_all - accuracy * (n_all + n_hem)) / (n_all - n_hem)
+        found.append(f"{2 * balanced - hem:.2f}")
+    (said,) = [one for one in paper.ERRATA if one["where"] == "Section 4.3 on Table 9"]
+    assert "recall of ALL of {}, {} and {}:".format(*found) in said["finding"]

@@ -7,6 +7,7 @@ white its paper; every other colour stays as it is.
 """
 
 import io
+import textwrap
 from importlib import resources
 from typing import Any
 
@@ -31,7 +32,10 @@ COLOURS = {"HEM": "#0072B2", "ALL": "#D55E00"}
 LOOKS = (("black", "o", "-"), ("#009E73", "^", "--"), ("#CC79A7", "s", ":"), ("#7F7F7F", "D", "-."))
 """Colour, mark and line of what belongs to no class, in this order."""
 
-_WIDTH = 6.4  # of every figure, in inches: the width of a page's text
+PAPER = {"facecolor": "white", "linewidth": 0, "pad": 0.5}
+"""Behind words that a line would cross."""
+
+_WIDTH = 4.8  # of every figure, in inches: on a phone its words are at least 9 pixels high
 _CSS = """<style>
 svg.allm { --ink: #222832; --paper: #ffffff }
 @media (prefers-color-scheme: dark) {
@@ -91,7 +95,7 @@ def log_ticks(axis) -> None:
     """Write plain numbers along a logarithmic ``axes.xaxis`` or ``yaxis``, no powers of ten."""
     low, high = axis.get_view_interval()
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
-    axis.set_major_formatter(lambda x, _: f"{x:,.10g}")
+    axis.set_major_formatter("{x:,.10g}")
     axis.set_minor_formatter("")
 
 
@@ -104,7 +108,9 @@ def cells(images, titles=(), columns=4, brighten=2.0, rows=(), source=None) -> F
     """
     n_rows = -(-len(images) // columns)
     side = min(2.1, _WIDTH / columns)
-    height = (side + 0.2 * bool(len(titles))) * n_rows + 0.2 * (1 + str(source).count("\n"))
+    titles = [_broken(title, side) for title in titles]
+    lines = max((1 + title.count("\n") for title in titles), default=0)
+    height = (side + 0.2 * lines) * n_rows + 0.2 * (1 + _broken(source).count("\n"))
     figure, axes = new(n_rows, columns, height, squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
@@ -123,15 +129,16 @@ def cells(images, titles=(), columns=4, brighten=2.0, rows=(), source=None) -> F
 def heat_maps(pictures, heat, titles, columns=4, source=None) -> Figure:
     """Lay heat maps, ``(N, H, W)`` from 0 to 1, over grey pictures with outlines of the cells."""
     n_rows = -(-len(pictures) // columns)
-    figure, axes = new(n_rows, columns, (_WIDTH / columns + 0.2) * n_rows, squeeze=False)
+    figure, axes = new(n_rows, columns, (_WIDTH / columns + 0.4) * n_rows + 1, squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
     for axis, picture, found, title in zip(axes.flat, pictures, heat, titles, strict=False):
         axis.imshow(picture.max(axis=-1), vmin=0, vmax=130)
         shown = axis.imshow(found, cmap="inferno", vmin=0, vmax=1, alpha=0.6)
         axis.contour(picture.any(axis=-1), (0.5,), colors="#fefefe", linewidths=0.8)
-        axis.set_title(title, fontsize=9)
-    figure.colorbar(shown, ax=axes, shrink=0.6, label="support, share of the highest")
+        axis.set_title(_broken(title, _WIDTH / columns), fontsize=9)
+    words = "support, share of the highest"
+    figure.colorbar(shown, ax=axes, location="bottom", shrink=0.6, aspect=30, label=words)
     _name_source(figure, source)
     return figure
 
@@ -184,6 +191,7 @@ def intervals(rows, xlabel, source=None, line=None, scale="linear", digits=None)
     step, marks = 0.7 / len(series), []
     crowd = any(np.unique([row[:2] for row in rows], axis=0, return_counts=True)[1] > 1)
     one_line = max(0.42, 0.3 * len(series)) if crowd else max(0.34, 0.19 * len(series))
+    told = [_broken(name, 2) for name in names]
     height = 0.9 + len(names) * one_line + 0.25 * (len(series) > 1)
     figure, axis = new(1, 1, height)
     if line is not None:
@@ -203,9 +211,9 @@ def intervals(rows, xlabel, source=None, line=None, scale="linear", digits=None)
         for x, end, place in zip(value, np.fmax(value, high), y, strict=True):
             if digits is not None:
                 axis.annotate(f"{x:,.{digits}f}", (end, place), (5, 0), va="center", fontsize=9,
-                              textcoords="offset points")  # fmt: skip
+                              textcoords="offset points", bbox=PAPER)  # fmt: skip
     axis.set_xscale(scale)
-    axis.set_yticks(range(len(names)), names)
+    axis.set_yticks(range(len(names)), told)
     axis.set_ylim(len(names) - 0.5, -0.5)
     axis.margins(x=0.08)
     axis.set_xlabel(xlabel)
@@ -215,8 +223,7 @@ def intervals(rows, xlabel, source=None, line=None, scale="linear", digits=None)
         axis.locator_params("x", steps=(1, 2, 5, 10))
     axis.grid(axis="x")
     if len(series) > 1:
-        columns = len(series) if len(series) < 4 else 2
-        figure.legend(marks, series, loc="outside upper left", ncols=columns)
+        figure.legend(marks, series, loc="outside upper left", ncols=_columns(series))
     _name_source(figure, source)
     return figure
 
@@ -247,7 +254,7 @@ def against(panels, xlabel, ylabel="share called rightly", ylim=(0, 1.02), sourc
         axis.set(title=title, xlabel=xlabel, ylim=ylim, xticks=strengths)
         axis.grid(axis="y")
     figure.supylabel(ylabel, fontsize="medium")
-    figure.legend(named.values(), named, loc="outside upper left", ncols=4)
+    figure.legend(named.values(), named, loc="outside upper left", ncols=_columns(named))
     _name_source(figure, source)
     return figure
 
@@ -263,6 +270,8 @@ def reliability(answers, source=None, bins=10) -> Figure:
     """Draw how often a stated probability came true, in `bins` of equal width; as `roc`."""
     figure = _displays(CalibrationDisplay, answers, source, height=3.8, n_bins=bins)
     figure.axes[0].set(xlabel="stated probability of ALL", ylabel="share that is ALL")
+    figure.axes[0].lines[0].set_label("every promise kept")  # scikit-learn's word has a capital
+    figure.axes[0].legend(loc="best")
     return figure
 
 
@@ -291,11 +300,13 @@ def confusion(matrices) -> Figure:
                 axis.fill_between((column, column + 0.98), row, row + 0.98, **box)
                 text = f"{count:,}\n{share:.1%}"
                 axis.text(column + 0.5, row + 0.5, text, ha="center", va="center")
-        axis.set(xlim=(0, 2), ylim=(2, 0), title=title)
-        axis.set_xticks((0.5, 1.5), ("called ALL", "called HEM"))
-        axis.set_yticks((0.5, 1.5), ("is ALL", "is HEM"), rotation=90, va="center")
+        axis.set(xlim=(0, 2), ylim=(2, 0), title=_broken(title, 4.4 / len(matrices)))
+        axis.set_xticks((0.5, 1.5), ("ALL", "HEM"))
+        axis.set_yticks((0.5, 1.5), ("ALL", "HEM"), rotation=90, va="center")
+        axis.set_xlabel("called")
         axis.tick_params(length=0)
         axis.spines[:].set_visible(False)
+    axes[0, 0].set_ylabel("is")
     return figure
 
 
@@ -314,9 +325,9 @@ def by_person(rows, title="") -> Figure:
     hatch = ["" if label else "///" for label in found["label"]]
     bars = axis.barh(range(len(found)), found["mean"], thick, color=colours, hatch=hatch)
     told = [f"{n:,} cell{'s' * (n > 1)}" for n in found["size"]]
-    axis.bar_label(bars, told, padding=3, fontsize=8)
+    axis.bar_label(bars, told, padding=3, fontsize=9)
     axis.set_yticks(range(len(found)), found["person"])
-    axis.set(xlim=(0, 115), xticks=range(0, 101, 20), ylim=(len(found) - 0.4, -0.6), title=title)
+    axis.set(xlim=(0, 120), xticks=range(0, 101, 20), ylim=(len(found) - 0.4, -0.6), title=title)
     axis.set_xlabel("% of the person's test cells called rightly")
     names = {"ALL": "", "HEM": "///"}
     handles = [Patch(fc=COLOURS[name], hatch=hatch, label=name) for name, hatch in names.items()]
@@ -351,9 +362,22 @@ def curves(runs) -> Figure:
     return figure
 
 
+def _broken(text, inches=_WIDTH):
+    """Break words into lines of so many inches."""
+    lines = str(text or "").splitlines()
+    return "\n".join(
+        textwrap.fill(line, int(13 * inches), break_on_hyphens=False) for line in lines
+    )
+
+
+def _columns(names):
+    """How many names a line of a legend takes."""
+    return max(1, min(len(names), 62 // (7 + max(map(len, names)))))
+
+
 def _name_source(figure, source):
     if source:
-        figure.supxlabel(source, fontsize=8)
+        figure.supxlabel(_broken(source), fontsize=9)
 
 
 def headline(found: pd.DataFrame) -> Figure:

@@ -33,11 +33,6 @@ REPAIRS = (
     (r'<summary>(?=<span class="toctree-toggle")', '<summary aria-label="Further pages">'),
     (r">(Show|Hide) the content<", r">\1 the solution<"),  # MyST-NB's names for a hidden cell,
     (r">(Show|Hide) the source<", r">\1 the code<"),  # and for a hidden input
-    # A plot scrolls sideways on a phone, as tables do; the theme gives it to the keyboard
-    (
-        r'(<figure [^>]*>\s*)(<img [^>]*\.svg"[^>]*>)',
-        r'\1<div class="pst-scrollable-table-container">\2</div>',
-    ),
     (r"<script>const THEBE_JS_URL.*?</script>", ""),
     (r'<script[^>]* src="[^"]*sphinx-thebe\.js[^"]*"></script>', ""),
     # A comma stays with its formula, and a short name of a row on its line
@@ -109,10 +104,26 @@ def keep_signs(app, doctree, docname):
             printed[:] = [nodes.Text(signs(printed.astext()))]
 
 
+def number_figures(app, env):
+    """Begin with 1 on each page that has no number; Sphinx counts through all such pages."""
+    for figures in env.toc_fignumbers.values():
+        for place, number in enumerate(figures.get("figure", {}).items(), 1):
+            if len(number[1]) == 1:
+                figures["figure"][number[0]] = (place,)
+
+
+def keep_colon(app, what, name, obj, options, lines):
+    """Join what Napoleon parts: it takes the words before a colon for the type of a constant."""
+    if what in ("data", "property", "attribute") and lines and ":type: " in lines[-1]:
+        lines[:] = [lines.pop().replace(":type: ", "") + ": " + lines[0], *lines[1:]]
+
+
 def setup(app):
     app.config.mathjax_path = MATHJAX
     app.config.version = app.config.release = __version__
     app.connect("html-page-context", open_editions, priority=900)  # after the theme's own
     app.connect("doctree-resolved", keep_signs)
+    app.connect("env-get-updated", number_figures, priority=900)  # after Sphinx has counted
+    app.connect("autodoc-process-docstring", keep_colon, priority=900)
     app.connect("build-finished", finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
