@@ -293,7 +293,7 @@ for (name, values), (code, _, line) in zip(means.items(), figures.LOOKS, strict=
     style = {"color": code, "linestyle": line, "label": label}
     axis.hist(values, 20, density=True, histtype="step", **style)
 axis.set(xlabel="mean value of the cell, grey levels", ylabel="density")
-axis.legend(title=run.source)
+brightness.legend(loc="outside upper left", title=run.source)
 brightness
 
 # %% tags=["remove-cell"]

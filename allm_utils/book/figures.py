@@ -191,7 +191,7 @@ def intervals(rows, xlabel, source=None, line=None, scale="linear", digits=None)
     step, marks = 0.7 / len(series), []
     crowd = any(np.unique([row[:2] for row in rows], axis=0, return_counts=True)[1] > 1)
     one_line = max(0.42, 0.3 * len(series)) if crowd else max(0.34, 0.19 * len(series))
-    told = [_broken(name, 2) for name in names]
+    told = [_broken(name, 2.35) for name in names]
     height = 0.9 + len(names) * one_line + 0.25 * (len(series) > 1)
     figure, axis = new(1, 1, height)
     if line is not None:
@@ -364,7 +364,7 @@ def curves(runs) -> Figure:
 
 def _broken(text, inches=_WIDTH):
     """Break words into lines of so many inches."""
-    lines = str(text or "").splitlines()
+    lines = signs(str(text or "")).splitlines()
     return "\n".join(
         textwrap.fill(line, int(13 * inches), break_on_hyphens=False) for line in lines
     )
