@@ -10,24 +10,30 @@ ROOT = Path(__file__).resolve().parents[2]
 DECKS = [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
 
 
+@pytest.fixture(scope="module")
+def tab(browser):
+    """One tab for all files; what went wrong in it is in ``tab.errors``."""
+    with browser.new_context(viewport={"width": 1280, "height": 720}, offline=True) as context:
+        tab = context.new_page()
+        tab.errors = []
+        tab.on("pageerror", lambda error: tab.errors.append(str(error)))
+        tab.on("requestfailed", lambda request: tab.errors.append(request.url))
+        here = ("file:", "data:")
+        tab.on("request", lambda r: r.url.startswith(here) or tab.errors.append(r.url))
+        yield tab
+
+
 @pytest.fixture
-def show(browser, html):
+def show(tab, html):
     """Open a file of the book; fails if a script does, or if it asks for more than the disk has."""
-    context = browser.new_context(viewport={"width": 1280, "height": 720}, offline=True)
-    errors = []
 
     def open_file(name):
-        page = context.new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("requestfailed", lambda request: errors.append(request.url))
-        page.on("request", lambda r: r.url.startswith(("file:", "data:")) or errors.append(r.url))
-        path, _, query = name.partition("?")
-        page.goto(f"{(html / path).as_uri()}?{query}")
-        return page
+        tab.errors.clear()
+        tab.goto((html / name).as_uri())
+        return tab
 
     yield open_file
-    context.close()
-    assert errors == []
+    assert tab.errors == []
 
 
 def test_formulas_and_pictures_show(show):

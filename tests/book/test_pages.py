@@ -22,38 +22,46 @@ FILES = [TOC["root"]]
 FILES += [page["file"] for entry in ENTRIES for page in (entry, *entry.get("sections", ()))]
 PAGES = [file.removesuffix(".ipynb") for file in FILES]
 CHAPTERS = [page for page in PAGES if page.removeprefix("notebooks/")[0].isdigit()]
-DESK = {"width": 1280, "height": 900}
-PHONE = {"width": 390, "height": 844}
+DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+LOOKS = {"dark": (DESK, "dark"), "phone": (PHONE, "light"), "light": (DESK, "light")}
 
 
 # Colours change gradually, and half-faded text has too little contrast.
 STILL = "*, ::before, ::after { animation: none !important; transition: none !important }"
+THEME = "scheme => document.documentElement.dataset.theme === scheme"
+FOCUSABLE = """() => [...document.querySelectorAll(
+    "pre, .cell_output > .output, .pst-scrollable-table-container"
+)].every(part => part.scrollWidth <= part.clientWidth || part.tabIndex === 0)"""
 
 
 @pytest.fixture(scope="module")
 def visit(browser, site):
-    """Open a page once; the same tab serves every test of that page.
+    """Open a page once; the same tab serves every test of that page, in the look that it asks for.
 
     ``page.errors`` collects console errors, and requests that leave this machine.
     """
     context = browser.new_context(viewport=DESK, color_scheme="light")
     tabs = {}
 
-    def open_page(name):
+    def open_page(name, look="light"):
         if name not in tabs:
             for page in tabs.values():
                 page.close()
             tabs.clear()
             tabs[name] = page = context.new_page()
-            page.errors = []
+            page.look, page.errors = None, []
             page.on("console", lambda m: m.type == "error" and page.errors.append(m.text))
             page.on("pageerror", lambda error: page.errors.append(str(error)))
             page.on("request", lambda r: r.url.startswith(site) or page.errors.append(r.url))
             page.goto(f"{site}{name}.html", wait_until="networkidle")
             page.add_style_tag(content=STILL)
         page = tabs[name]
-        page.emulate_media(color_scheme="light")
-        page.set_viewport_size(DESK)
+        if look != page.look:
+            page.look, (size, scheme) = look, LOOKS[look]
+            page.emulate_media(color_scheme=scheme)
+            page.set_viewport_size(size)
+            page.wait_for_function(THEME, arg=scheme)
+            page.wait_for_function(FOCUSABLE)  # the theme takes a moment after a change of width
         return page
 
     yield open_page
@@ -77,34 +85,52 @@ def chapter(request):
     return request.param
 
 
-# Contrast is the slow rule, and the only one that light and dark decide; of the words of code that
-# are seen and look alike, five are enough.
+# Contrast is the slow rule, and the only one that light and dark decide.
 RULES = {
-    "light": {},
     "dark": {"runOnly": ["color-contrast"]},
     "phone": {"rules": {"color-contrast": {"enabled": False}}},
+    "light": {},
 }
-FIVE_OF_A_KIND = """() => {
-  const seen = {};
-  for (const word of document.querySelectorAll('.highlight span:not(:has(*))')) {
-    if (!word.checkVisibility() || word.textContent.trim().length < 2) continue;
-    const kind = word.className + word.closest('.cell_output, .cell_input, article')?.className;
-    seen[kind] = (seen[kind] ?? 0) + 1;
-    if (seen[kind] > 5) word.replaceWith(word.textContent);
+# It looks at fields, and at five of the texts that are alike: of one class, in one type, on one
+# ground.
+CONFIGURE = """axe.configure({rules: [
+  {id: 'color-contrast', selector: 'input, select, textarea, [data-one-of-five]'}
+]})"""
+RUN = """([part, options]) => {
+  const alike = {}, grounds = new Map([[null, '']]);
+  const ground = element => {
+    if (!grounds.has(element)) {
+      const { backgroundColor, backgroundImage, opacity } = getComputedStyle(element);
+      const own = `${backgroundColor} ${backgroundImage} ${opacity};`;
+      const clear = own === 'rgba(0, 0, 0, 0) none 1;';
+      grounds.set(element, ground(element.parentElement) + (clear ? '' : own));
+    }
+    return grounds.get(element);
+  };
+  for (const element of document.body.querySelectorAll('*')) {
+    element.removeAttribute('data-one-of-five');
+    const text = [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim());
+    if (!text || !element.checkVisibility()) continue;
+    const { color, fontSize, fontWeight, textShadow } = getComputedStyle(element);
+    const look = [element.tagName, element.getAttribute('class'), color, fontSize, fontWeight,
+      textShadow, ground(element)].join();
+    (alike[look] ??= []).push(element);
   }
+  for (const all of Object.values(alike))
+    for (let i = 0; i < all.length; i += Math.ceil(all.length / 5))
+      all[i].setAttribute('data-one-of-five', '');
+  return axe.run(part, options).then(results => results.violations);
 }"""
 
 
 def violations(page, rules, part="html"):
     if not page.evaluate("typeof axe === 'object'"):
         page.evaluate(AXE_FILE_PATH.read_text())
-        page.evaluate(FIVE_OF_A_KIND)
+        page.evaluate(CONFIGURE)
     options = {"preload": False, "resultTypes": ["violations"], **rules}
-    run = "([part, options]) => axe.run(part, options).then(results => results.violations)"
-    found = page.evaluate(run, [part, options])
     return [
         f"{violation['id']}: {node['html'][:200]} ({node['failureSummary']})"
-        for violation in found
+        for violation in page.evaluate(RUN, [part, options])
         for node in violation["nodes"]
     ]
 
@@ -117,34 +143,27 @@ def test_page_loads_without_errors_and_without_a_network(visit, name):
     assert page.locator(".math").count() == page.locator("mjx-container").count()
 
 
-FOCUSABLE = """() => [...document.querySelectorAll(
-    "pre, .cell_output > .output, .pst-scrollable-table-container"
-)].every(part => part.scrollWidth <= part.clientWidth || part.tabIndex === 0)"""
+def test_drawings_and_plots_are_dark_on_a_dark_page(visit, name):
+    page = visit(name, "dark")
+    for image in page.locator("article img[src$='.svg']").all()[:3]:
+        image.scroll_into_view_if_needed()
+        shot = Image.open(io.BytesIO(image.screenshot())).convert("RGB")
+        assert max(shot.getpixel((2, 2))) < 40, image.get_attribute("src")
 
 
 @pytest.mark.parametrize("look", RULES)
 def test_page_is_accessible(visit, name, look):
-    page = visit(name)
-    page.emulate_media(color_scheme="dark" if look == "dark" else "light")
-    page.set_viewport_size(PHONE if look == "phone" else DESK)
-    page.wait_for_function(
-        "look => document.documentElement.dataset.theme === look",
-        arg="dark" if look == "dark" else "light",
-    )
-    page.wait_for_function(FOCUSABLE)  # the theme takes a moment after a change of width
-    assert violations(page, RULES[look]) == []
+    assert violations(visit(name, look), RULES[look]) == []
 
 
 def test_page_fits_a_phone(visit, name):
-    page = visit(name)
-    page.set_viewport_size(PHONE)
+    page = visit(name, "phone")
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
 def test_words_in_figures_can_be_read_on_a_phone(visit, name):
     """At its own size a plot has words of 12 px or more, and a drawing of 16.5 px."""
-    page = visit(name)
-    page.set_viewport_size(PHONE)
+    page = visit(name, "phone")
     for image in page.locator("article figure:not(.landing *) img[src$='.svg']").all():
         shown, own = image.evaluate("image => [image.clientWidth, image.naturalWidth]")
         assert shown / own * (12 if own < 500 else 16.5) >= 9, image.get_attribute("src")
@@ -152,8 +171,7 @@ def test_words_in_figures_can_be_read_on_a_phone(visit, name):
 
 
 def test_formulas_fit_a_phone(visit, name):
-    page = visit(name)
-    page.set_viewport_size(PHONE)
+    page = visit(name, "phone")
     wide = "all => all.filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.id)"
     assert page.eval_on_selector_all("article div.math mjx-container", wide) == []
 
@@ -196,16 +214,6 @@ def test_tables_have_one_row_of_heads_and_are_not_clipped(visit, name):
     for table in page.locator("article table").all():
         box = table.bounding_box()
         assert box is None or box["x"] + box["width"] <= right["x"] + right["width"] + 1
-
-
-def test_drawings_and_plots_are_dark_on_a_dark_page(visit, name):
-    page = visit(name)
-    page.emulate_media(color_scheme="dark")
-    page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
-    for image in page.locator("article img[src$='.svg']").all()[:3]:
-        image.scroll_into_view_if_needed()
-        shot = Image.open(io.BytesIO(image.screenshot())).convert("RGB")
-        assert max(shot.getpixel((2, 2))) < 40, image.get_attribute("src")
 
 
 def test_page_tells_search_engines_what_it_is(visit, name):
