@@ -2,8 +2,9 @@
 
 A chapter's check cell is ``exercises.check(function)``; the function's name says which exercise it
 answers. To add one, write its solution here below `_exercise`, with a hint for each mistake that
-you expect: an answer that does what a wrong one does gets that one's hint. What cannot be told by
-cases has a rule of its own, which raises `Hint`: ``exercises.check(rule, *answers)``.
+you expect: an answer that does what a wrong one does gets that one's hint. A solution's arguments
+with a default are for the wrong answers, which vary them. What cannot be told by cases has a rule
+of its own, which raises `Hint`: ``exercises.check(rule, *answers)``.
 """
 
 from collections.abc import Callable
@@ -143,33 +144,27 @@ def parse(name):
     _, subject, smear, cell, kind = name.removesuffix(".bmp").split("_")
     return subject.upper(), int(smear), int(cell), int(kind == "all")
 
-def _met(train, test, columns):
-    known = pd.MultiIndex.from_frame(train[columns])
-    return pd.MultiIndex.from_frame(test[columns]).isin(known).mean()
-
 @_exercise([[pd.DataFrame({"subject": ["11", "11", "H11", "H2"], "smear": smears})
              for smears in ([1, 2, 3, 4], [1, 1, 1, 5])]], {
     lambda *a: 100 * smear_leak(*a): "a share lies between 0 and 1",
     lambda *a: 4 * smear_leak(*a): "a share: divide by the number of test cells",
-    lambda *a: _met(*a, ["smear"]): "smear 1 of 11 is not smear 1 of H11: compare both columns",
-    lambda *a: _met(*a, ["subject"]): "the same subject is not enough: compare smears too",
+    lambda *a: smear_leak(*a, ["smear"]): "smear 1 of 11 is not smear 1 of H11: compare both columns",
+    lambda *a: smear_leak(*a, ["subject"]): "the same subject is not enough: compare smears too",
 })
-def smear_leak(train, test):
-    return _met(train, test, ["subject", "smear"])
+def smear_leak(train, test, columns=("subject", "smear")):
+    train, test = (pd.MultiIndex.from_frame(cells[[*columns]]) for cells in (train, test))
+    return test.isin(train).mean()
 
 # Chapter 2: balancing
-def _grey(image, channel):
-    return np.repeat(channel(image, axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
-
 @_exercise([(np.random.default_rng(0).integers(0, 256, (6, 5, 3), dtype=np.uint8),)], {
     lambda image: image.max(axis=2): "that is one channel: write it into all three",
     lambda image: desaturate(image) / 1.0: "a picture is uint8: keep it so",
     lambda image: image: "without saturation the three channels are equal; yours differ",
-    lambda image: _grey(image, np.mean): "that is the mean; HSV keeps the value V, their largest",
-    lambda image: _grey(image, np.min): "that is the smallest channel; V is the largest",
+    lambda image: desaturate(image, np.mean): "that is the mean; HSV keeps the value V, their largest",
+    lambda image: desaturate(image, np.min): "that is the smallest channel; V is the largest",
 })
-def desaturate(image):
-    return _grey(image, np.max)
+def desaturate(image, channel=np.max):
+    return np.repeat(channel(image, axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
 
 @_exercise([(np.array([.1, .4, .4]), np.array([.3, .4, .9, .2])), (np.array([.6, .7]), np.array([.1, .2, .65]))], {
     lambda hem, leukemic: share_of_pairs(leukemic, hem): "the other way round: the ALL cell is to get more",
@@ -181,41 +176,35 @@ def share_of_pairs(hem, leukemic):
     return np.mean((leukemic[:, None] > hem) + .5 * (leukemic[:, None] == hem))
 
 # Chapter 3: augmentation
-def _noised(image, sigma, rng, finish=np.rint, clip=True):
-    noisy = finish(image + rng.normal(0, sigma, image.shape))
-    return (np.clip(noisy, 0, 255) if clip else noisy).astype(int).astype(np.uint8)
-
 @_exercise([(np.full((9, 9, 3), grey, np.uint8), 9, lambda: np.random.default_rng(1))
             for grey in (128, 0, 255)], {
     lambda image, sigma, rng: image: "the picture is unchanged: add rng.normal(0, sigma, ...)",
-    lambda image, sigma, rng: np.repeat(_noised(image[..., :1], sigma, rng), 3, axis=2):
+    lambda image, sigma, rng: np.repeat(add_noise(image[..., :1], sigma, rng), 3, axis=2):
         "the three channels got the same noise: draw image.shape numbers",
-    lambda image, sigma, rng: _noised(image, sigma**2, rng): "sigma is no variance: do not square",
-    lambda *a: _noised(*a, clip=False): "values wrap round at 0 or 255: clip before uint8",
-    lambda *a: _noised(*a, finish=np.floor): "the mean moves: round, do not cut off",
-    lambda *a: _noised(*a, finish=np.positive): "the mean moves: round, do not cut off",
-    lambda *a: _noised(*a) / 1.0: "a picture is uint8: round, clip, then .astype(np.uint8)",
+    lambda image, sigma, rng: add_noise(image, sigma**2, rng): "sigma is no variance: do not square",
+    lambda *a: add_noise(*a, clip=False): "values wrap round at 0 or 255: clip before uint8",
+    lambda *a: add_noise(*a, finish=np.floor): "the mean moves: round, do not cut off",
+    lambda *a: add_noise(*a, finish=np.positive): "the mean moves: round, do not cut off",
+    lambda *a: add_noise(*a) / 1.0: "a picture is uint8: round, clip, then .astype(np.uint8)",
 })
-def add_noise(image, sigma, rng):
-    return _noised(image, sigma, rng)
+def add_noise(image, sigma, rng, finish=np.rint, clip=True):
+    noisy = finish(image + rng.normal(0, sigma, image.shape))
+    return (np.clip(noisy, 0, 255) if clip else noisy).astype(int).astype(np.uint8)
 
 # Chapter 4: MobileNet_M
-def _filtered(image, kernel, stride):
-    windows = np.lib.stride_tricks.sliding_window_view(image, kernel.shape[:2], axis=(0, 1))
-    return np.einsum("yxcij,ijc->yxc", windows, kernel)[::stride, ::stride]
-
 _MAPS = [np.random.default_rng(4).integers(-2, 9, shape) for shape in ((7, 9, 3), (3, 3, 3))]
 
 @_exercise([(*_MAPS, 1), (*_MAPS, 2)], {
-    lambda *a: _filtered(*a).sum(axis=2): "the channels were added up: pointwise does that later",
-    lambda i, k, s: _filtered(i, k, 1): "stride 2 is to move the window by two pixels",
-    lambda i, k, s: _filtered(i, k[::-1, ::-1], s): "the kernel is turned round; networks do not",
-    lambda i, k, s: _filtered(i, k * 0 + 1, s): "multiply each window with the kernel, then add up",
-    lambda i, k, s: _filtered(np.pad(i, ((1, 1), (1, 1), (0, 0))), k, s):
+    lambda *a: depthwise(*a).sum(axis=2): "the channels were added up: pointwise does that later",
+    lambda i, k, s: depthwise(i, k, 1): "stride 2 is to move the window by two pixels",
+    lambda i, k, s: depthwise(i, k[::-1, ::-1], s): "the kernel is turned round; networks do not",
+    lambda i, k, s: depthwise(i, k * 0 + 1, s): "multiply each window with the kernel, then add up",
+    lambda i, k, s: depthwise(np.pad(i, ((1, 1), (1, 1), (0, 0))), k, s):
         "the picture was padded: only windows that lie inside it count",
 })
 def depthwise(image, kernel, stride):
-    return _filtered(image, kernel, stride)
+    windows = np.lib.stride_tricks.sliding_window_view(image, kernel.shape[:2], axis=(0, 1))
+    return np.einsum("yxcij,ijc->yxc", windows, kernel)[::stride, ::stride]
 
 @_exercise([(32, 64), (512, 1024)], {
     lambda m, n: 9 * m * n: "that is one standard convolution: depthwise has 9 m weights",
@@ -257,19 +246,16 @@ _COUNTS = [(469, 12, 15, 211), (40, 10, 30, 20), (5, 0, 5, 90)]
 def _f1(right, missed, false):
     return 2 * right / (2 * right + missed + false)
 
-def _average_f1(tp, fn, fp, tn, weights=None):
-    return np.average([_f1(tp, fn, fp), _f1(tn, fp, fn)], weights=weights)
-
 @_exercise(_COUNTS, {
     lambda tp, fn, fp, tn: _f1(tp, fn, fp): "that is Equation 7, the F1 of ALL: average with HEM's",
     lambda tp, fn, fp, tn: _f1(tn, fp, fn): "that is the F1 of HEM alone: average with that of ALL",
-    lambda *n: _average_f1(*n, (n[0] + n[1], n[2] + n[3])): "that is the weighted F1: macro has no weights",
+    lambda *n: macro_f1(*n, (n[0] + n[1], n[2] + n[3])): "that is the weighted F1: macro has no weights",
     lambda tp, fn, fp, tn: stats.hmean([(tp / (tp + fp) + tn / (tn + fn)) / 2,
                                         (tp / (tp + fn) + tn / (tn + fp)) / 2]):
         "take F1 of each class first and average then, not the other way round",
 })
-def macro_f1(tp, fn, fp, tn):
-    return _average_f1(tp, fn, fp, tn)
+def macro_f1(tp, fn, fp, tn, weights=None):
+    return np.average([_f1(tp, fn, fp), _f1(tn, fp, fn)], weights=weights)
 
 @_exercise([(np.array([*"1122344"]), np.array(drawn)) for drawn in ([*"1234"], [*"4412"])], {
     lambda who, drawn: np.flatnonzero(np.isin(who, drawn)): "a person drawn twice brings each cell twice",
@@ -295,20 +281,17 @@ _CELL = np.zeros((4, 5, 3), np.uint8)
 _CELL[1:3, 1:4] = (60, 0, 3)
 _CELL[1, 1] = (250, 200, 2)
 
-def _inside(image, noise, cell=None, clip=True):
+@_exercise([(_CELL, np.tile([10.4, 7.0, -9.0], (4, 5, 1)))], {
+    lambda image, noise: noise_in_cell(image, noise, True): "the background is to stay black: no noise there",
+    lambda image, noise: image: "there is no noise in the cell",
+    lambda image, noise: noise_in_cell(image, noise, clip=False): "250 + 10 became 4: clip before uint8",
+    lambda image, noise: noise_in_cell(image, noise, image > 0): "a pixel of the cell may be 0 in one channel",
+    lambda image, noise: noise_in_cell(image, noise) / 1.0: "a picture is uint8",
+})
+def noise_in_cell(image, noise, cell=None, clip=True):
     cell = image.any(axis=-1, keepdims=True) if cell is None else cell
     noisy = np.rint(image + noise * cell)
     return (np.clip(noisy, 0, 255) if clip else noisy % 256).astype(np.uint8)
-
-@_exercise([(_CELL, np.tile([10.4, 7.0, -9.0], (4, 5, 1)))], {
-    lambda image, noise: _inside(image, noise, True): "the background is to stay black: no noise there",
-    lambda image, noise: image: "there is no noise in the cell",
-    lambda image, noise: _inside(image, noise, clip=False): "250 + 10 became 4: clip before uint8",
-    lambda image, noise: _inside(image, noise, image > 0): "a pixel of the cell may be 0 in one channel",
-    lambda image, noise: _inside(image, noise) / 1.0: "a picture is uint8",
-})
-def noise_in_cell(image, noise):
-    return _inside(image, noise)
 
 # Chapter 8: two networks compared
 def _flips(gains):
@@ -345,49 +328,40 @@ def effects(neither, balanced, augmented, both):
     return (alone + together) / 2, (augmented - neither + both - balanced) / 2, together - alone
 
 # Chapter 10: unseen people
-def _both_sides(train, test, name):
-    return bool(set(name(train)) & set(name(test)))
-
 @_exercise([(pd.Series(train), pd.Series(test)) for train, test in (
     (["11", "H2"], ["15", "H8"]), (["11", "H2"], ["H11", "2"]), (["11", "14"], ["15", "14"]),
     (["20", "H8"], ["21", "H9"]), (["H10", "2"], ["H3", "4"]))], {
-    lambda *a: _both_sides(*a, lambda names: names.str.strip("H")): "11 and H11 are two people",
-    lambda *a: _both_sides(*a, list): "20 and 21 are one person: merge the names first",
+    lambda *a: leaks(*a, lambda names: names.str.strip("H")): "11 and H11 are two people",
+    lambda *a: leaks(*a, list): "20 and 21 are one person: merge the names first",
     lambda *a: True: "nobody of 11, H2 is among 15, H8",
     lambda *a: False: "a person on both sides is a leak, also under two names",
 })
-def leaks(train, test):
-    return _both_sides(train, test, people.person)
-
-def _taken(names, share, order, enough=np.greater_equal):
-    test = np.zeros(len(names), bool)
-    for name in order:
-        test |= (names == name) & (not enough(test.mean(), share))
-    return test
+def leaks(train, test, name=people.person):
+    return bool(set(name(train)) & set(name(test)))
 
 @_exercise([(np.repeat([*"1234"], [3, 2, 1, 4]), share, [*order]) for share, order in ((.3, "3124"), (.5, "4123"))], {
     lambda names, share, order: np.arange(len(names)) < share * len(names): "draw people, not images",
     lambda names, share, order: np.isin(names, order[:int(share * 4)]): "the share is one of images",
-    lambda names, share, order: _taken(names, share - .1, order): "go on until the share is reached",
+    lambda names, share, order: test_people(names, share - .1, order): "go on until the share is reached",
     lambda names, share, order: names == names: "stop once the share is reached",
 })
 def test_people(names, share, order):
-    return _taken(names, share, order)
+    test = np.zeros(len(names), bool)
+    for name in order:
+        test |= (names == name) & (test.mean() < share)
+    return test
 
 # Chapter 11: what helps
-def _weights(names, power=1.0, scaled=True):
+@_exercise([(np.array([*"aaab"]),), (np.array([*"abbcccc"]),)], {
+    lambda names: np.ones(len(names)): "these weigh cells alike: a person of three cells weighs three",
+    lambda names: person_weights(names, scaled=False): "now divide by their mean, so that the mean is 1",
+    lambda names: person_weights(names, -1): "who has many cells needs a small weight for each",
+    lambda names: person_weights(names, 0.5): "that is half of the way: one over the number of cells",
+})
+def person_weights(names, power=1.0, scaled=True):
     _, index, counts = np.unique(names, return_inverse=True, return_counts=True)
     weights = counts[index] ** -power
     return weights / weights.mean() if scaled else weights
-
-@_exercise([(np.array([*"aaab"]),), (np.array([*"abbcccc"]),)], {
-    lambda names: np.ones(len(names)): "these weigh cells alike: a person of three cells weighs three",
-    lambda names: _weights(names, scaled=False): "now divide by their mean, so that the mean is 1",
-    lambda names: _weights(names, -1): "who has many cells needs a small weight for each",
-    lambda names: _weights(names, 0.5): "that is half of the way: one over the number of cells",
-})
-def person_weights(names):
-    return _weights(names)
 
 @_exercise([(0.05,), (0.2,), (0.1,), (0.3,), (0.01,)], {
     lambda miss: round(1 / miss): "the person who is asked about counts too: 1 / (k + 1)",
@@ -398,18 +372,15 @@ def people_needed(miss):
     return int(np.ceil(1 / miss - 1e-9)) - 1
 
 # Chapter 12: trust
-def _ece(labels, p_all, bins, last=True):
-    bin_of = np.minimum((p_all * bins).astype(int), bins - 1 if last else bins)
-    return abs(np.bincount(bin_of, p_all - labels, bins + 1)[:bins]).sum() / len(labels)
-
 @_exercise([(np.array([1, 0, 1, 1, 0, 0, 1, 0]), np.array([.62, .68, .68, .97, .05, .15, .95, 1.]), 10)], {
     lambda y, p, bins: abs(p - y).mean(): "average inside each bin first: one image has no frequency",
     lambda y, p, bins: abs((p - y).mean()): "take the distance in each bin: over all they cancel out",
-    lambda y, p, bins: _ece(y, p, bins) * len(y): "divide by the number of images",
-    lambda y, p, bins: _ece(y, p, bins, last=False): "1.0 belongs into the last bin, yours has lost it",
+    lambda y, p, bins: calibration_error(y, p, bins) * len(y): "divide by the number of images",
+    lambda y, p, bins: calibration_error(y, p, bins, last=False): "1.0 belongs into the last bin, yours has lost it",
 })
-def calibration_error(labels, p_all, bins):
-    return _ece(labels, p_all, bins)
+def calibration_error(labels, p_all, bins, last=True):
+    bin_of = np.minimum((p_all * bins).astype(int), bins - 1 if last else bins)
+    return abs(np.bincount(bin_of, p_all - labels, bins + 1)[:bins]).sum() / len(labels)
 
 def _above(labels, p_all, specificity, of=0):
     chosen = np.sort(p_all[labels == of])
@@ -426,19 +397,16 @@ def sensitivity_at(labels, p_all, specificity):
     return _above(labels, p_all, specificity)[labels == 1].mean()
 
 # Chapter 13: deployment
-def _eight_bits(values, scale, zero, rounded=np.rint, low=-128, high=127):
-    return scale * (np.clip(rounded(values / scale) + zero, low, high) - zero)
-
 @_exercise([(np.array([-1.0, -0.26, 0.0, 0.26, 0.74, 1.0]), 0.5, 0),
             (np.array([-200.0, -127.0, 0.0, 99.0, 150.0]), 1.0, -28)], {
     lambda v, s, z: np.rint(v / s) + z: "these are whole numbers: now go back, scale * (q - zero)",
     lambda v, s, z: v * 1.0: "nothing was lost: round to whole numbers, and clip to -128 ... 127",
-    lambda *a: _eight_bits(*a, rounded=np.trunc): "round to the nearest (np.rint), do not cut off",
-    lambda *a: _eight_bits(*a, low=-1e9, high=1e9): "eight bits hold -128 to 127 only: clip q",
-    lambda v, s, z: _eight_bits(v, s, 0): "mind the zero: it is q = value / scale + zero that is clipped",
+    lambda *a: round_trip(*a, rounded=np.trunc): "round to the nearest (np.rint), do not cut off",
+    lambda *a: round_trip(*a, low=-1e9, high=1e9): "eight bits hold -128 to 127 only: clip q",
+    lambda v, s, z: round_trip(v, s, 0): "mind the zero: it is q = value / scale + zero that is clipped",
 })
-def round_trip(values, scale, zero):
-    return _eight_bits(values, scale, zero)
+def round_trip(values, scale, zero, rounded=np.rint, low=-128, high=127):
+    return scale * (np.clip(rounded(values / scale) + zero, low, high) - zero)
 
 # Chapter 14: scaling
 
