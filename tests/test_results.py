@@ -1,6 +1,8 @@
 """The records and networks that we ship, against today's code and against each other."""
 
+import itertools
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +11,12 @@ import pytest
 from allm_utils.data import cnmc, images, people, sample
 from allm_utils.judge.predict import predict
 from allm_utils.network import models, saving
-from allm_utils.runs import records, store
+from allm_utils.runs import records, store, sweep
 from allm_utils.runs.records import Runs
 from allm_utils.ship.inference import predict_images
 
 FILES = sorted((records.RESULTS / "models").glob("*.safetensors"))
+BACKENDS = records.RESULTS.parent / "benchmarks" / "results" / "backends"
 MODELS = [path for path in FILES if not path.stem.endswith("-handmade")]
 
 
@@ -88,3 +91,14 @@ def test_the_second_judge_answers_as_recorded_on_the_shipped_cells(work, runs):
     assert len(rows) == 24 and network.stem == "people-round0"
     found, _ = predict_images(network, rows["path"], progress=False, handmade=True)
     assert np.abs(found["p_all"].to_numpy() - rows["p_all"].to_numpy()).max() < 0.001
+
+
+def test_nine_runs_of_clean_commits_are_those_of_the_study():
+    study = sweep.expand(BACKENDS.parents[1] / "backends.toml")
+    for backend, config in itertools.product(("tensorflow", "jax", "torch"), study):
+        record = records.load(BACKENDS / backend / "sample" / f"{config.run_id()}.json")
+        assert sweep.differing(config, record) == set() and record.stale() == []
+        assert record.data["data"]["kind"] == "cnmc-2019-sample"
+        for process in record.data["processes"]:
+            assert process["backend"]["name"] == backend
+            assert re.fullmatch(r"[0-9a-f]{40}", process["package"]["commit"])
