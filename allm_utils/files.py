@@ -80,6 +80,12 @@ def write_arrays(path: str | os.PathLike, save: Callable, *arrays: Any, **named:
     return write_atomically(path, write)
 
 
+def write_whole(path: str | os.PathLike, content: str | bytes) -> Path:
+    """Write bytes, or a text in UTF-8 with its line ends as they are, as `write_atomically`."""
+    content = content.encode() if isinstance(content, str) else content
+    return write_atomically(path, lambda part: part.write_bytes(content))
+
+
 @contextlib.contextmanager
 def _claimed(part: Path) -> Iterator[bool]:
     """Lock a part, as long as its writer lives; say whether nobody else has."""

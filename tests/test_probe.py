@@ -65,14 +65,13 @@ def test_parameters_of_the_linear_probe_are_counted():
     assert records.PARAMETERS["probe_mobilenet", None] == expected
 
 
-@pytest.mark.parametrize("make", [probe.linear, probe.boosted])
+@pytest.mark.parametrize("make", [probe.linear, lambda: probe.boosted(seed=1)])
 def test_both_classifiers_learn_and_repeat(make):
     rng = np.random.default_rng(0)
     labels = (rng.random(300) < 0.7).astype(int)
     values = rng.normal(0, 1, (300, 5)) + 2 * labels[:, None]
     p_all = [
-        make(seed=1).fit(values[:200], labels[:200]).predict_proba(values[200:])[:, 1]
-        for _ in range(2)
+        make().fit(values[:200], labels[:200]).predict_proba(values[200:])[:, 1] for _ in range(2)
     ]
     assert np.mean((p_all[0] >= 0.5) == labels[200:]) > 0.9
     np.testing.assert_array_equal(*p_all)

@@ -113,14 +113,14 @@ def test_of_two_writers_one_wins_whole(run, tmp_path):
 
 @pytest.mark.parametrize("failing", ["csv", "json"])
 def test_a_full_disk_leaves_nothing(run, tmp_path, monkeypatch, failing):
-    write = store.write_atomically
+    write = store.write_whole
 
-    def full(path, fill):
+    def full(path, content):
         if path.suffix == f".{failing}":
             raise AllmError("No space left on device")
-        write(path, fill)
+        write(path, content)
 
-    monkeypatch.setattr(store, "write_atomically", full)
+    monkeypatch.setattr(store, "write_whole", full)
     with pytest.raises(AllmError, match="No space left"):
         store.write(tmp_path / "e", *run)
     assert list((tmp_path / "e").iterdir()) == []

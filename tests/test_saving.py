@@ -148,14 +148,14 @@ def test_a_full_disk_never_leaves_a_model_that_opens_wrongly(
 ):
     before = saving.load(saved)[0].get_weights()
     other = models.build("mobilenet_m", SETTINGS | {"seed": 1})
-    write = saving.write_atomically
+    write = saving.write_whole
 
-    def full(path, how):
+    def full(path, content):
         if path.suffix == full_at:
             raise DataError(f"{path}: cannot be written")
-        return write(path, how)
+        return write(path, content)
 
-    monkeypatch.setattr(saving, "write_atomically", full)
+    monkeypatch.setattr(saving, "write_whole", full)
     refused(saving.save, other, saved, CARD, kind=DataError)
     if full_at == ".safetensors":
         assert all(map(np.array_equal, saving.load(saved)[0].get_weights(), before))

@@ -69,7 +69,7 @@ def test_a_spoilt_judge_is_refused(pair, tmp_path, array, value):
     with pytest.raises(ModelError, match="not those that its card"):
         second.load(tmp_path / network.name)
     card = json.loads(saving.card_path(copy).read_text())
-    card["weights_sha256"] = second.sha256(copy)
+    card["weights_sha256"] = saving.sha256(copy)
     saving.card_path(copy).write_text(json.dumps(card))
     with pytest.raises(ModelError, match="cannot be loaded"):
         second.load(tmp_path / network.name)

@@ -27,7 +27,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from allm_utils.data import images
-from allm_utils.errors import DataError, reason
+from allm_utils.errors import DataError, need, reason
 from allm_utils.files import sha256, walk
 
 CLASSES = ("HEM", "ALL")
@@ -241,10 +241,9 @@ def download(dest: str | os.PathLike) -> Path:
 
     No login is needed. The folder is made if absent.
     """
-    try:
-        import kagglehub
-    except ImportError:
-        raise DataError("kagglehub is not installed: run 'pip install kagglehub'") from None
+    need("download", "kagglehub")
+    import kagglehub
+
     try:
         Path(dest).mkdir(parents=True, exist_ok=True)
         return Path(kagglehub.dataset_download(_KAGGLE_HANDLE, output_dir=str(dest)))

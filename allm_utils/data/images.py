@@ -17,10 +17,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
-from tqdm.auto import tqdm
 
 from allm_utils.errors import ConfigError, DataError, ImageError, reason
-from allm_utils.files import sha256, write_atomically
+from allm_utils.files import sha256, write_atomically, write_whole
 
 CROP = 300
 """Side of the centre crop in pixels. 224 would cut half of the cells; 300 keeps 94 % whole."""
@@ -131,6 +130,8 @@ def _paths(source: pd.DataFrame | Iterable) -> list[Path]:
 
 def in_threads(function: Callable, items: Sequence, label: str, progress: bool) -> Generator:
     """Yield ``function(item)`` in order, computed by one thread per core, under a progress bar."""
+    from tqdm.auto import tqdm
+
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         results = pool.map(function, items)
         try:
@@ -172,7 +173,7 @@ def digests(
     else:
         found = dict(in_threads(digest, paths, "hashing", progress))
     if found != known:
-        write_atomically(memory, lambda part: part.write_text(json.dumps(found)))
+        write_whole(memory, json.dumps(found))
     return [found[str(path)][2] for path in paths]
 
 
@@ -231,13 +232,7 @@ def as_batch(pictures: Any) -> np.ndarray:
 
 
 def open_array(path: Path, shape: tuple[int, ...], dtype: type) -> np.memmap:
-    """Open a cached array without reading it.
-
-    Raises
-    ------
-    DataError
-        It is not whole, or not of this type, or its shape does not begin so.
-    """
+    """Open a cached array without reading it; a DataError if it is broken, or of another shape."""
     try:
         array = np.lib.format.open_memmap(path, mode="r")
         if not np.issubdtype(array.dtype, dtype) or array.shape[: len(shape)] != shape:

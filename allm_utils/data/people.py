@@ -12,7 +12,6 @@ from functools import partial
 from importlib import resources
 from typing import overload
 
-import cv2
 import numpy as np
 import pandas as pd
 import scipy  # loads its parts when they are asked for
@@ -160,6 +159,8 @@ def find_twins(frame: pd.DataFrame, progress: bool = True) -> Twins:
 
 def _texture(path: str) -> np.ndarray:
     """One cell, float16 (160, 160): band-passed green, standardised, 0 outside and if too small."""
+    import cv2
+
     picture = images.read(path)
     mask = picture.any(axis=2)
     half = _SIDE // 2

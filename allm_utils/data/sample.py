@@ -77,7 +77,8 @@ def write(dest: str | os.PathLike) -> Path:
     `dest`, a new or empty folder, gets ``fold_{0,1,2}/{all,hem}/UID_*.bmp``, the cells from outside
     in ``fold_2``, whole or not at all; it is a root to give to `cnmc.index`.
     """
-    return pack.restore(Path(dest), _shipped(), lambda path: _packed(path).read_bytes())
+    shipped = lambda path: _CELLS.joinpath(f"{Path(path).stem}.webp").read_bytes()  # noqa: E731
+    return pack.restore(Path(dest), _shipped(), shipped)
 
 
 def root(work: str | os.PathLike) -> Path:
@@ -132,11 +133,6 @@ def _twins():
         if len(chosen) < 2 * N_TWINS and not {a, b} & chosen:
             chosen |= {a, b}
     return chosen
-
-
-def _packed(path):
-    """The file that ships in the place of a published one."""
-    return _CELLS.joinpath(Path(path).with_suffix(".webp").name)
 
 
 @cache

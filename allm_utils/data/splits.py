@@ -10,6 +10,7 @@ import hashlib
 import json
 import random
 from collections.abc import Sequence
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -76,13 +77,11 @@ def patient_disjoint_split(
     return [_round(frame, group, k, n_splits) for k in range(n_splits)]
 
 
-def cross_fold_split(
-    frame: pd.DataFrame, train_fold: int, test_fold: int, seed: int = 0
-) -> pd.Series:
+def cross_fold_split(frame: pd.DataFrame, train_fold: int, test_fold: int) -> pd.Series:
     """Train on one fold of the data set and test on the whole of another.
 
     Where the folds share people, those are left out of training: see `dropped`. The rest of the
-    training fold is dealt by people, with the seed, into five groups (three where a class has fewer
+    training fold is dealt by people into five groups (three where a class has fewer
     than five people); that nearest a fifth (third) of each class is validation.
     """
     if train_fold == test_fold:
@@ -99,11 +98,11 @@ def cross_fold_split(
         )
     split = _unused(frame)
     split[test.index] = "test"
-    split[train.index[kept]] = _train_and_val(train, kept, seed)
+    split[train.index[kept]] = _train_and_val(train, kept)
     return _checked(frame, split)
 
 
-def prelim_split(frame: pd.DataFrame, seed: int = 0) -> pd.Series:
+def prelim_split(frame: pd.DataFrame) -> pd.Series:
     """Train on the training images of the frame and test on the preliminary test set.
 
     Its subjects have no name in common with the training set, but 55 is 51 of fold 1: who is in
@@ -117,7 +116,7 @@ def prelim_split(frame: pd.DataFrame, seed: int = 0) -> pd.Series:
         )
     split = _unused(frame)
     split[test.index[~person(test["subject"]).isin(_people(train))]] = "test"
-    split[train.index] = _train_and_val(train, train["label"].notna(), seed)
+    split[train.index] = _train_and_val(train, train["label"].notna())
     return _checked(frame, split)
 
 
@@ -267,10 +266,10 @@ def _n_people(frame):
     return people.nunique().reindex([0, 1], fill_value=0)
 
 
-def _train_and_val(frame, kept, seed):
+def _train_and_val(frame, kept):
     """Part of the kept rows, the group nearest its share of each class being "val"."""
     n_parts = 5 if _n_people(frame).min() >= 5 else 3
-    part = _deal(frame, n_parts, seed)[kept]
+    part = _deal(frame, n_parts, 0)[kept]
     images = pd.crosstab(part, frame["label"][kept])
     val = ((n_parts * images / images.sum() - 1) ** 2).sum(axis=1).idxmin()
     return np.where(part == val, "val", "train")
@@ -315,14 +314,20 @@ def _stratified(frame, n_parts, seed):
 
 def _frozen(frame, n_parts):
     """The frozen deal of a set of published folds, if the frame is one; else None."""
-    folds = sorted(frame["fold"].unique())
-    table = resources.files("allm_utils.data").joinpath("subject_folds.json").read_text("utf-8")
-    parts = json.loads(table)["parts"].get("+".join(map(str, folds)), {}).get(str(n_parts))
-    published = cnmc.shipped_index().query("fold in @folds")
-    here, there = (f.groupby(["fold", "subject"]).size() for f in (frame, published))
-    if parts is None or not here.equals(there):
+    part_of, whole = _published_deal(tuple(sorted(frame["fold"].unique())), n_parts)
+    if not part_of or not frame.groupby(["fold", "subject"]).size().equals(whole):
         return None
-    return frame["subject"].map({name: k for k, names in enumerate(parts) for name in names})
+    return frame["subject"].map(part_of)
+
+
+@cache
+def _published_deal(folds, n_parts):
+    """The part of each subject in a frozen deal, if there is one, and how many images they have."""
+    table = resources.files("allm_utils.data").joinpath("subject_folds.json").read_text("utf-8")
+    parts = json.loads(table)["parts"].get("+".join(map(str, folds)), {}).get(str(n_parts), [])
+    part_of = {name: k for k, names in enumerate(parts) for name in names}
+    published = cnmc.shipped_index().query("fold in @folds")
+    return part_of, published.groupby(["fold", "subject"]).size()
 
 
 def _checked(frame, split):

@@ -209,6 +209,5 @@ def _eight(batch):
 
 def apply(condition: str, pictures: np.ndarray, seed: int = 0) -> np.ndarray:
     """As `batches`, all pictures at once: the first of their views."""
-    return next(batches(condition, pictures, seed, max(1, len(pictures))), [np.asarray(pictures)])[
-        0
-    ]
+    whole = batches(condition, pictures, seed, max(1, len(pictures)))
+    return next(whole, [np.asarray(pictures)])[0]

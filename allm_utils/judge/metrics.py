@@ -85,16 +85,15 @@ def intervals(
     groups: ArrayLike | None = None,
     n: int = 1000,
     seed: int = 0,
-    threshold: float = 0.5,
 ) -> dict[str, tuple[float, float]]:
-    """95 % percentile bootstrap interval, (low, high), of every rate that `metrics` gives.
+    """95 % percentile bootstrap interval, (low, high), of every rate of `metrics` at 0.5.
 
     Units are drawn with replacement within each class, `n` times, which keeps the class sizes of
     the test set (by image) or the number of people of each class (by person). With `groups`, the
     person of each image, whole people are drawn, because the cells of one person resemble each
     other. nan where a class has fewer than two units.
     """
-    return _bootstrap(labels, [p_all], groups, n, seed, threshold)
+    return _bootstrap(labels, [p_all], groups, n, seed)
 
 
 def paired_intervals(
@@ -104,19 +103,18 @@ def paired_intervals(
     groups: ArrayLike | None = None,
     n: int = 1000,
     seed: int = 0,
-    threshold: float = 0.5,
 ) -> dict[str, tuple[float, float, float]]:
     """As `intervals`, of the difference of two classifiers on the same images, A minus B.
 
     Both are judged on the same draw of units, so what is hard in it is hard for both, and the
     interval is shorter than those of the two rates suggest. Gives (difference, low, high) by rate.
     """
-    a, b = (metrics(labels, p, threshold) for p in (p_a, p_b))
-    limits = _bootstrap(labels, [p_a, p_b], groups, n, seed, threshold)
+    a, b = metrics(labels, p_a), metrics(labels, p_b)
+    limits = _bootstrap(labels, [p_a, p_b], groups, n, seed)
     return {name: (a[name] - b[name], *ends) for name, ends in limits.items()}
 
 
-def _bootstrap(labels, answers, groups, n, seed, threshold) -> dict[str, tuple[float, float]]:
+def _bootstrap(labels, answers, groups, n, seed) -> dict[str, tuple[float, float]]:
     """Low and high of the rates of one classifier, or of what two differ by on the same draws."""
     names = [*rates_from_counts(1, 1, 1, 1), "roc_auc"]
     labels, _ = _checked(labels, answers[0])
@@ -125,7 +123,7 @@ def _bootstrap(labels, answers, groups, n, seed, threshold) -> dict[str, tuple[f
     sizes = {y: 1 + of_class.max() for y, of_class in inverse.items() if len(of_class)}
     if min(sizes.values()) < 2:
         return dict.fromkeys(names, (np.nan, np.nan))
-    rates = [_Rates(*_checked(labels, p), inverse, threshold) for p in answers]
+    rates = [_Rates(*_checked(labels, p), inverse) for p in answers]
     rng, found = np.random.default_rng(seed), []
     batch, few = (max(1, of // len(labels)) for of in (2_000_000, 250_000))
     for start in range(0, n, batch):
@@ -142,11 +140,11 @@ def _bootstrap(labels, answers, groups, n, seed, threshold) -> dict[str, tuple[f
 class _Rates:
     """Every rate of one classifier, in resamples that are given by how often each unit is drawn."""
 
-    def __init__(self, labels, p_all, units, threshold):
+    def __init__(self, labels, p_all, units):
         order = {y: np.argsort(p_all[labels == y], kind="stable") for y in (0, 1)}
         p = {y: p_all[labels == y][order[y]] for y in (0, 1)}
         self.units = {y: units[y][order[y]] for y in (0, 1)}
-        self.called = {y: np.searchsorted(p[y], threshold) for y in (0, 1)}  # from here on
+        self.called = {y: np.searchsorted(p[y], 0.5) for y in (0, 1)}  # from here on
         # For each ALL image, the HEM images below it and those below or equal: a tie counts half.
         self.below = [np.searchsorted(p[0], p[1], side) for side in ("left", "right")]
 
@@ -173,7 +171,7 @@ def _times_drawn(draws):
     return np.bincount(flat.ravel(), minlength=rows * k).reshape(rows, k).astype(float)
 
 
-def paired_test(labels: ArrayLike, p_a: ArrayLike, p_b: ArrayLike, threshold: float = 0.5) -> dict:
+def paired_test(labels: ArrayLike, p_a: ArrayLike, p_b: ArrayLike) -> dict:
     """McNemar's test of two classifiers on the same images.
 
     Only the images on which one is right and the other is not can tell the two apart. If both
@@ -190,7 +188,7 @@ def paired_test(labels: ArrayLike, p_a: ArrayLike, p_b: ArrayLike, threshold: fl
     need("explain", "statsmodels")
     from statsmodels.stats.contingency_tables import mcnemar
 
-    a, b = _right(labels, p_a, threshold), _right(labels, p_b, threshold)
+    a, b = _right(labels, p_a), _right(labels, p_b)
     both, only_a, only_b, neither = (int(pair.sum()) for pair in (a & b, a & ~b, ~a & b, ~a & ~b))
     exact = only_a + only_b < 25
     found = mcnemar([[both, only_a], [only_b, neither]], exact=exact, correction=True)
@@ -205,7 +203,6 @@ def paired_test_by_person(
     groups: ArrayLike,
     n: int = 20_000,
     seed: int = 0,
-    threshold: float = 0.5,
 ) -> dict:
     """Sign-flip permutation test of two classifiers on the same images, whole people at a time.
 
@@ -221,7 +218,7 @@ def paired_test_by_person(
     """
     from scipy import stats  # takes half a second
 
-    gain = _right(labels, p_a, threshold).astype(int) - _right(labels, p_b, threshold)
+    gain = _right(labels, p_a).astype(int) - _right(labels, p_b)
     by_person = pd.Series(gain).groupby(_groups(groups, gain)).sum().to_numpy()
     pvalue = 1.0  # of one person: both of its two swaps are as far from 0
     if len(by_person) > 1:
@@ -268,9 +265,9 @@ def confusion_from_printed(
     return pd.DataFrame(counts)[fits].reset_index(drop=True)
 
 
-def _right(labels, p_all, threshold):
+def _right(labels, p_all):
     labels, p_all = _checked(labels, p_all)
-    return (p_all >= threshold) == (labels == 1)
+    return (p_all >= 0.5) == (labels == 1)
 
 
 def _groups(groups, labels):

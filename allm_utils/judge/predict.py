@@ -43,16 +43,8 @@ def predict(
     Returns
     -------
     p_all : ndarray of float32, shape (N,)
-        The mean over the condition's views.
-
-    Raises
-    ------
-    ImageError
-        The pictures are not what the model takes.
-    ModelError
-        It does not have two outputs, or an answer is not a pair of probabilities.
-    ConfigError
-        A setting is outside its range, or it is unknown whose the pictures are.
+        The mean over the condition's views. An ImageError for pictures that the model does not
+        take, a ModelError where it gives no pair of probabilities.
     """
     check_range("batch size", batch_size, 1, MOST_PICTURES)
     if tuple(model.output_shape) != (None, 2):

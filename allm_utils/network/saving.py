@@ -18,7 +18,7 @@ import safetensors.numpy
 
 from allm_utils.data.cnmc import CLASSES
 from allm_utils.errors import DataError, ModelError, reason
-from allm_utils.files import check_writable, sha256, write_atomically
+from allm_utils.files import check_writable, sha256, write_whole
 from allm_utils.network.models import BUILDERS, LARGEST, build, precision
 
 MOST_BYTES = 1 << 28
@@ -61,14 +61,7 @@ def read_card(path: str | os.PathLike) -> dict:
 
 
 def check_place(path: Path, records: Path) -> None:
-    """Make sure, before hours of training, that a model can be saved there.
-
-    Raises
-    ------
-    DataError
-        The folder cannot be written, or model or card would stand where something else does:
-        a folder, or the records.
-    """
+    """Make sure, before hours of training, that a model can be saved there; else a DataError."""
     check_writable(path.parent)
     if path.is_dir() or card_path(path).is_dir():
         raise DataError(f"{path}: a folder is there; give the model another name")
@@ -88,11 +81,8 @@ def save(model: keras.Model, path: str | os.PathLike, card: dict) -> Path:
         raise ModelError(f"{path}: models are saved as .safetensors; give such a name")
     if built is None:
         raise ModelError(f"{path}: {model.name} is none of {', '.join(BUILDERS)}; save one of them")
-    known = {
-        **built,
-        "image_size": built["arguments"]["image_size"],
-        "classes": list(CLASSES),
-    }
+    size = built["arguments"]["image_size"]
+    known = {**built, "image_size": size, "classes": list(CLASSES)}
     wrong = [key for key in known if card.get(key, known[key]) != known[key]]
     if wrong or "crop" not in card:
         raise ModelError(
@@ -102,10 +92,22 @@ def save(model: keras.Model, path: str | os.PathLike, card: dict) -> Path:
     weights = {v.path: keras.ops.convert_to_numpy(v).astype(np.float16) for v in model.weights}
     if not _finite(weights.values()):
         raise ModelError(f"{path}: not all weights are numbers in half precision; train again")
-    write_atomically(path, lambda part: part.write_bytes(safetensors.numpy.save(weights)))
-    text = json.dumps({**known, **card, "weights_sha256": sha256(path)}, indent=2) + "\n"
-    write_atomically(card_path(path), lambda part: part.write_text(text, encoding="utf-8"))
+    return write(path, weights, known | card)
+
+
+def write(path: Path, arrays: dict[str, np.ndarray], card: dict) -> Path:
+    """Write arrays, and then the card that makes them count, by their file's sha256."""
+    write_whole(path, safetensors.numpy.save(arrays))
+    card = card | {"weights_sha256": sha256(path)}
+    write_whole(card_path(path), json.dumps(card, indent=2) + "\n")
     return path
+
+
+def arrays(path: Path, card: dict) -> dict[str, np.ndarray]:
+    """Read what `write` wrote; a ValueError for other bytes than those of the card."""
+    if sha256(path) != card["weights_sha256"]:
+        raise ValueError("its bytes are not those that its card was written for")
+    return safetensors.numpy.load_file(path)
 
 
 def load(path: str | os.PathLike) -> tuple[keras.Model, dict]:
@@ -142,9 +144,7 @@ def _load_ours(path: Path, card: dict) -> keras.Model:
     missing = {"builder", "arguments", "weights_sha256"} - card.keys()
     if missing:
         raise ValueError(f"its card lacks {', '.join(sorted(missing))}")
-    if sha256(path) != card["weights_sha256"]:
-        raise ValueError("its bytes are not those that its card was written for")
-    weights = safetensors.numpy.load_file(path)
+    weights = arrays(path, card)
     model = build(card["builder"], {**card["arguments"], "weights": None})
     shapes = {v.path: tuple(v.shape) for v in model.weights}
     if model.built_with["arguments"] != card["arguments"]:

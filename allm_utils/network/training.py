@@ -43,13 +43,7 @@ def has_gpu() -> bool:
 
 @contextlib.contextmanager
 def shared(devices: int) -> Iterator[None]:
-    """Let so many devices share each batch of what is built and trained here.
-
-    Raises
-    ------
-    ConfigError
-        The backend does not see so many, or cannot do it.
-    """
+    """Let so many devices share each batch of what is trained here; else a ConfigError."""
     backend, scope = keras.backend.backend(), contextlib.nullcontext
     if devices > 1:
         if backend == "tensorflow":
@@ -317,18 +311,23 @@ def _read(path: Path, made_with: dict) -> dict:
         if {len(values) for values in history.values()} - {len(history["loss"])}:
             raise ValueError("its history is not of one length")
         state |= {"history": history, "stopped": bool(state["stopped"])}
-        before = state["made_with"]
-        changed = {key for key in before | made_with if before.get(key) != made_with.get(key)}
+        before = dict(state["made_with"])
     except Exception as error:  # zip, NumPy and JSON raise many kinds
         raise DataError(
             f"{path}: not a readable checkpoint ({reason(error)}); delete it and start again"
         ) from None
+    check_same(path, before, made_with)
+    return state
+
+
+def check_same(path: Path, before: dict, made_with: dict) -> None:
+    """Refuse, by a ConfigError, to go on with what was made with other settings or data."""
+    changed = {key for key in before | made_with if before.get(key) != made_with.get(key)}
     if changed:
         raise ConfigError(
             f"{path}: was made with another {', '.join(sorted(changed))}; resume with what it was "
             "made with, or start again without resuming"
         )
-    return state
 
 
 def fit(
@@ -353,13 +352,8 @@ def fit(
         Folder for a checkpoint after every epoch; with `resume` the one that is there goes on.
     fingerprint : dict, optional
         What else decides the run, as JSON values by name: the model's settings, the data's
-        fingerprint. It goes into the checkpoint with `config`.
-
-    Raises
-    ------
-    ConfigError
-        The checkpoint was made with another configuration, data or model, or the loss is no
-        number any more; the last good checkpoint stays.
+        fingerprint. It goes into the checkpoint with `config`; a ConfigError if the one that is
+        there was made with other. Also where the loss is no number; the last good one stays then.
     """
     ignore_keras_json()
     model.compile(

@@ -221,12 +221,7 @@ def configured(kind: type, settings: Mapping[str, Any]) -> Any:
     """Make a configuration, and those inside it, of flat settings; each other has its default.
 
     A list stands for a tuple, and the word none for no weights: a command line and a study file
-    know neither.
-
-    Raises
-    ------
-    ConfigError
-        The kind has no such setting, or a value is not of its kind or outside its range.
+    know neither. A ConfigError where the kind has no such setting, or a value is wrong.
     """
     left = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
     if left.get("weights") == "none":

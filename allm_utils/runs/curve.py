@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from allm_utils.data import cnmc, images, splits
 from allm_utils.data.people import person
 from allm_utils.errors import ConfigError, RecordError
-from allm_utils.files import check_writable, write_atomically
+from allm_utils.files import check_writable, write_whole
 from allm_utils.judge.referral import strangeness
 from allm_utils.runs import experiment, probe, records, store
 from allm_utils.runs.config import ProbeConfig
@@ -33,13 +33,9 @@ DRAWS = 6
 def run(config: ProbeConfig, outside: Path, progress: bool = True) -> Path:
     """Make the points of one probe over the five rounds, and write ``curve/MODEL.json``.
 
-    Parameters
-    ----------
-    config : ProbeConfig
-        Of folds 0 and 1 by people; the round is not used.
-    outside : Path
-        A tree with cells of people from outside. They are judged, and in two points they are in
-        training too, where only the rounds are judged.
+    The configuration is of folds 0 and 1 by people, and its round is not used. `outside` is a tree
+    with cells of people from outside. They are judged, and in two points they are in training too,
+    where only the rounds are judged.
     """
     clock, place = experiment.Clock(), (config.out or config.work / "records") / "curve"
     path = place / f"{config.model}.json"
@@ -78,10 +74,7 @@ def run(config: ProbeConfig, outside: Path, progress: bool = True) -> Path:
         "points": _pooled(answers, frame),
         "strangeness": {name: strange[far == k].round(2).tolist() for name, k in _SETS},
     }
-    text = json.dumps(record) + "\n"
-    place.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda out: out.write_text(text, encoding="utf-8"))
-    return path
+    return write_whole(path, json.dumps(record) + "\n")
 
 
 _SETS = (("rounds", False), ("outside", True))
@@ -111,11 +104,8 @@ def _points(frame, part, number) -> Iterator[tuple[dict, np.ndarray, np.ndarray]
 
 def _weights(rows, draw):
     """Weights of training cells, mean 1 in each class; people with few cells weigh more."""
-    cells = rows.groupby("person")["path"].transform("size").to_numpy()
-    weights = cells ** (-0.5 if draw == "person" else 0.0)
-    return (
-        weights / pd.Series(weights).groupby(rows["label"].to_numpy()).transform("mean").to_numpy()
-    )
+    weights = rows.groupby("person")["path"].transform("size") ** (-0.5 if draw == "person" else 0)
+    return (weights / weights.groupby(rows["label"]).transform("mean")).to_numpy()
 
 
 def _people(frame):
@@ -162,17 +152,12 @@ def _wins(frame, p_all):
 
 
 def read(name: str, results: Path = records.RESULTS) -> tuple[pd.DataFrame, dict]:
-    """Read the curve of a probe.
+    """Read the curve of a probe: a table of its points, and how strange each cell is, by set.
 
-    Returns
-    -------
-    points : pandas.DataFrame
-        Columns ``set`` ("rounds", "outside"); ``healthy, leukemic, cells`` (people, and cells of a
-        class), or ``draw`` and ``with outside``; ``roc_auc, low, high``,
-        the interval by people; ``sensitivity, specificity`` at 0.5.
-    strangeness : dict of str to ndarray
-        `referral.strangeness` of every cell to the training part of its round, by set, in the order
-        of `cnmc.index`; of those from outside the mean over the rounds.
+    Columns of the table: ``set`` ("rounds", "outside"); ``healthy, leukemic, cells`` (people, and
+    cells of a class), or ``draw`` and ``with outside``; ``roc_auc, low, high``, the interval by
+    people; ``sensitivity, specificity`` at 0.5. `referral.strangeness` of every cell is to the
+    training part of its round, in the order of `cnmc.index`; of those from outside the mean.
     """
     about = store.read_json(Path(results) / "curve" / f"{name}.json")
     if not isinstance(about, dict) or about.get("kind") != "curve":

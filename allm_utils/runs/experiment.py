@@ -19,12 +19,12 @@ from tqdm.auto import tqdm
 
 from allm_utils import __version__
 from allm_utils.data import cnmc, images, people, sample, splits
-from allm_utils.errors import ConfigError, DataError, ModelError, RecordError
-from allm_utils.files import check_writable, exclusive, sha256, write_atomically
+from allm_utils.errors import DataError, ModelError, RecordError
+from allm_utils.files import check_writable, exclusive, sha256, write_whole
 from allm_utils.judge import conditions
 from allm_utils.judge.predict import predict
 from allm_utils.network import models, saving
-from allm_utils.network.training import CHECKPOINT, TrainingData, fit, has_gpu, shared
+from allm_utils.network.training import CHECKPOINT, TrainingData, check_same, fit, has_gpu, shared
 from allm_utils.runs import store
 from allm_utils.runs.config import ExperimentConfig, RunConfig
 from allm_utils.runs.records import Record
@@ -36,12 +36,8 @@ Test = Callable[[np.ndarray], np.ndarray]
 def select(config: RunConfig) -> tuple[pd.DataFrame, pd.Series]:
     """Index the data of a run and split it.
 
-    Returns
-    -------
-    frame : pandas.DataFrame
-        Of the chosen folds, and of the preliminary set if that is the test, as `cnmc.index`.
-    split : pandas.Series of str
-        "train", "val", "test" or "unused" for each row.
+    Returns rows of `cnmc.index`, of its folds and of the preliminary set if that is the test, and
+    for each "train", "val", "test" or "unused".
     """
     return _select(root(config), config.values())
 
@@ -62,15 +58,7 @@ def root(config: RunConfig) -> Path:
 
 
 def asked_about(config: RunConfig, relation: str | None, card: dict) -> pd.DataFrame:
-    """Rows of the test part or, by a model's card, of people known to it, new, or from outside.
-
-    Raises
-    ------
-    ModelError
-        The card does not name the people of its training.
-    DataError
-        There is nobody of this relation.
-    """
+    """Rows of the test part or, by a model's card, of people known to it, new, or from outside."""
     if relation in ("new", "outside"):
         frame = cnmc.index(root(config))
         frame = frame[frame["label"].notna()]
@@ -188,7 +176,8 @@ def retest(
 
     The new record has the split and the settings of the old one, no epochs, ``source`` (the old
     record and the file of the model) and, if "clean" is tested, ``validation`` (answers on the
-    validation part, to choose a temperature or a threshold on).
+    validation part, to choose a temperature or a threshold on). A RecordError where model or data
+    are not those of the record.
 
     Parameters
     ----------
@@ -204,11 +193,6 @@ def retest(
         What else to note of each test picture, under ``pictures``.
     more
         Further keys of the record.
-
-    Raises
-    ------
-    RecordError
-        Model or data are not those of the record, or the new record is there already.
     """
     clock, place = Clock(), Path(out) / experiment
     check_model(source, saved)
@@ -342,25 +326,20 @@ class _Note:
     def _read(self) -> list[dict]:
         try:
             said = json.loads(self._path.read_text(encoding="utf-8"))
-            before, processes = said["made_with"], said["processes"]
+            before, processes = dict(said["made_with"]), said["processes"]
             sum(process["epochs"] for process in processes)
-            changed = {k for k in before | self.made_with if before.get(k) != self.made_with.get(k)}
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             raise DataError(
                 f"{self._path}: not a readable note of a run; start without --resume"
             ) from None
-        if changed:
-            raise ConfigError(
-                f"{self._path.parent}: holds a run with another {', '.join(sorted(changed))}; "
-                "resume with what it was made with, or start without --resume"
-            )
+        check_same(self._path, before, self.made_with)
         return processes
 
     def beat(self, epochs: int) -> None:
         """Note that so many epochs are done, of all processes together."""
         self.processes = [*self._before, self._clock.process(epochs - self._done)]
         text = json.dumps({"made_with": self.made_with, "processes": self.processes}, indent=1)
-        write_atomically(self._path, lambda part: part.write_text(text, encoding="utf-8"))
+        write_whole(self._path, text)
 
 
 class _Timed(TrainingData):
@@ -398,9 +377,8 @@ def _commit() -> str | None:
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None
-    return (
-        _output(["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty"]) or None
-    )
+    ask = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty"]
+    return _output(ask) or None
 
 
 def _output(command: list[str]) -> str:

@@ -123,7 +123,7 @@ def area(pictures: np.ndarray) -> np.ndarray:
     return np.array([[float(picture.any(axis=-1).sum())] for picture in images.as_batch(pictures)])
 
 
-def linear(seed: int = 0) -> Pipeline:
+def linear() -> Pipeline:
     """Make the linear probe: standardised features, logistic regression, classes weighted alike."""
     logistic = LogisticRegression(C=0.01, max_iter=2000, class_weight="balanced")
     return make_pipeline(StandardScaler(), logistic)
@@ -167,7 +167,7 @@ def fit(config: ProbeConfig, values: np.ndarray, labels: np.ndarray, weights=Non
     """
     if config.model == "probe_handmade":
         return boosted(config.seed).fit(values, labels, weights)
-    return linear(config.seed).fit(values, labels, logisticregression__sample_weight=weights)
+    return linear().fit(values, labels, logisticregression__sample_weight=weights)
 
 
 def run(config: ProbeConfig, progress: bool = True) -> Path:

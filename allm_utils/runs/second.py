@@ -4,18 +4,15 @@ NAME-handmade.safetensors, beside the network NAME, holds the trees as plain arr
 what is to be known of the pair. Nothing in it is run.
 """
 
-import json
 import os
 from pathlib import Path
 
 import numpy as np
-import safetensors.numpy
 from scipy.special import expit, logit
 
 from allm_utils.data import images
 from allm_utils.data.people import person
 from allm_utils.errors import ModelError, RecordError, reason
-from allm_utils.files import sha256, write_atomically
 from allm_utils.judge.calibration import EPSILON
 from allm_utils.judge.metrics import metrics
 from allm_utils.judge.predict import predict
@@ -54,11 +51,7 @@ def make(config: ProbeConfig, network: str | os.PathLike, progress: bool = True)
     p_all, odds = predict(model, shown, progress=progress), judge.odds(values[val])
     scores = {s: metrics(labels[val], judge.added(p_all, s * odds))["roc_auc"] for s in SHARES}
     about["share"] = max(scores, key=lambda s: scores[s])
-    path = place(network)
-    write_atomically(path, lambda part: part.write_bytes(safetensors.numpy.save(arrays)))
-    text = json.dumps({**about, "weights_sha256": sha256(path)}, indent=2) + "\n"
-    write_atomically(saving.card_path(path), lambda part: part.write_text(text, "utf-8"))
-    return path
+    return saving.write(place(network), arrays, about)
 
 
 def load(network: str | os.PathLike) -> "Second":
@@ -72,9 +65,7 @@ def load(network: str | os.PathLike) -> "Second":
     try:
         if any(card[key] != its.get(key) for key in ("image_size", "crop", "record")):
             raise ValueError("it belongs to another network")
-        if sha256(path) != card["weights_sha256"]:
-            raise ValueError("its bytes are not those that its card was written for")
-        return Second(safetensors.numpy.load_file(path), card)
+        return Second(saving.arrays(path, card), card)
     except Exception as error:  # safetensors and NumPy raise many kinds for a broken file
         raise ModelError(f"{path}: cannot be loaded ({reason(error)}); make it again") from None
 

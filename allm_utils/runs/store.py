@@ -18,7 +18,7 @@ import pandas as pd
 
 from allm_utils.data import cnmc, sample, splits
 from allm_utils.errors import AllmError, DataError, RecordError, reason
-from allm_utils.files import write_atomically
+from allm_utils.files import write_whole
 
 SCHEMA_VERSION = 2
 
@@ -93,8 +93,8 @@ def write(directory: str | os.PathLike, record: dict, answers: pd.DataFrame) -> 
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({reason(error)}); free some space") from None
     try:
-        write_atomically(table, lambda part: part.write_bytes(text.encode()))
-        write_atomically(path, lambda part: part.write_bytes(whole.encode()))
+        write_whole(table, text)
+        write_whole(path, whole)
     except BaseException:
         table.unlink(missing_ok=True)
         raise
@@ -173,7 +173,7 @@ def _published() -> pd.DataFrame:
 def _published_split(protocol, folds, seed, number, test, more, at_hand):
     """Membership of each part of a split of the published folds, and its test images."""
     frame = _published()
-    frame = frame[frame["fold"].isin(folds + more) | (frame["split"] == test)]
+    frame = frame[frame["fold"].isin(folds + more) | (frame["split"] == test)]  # prelim, if asked
     if at_hand:
         frame = frame[(frame["fold"] != 2) | frame["file"].isin(sample.at_hand())]
     split = splits.protocol_split(frame, protocol, folds, seed, number, test, more)

@@ -160,7 +160,7 @@ def test_killed_at_random_with_two_settings_and_two_trees_in_one_folder(
                 outcomes.append("equal")
                 break
             said = last_line(done)
-            assert "holds a run with another" in said or "left by a run" in said, done
+            assert "was made with another" in said or "left by a run" in said, done
         else:
             outcomes.append("refused")
     print(f"{len(outcomes)} chains: {outcomes.count('equal')} equal, the others refused")
