@@ -110,6 +110,7 @@ def number_figures(app, env):
         for place, number in enumerate(figures.get("figure", {}).items(), 1):
             if len(number[1]) == 1:
                 figures["figure"][number[0]] = (place,)
+    return []  # Sphinx names the pages to write again
 
 
 def keep_colon(app, what, name, obj, options, lines):
