@@ -269,7 +269,7 @@ def test_runs_are_found_by_their_settings(runs, rounds, seeds):
     assert len(runs.where(experiment="same-recipe", folds=(0, 1), protocol="paper")) == 1
     assert len(runs.where(seed=0)) == 0
     assert "sede" in refused(runs.where, sede=1)
-    assert "3 records" in refused(seeds.one)
+    assert f"{len(seeds)} records" in refused(seeds.one)
     assert "0 records" in refused(runs.where(fold=7).one)
 
 
