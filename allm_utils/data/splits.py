@@ -215,27 +215,18 @@ def part_of(frame: pd.DataFrame) -> dict[str, Any]:
         "n_hem": int((frame["label"] == 0).sum()),
         "n_all": int((frame["label"] == 1).sum()),
         "subjects": sorted(frame["subject"].unique()),
-        "sha256": membership(frame),
+        "sha256": membership(places(frame)),
     }
 
 
-def membership(frame: pd.DataFrame) -> str:
-    """Fingerprint of a part: the SHA-256 over the sorted places of its images in the data set.
-
-    The rows of one part give the same 64 digits wherever the tree stands, and so do those of
-    `cnmc.shipped_index`.
-    """
-    return fingerprint(places(frame))
-
-
 def places(frame: pd.DataFrame) -> pd.Series:
-    """Place of each image in the data set, wherever its tree stands."""
+    """Place of each image in the data set, wherever the tree stands; also of `shipped_index`."""
     folds = frame["fold"].astype("string").fillna("")
     return frame["split"] + folds + "/" + cnmc.file_names(frame)
 
 
-def fingerprint(places: pd.Series) -> str:
-    """As `membership`, of a part whose `places` are known."""
+def membership(places: pd.Series) -> str:
+    """Fingerprint of a part: the SHA-256 over the sorted `places` of its images."""
     return hashlib.sha256("\n".join(sorted(places.tolist())).encode()).hexdigest()
 
 

@@ -178,7 +178,7 @@ def _published_split(protocol, folds, seed, number, test, more, at_hand):
     if at_hand:
         frame = frame[(frame["fold"] != 2) | frame["file"].isin(sample.at_hand())]
     split = splits.protocol_split(frame, protocol, folds, seed, number, test, more)
-    members = {part: splits.fingerprint(frame["place"][split == part]) for part in splits.PARTS}
+    members = {part: splits.membership(frame["place"][split == part]) for part in splits.PARTS}
     return members, _images(frame[split == "test"])
 
 
