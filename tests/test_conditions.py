@@ -99,6 +99,7 @@ def test_all_that_is_wrong_is_said_at_once():
         conditions.check(["clean", *wrong])
     assert all(repr(name) in str(refused.value) for name in wrong)
     assert "\n" not in str(refused.value) and "cell-noise:σ" in str(refused.value)
+    assert "σ from 0 to 255" in conditions.described()  # where one reads what there is
 
 
 def test_a_package_that_is_missing_is_named_before_any_work(monkeypatch):
