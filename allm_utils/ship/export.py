@@ -162,8 +162,8 @@ def bias_corrected(model: keras.Model, cells: np.ndarray) -> keras.Model:
     inputs = keras.Model(copy.input, [layer.input for layer in layers])
     means = [0.0] * len(layers)
     for cell in cells:
-        for i, values in enumerate(inputs(cell[None])):
-            means[i] += np.asarray(values) / len(cells)
+        for i, values in enumerate(inputs.predict_on_batch(cell[None])):
+            means[i] += values / len(cells)
     for layer, mean in zip(layers, means, strict=True):
         kernel = layer.get_weights()[0]
         step = np.maximum(np.abs(kernel).max((0, 1), keepdims=True) / 127, np.finfo("float32").tiny)
