@@ -62,7 +62,7 @@ assert all(round(values[-1], 2) == 0.96 > values[-1] for values in reached.value
 glue("printed", f"{accuracy_printed[0]:.2f}", display=False)
 assert all(max(one.data["history"]["val_accuracy"]) > 0.9 for one in table_5)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-training-curves", "caption": "Loss and accuracy by epoch (Fig. 6 of the paper), seed 1337. The star is the epoch whose weights were kept; at each dotted line the learning rate falls. Our records of folds 0 and 1 of C-NMC 2019, 224 pixels."}, "image": {"alt": "Two columns, fold 0 and fold 1, of two panels each. Training loss falls steadily; validation loss is restless at first and calm after the learning rate has fallen; accuracies rise above 0.9."}}
+# %% mystnb={"figure": {"caption": "Loss and accuracy by epoch (Fig. 6 of the paper), seed 1337. The star is the epoch whose weights were kept; at each dotted line the learning rate falls. Our records of folds 0 and 1 of C-NMC 2019, 224 pixels.", "name": "fig-training-curves"}, "image": {"alt": "Two columns, fold 0 and fold 1, of two panels each. Training loss falls steadily; validation loss is restless at first and calm after the learning rate has fallen; accuracies rise above 0.9."}} tags=["hide-input"]
 shown = [table_5.where(fold=fold, seed=1337).one() for fold in (0, 1)]
 figures.curves(
     {
@@ -78,7 +78,7 @@ figures.curves(
 # changes the numbers a little after each look. The {term}`loss` of a picture is minus the logarithm of the probability
 # given to its *true* class. It is called **cross-entropy**: doubt costs little, confident error costs much.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-training-loss", "caption": "Cross-entropy of one picture, from the formula. The line is a guess of 50:50."}, "image": {"alt": "A curve that falls steeply from the left and reaches zero where the true class gets the whole probability."}}
+# %% mystnb={"figure": {"caption": "Cross-entropy of one picture, from the formula. The line is a guess of 50:50.", "name": "fig-training-loss"}, "image": {"alt": "A curve that falls steeply from the left and reaches zero where the true class gets the whole probability."}} tags=["hide-input"]
 given = np.linspace(0.02, 1, 200)
 figure, axis = figures.new(height=2.6)
 axis.plot(given, -np.log(given))
@@ -128,9 +128,9 @@ def adam(rate, steps=30):
     return np.array([*path, w])
 
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-training-descent", "caption": "Thirty steps of Adam from the same start, upper left, with three learning rates. The lowest point is in the middle. An invented valley, no data."}, "image": {"alt": "Three contour plots of a valley. With the smallest rate the path ends close to the start, with the middle one near the bottom, with the largest it overshoots and circles."}}
+# %% mystnb={"figure": {"caption": "Thirty steps of Adam from the same start, upper left, with three learning rates. The lowest point is in the middle. An invented valley, no data.", "name": "fig-training-descent"}, "image": {"alt": "Three contour plots of a valley. With the smallest rate the path ends close to the start, with the middle one near the bottom, with the largest it overshoots and circles."}} tags=["hide-input"]
 grid = np.meshgrid(np.linspace(-1.3, 1.3, 120), np.linspace(-1.3, 1.3, 120))
-figure, axes = figures.new(1, 3, 2.6, sharex=True, sharey=True)
+figure, axes = figures.new(1, 3, 2.0, sharex=True, sharey=True)
 for axis, rate in zip(axes, (0.005, 0.1, 1.0), strict=True):
     path = adam(rate)
     axis.contour(*grid, valley(*grid), 12, colors="#7F7F7F", linewidths=0.8)
@@ -198,7 +198,7 @@ first, again, later = data.batch(0, 0), data.batch(0, 0), data.batch(1, 0)
 print("batch 1 of epoch 1, again: equal", np.array_equal(first[0], again[0]))
 print("batch 1 of epoch 2:        equal", np.array_equal(first[0], later[0]))
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-training-batch", "caption": "The first four pictures of a batch of epoch 1, and of epoch 2. Real cells of C-NMC 2019, those of this page; shown twice as bright."}, "image": {"alt": "Two rows of four rotated, noisy, dark cells with their class; the rows show other cells."}}
+# %% mystnb={"figure": {"caption": "The first four pictures of a batch of epoch 1, and of epoch 2. Real cells of C-NMC 2019, those of this page; shown twice as bright.", "name": "fig-training-batch"}, "image": {"alt": "Two rows of four rotated, noisy, dark cells with their class; the rows show other cells."}} tags=["hide-input"]
 names = [
     f"{cnmc.CLASSES[labels[data.rows[i]]]}{', grey' if data.grey[i] else ''}"
     for epoch in (0, 1)

@@ -68,7 +68,7 @@ for fold, name in product((0, 1), NAMES):
     wanted = {"experiment": own.get(name, "probe"), "protocol": "paper", "seed": 1337}
     tested[fold, name] = runs.where(model=name, fold=fold, **wanted).one()
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-alnett-brief", "caption": "Balanced accuracy of five classifiers on the same test cells, of people who are in training too, with 95 % intervals by person. One training each. ALNett-style is our reconstruction, not ALNett, at 112 pixels. The line at 0.5 is what answering without looking gets. From our records."}, "image": {"alt": "Five rows, two folds each. MobileNet_M leads at about 0.94; the trees follow within two points on fold 0 and four on fold 1, the linear probe at about 0.87, ALNett-style and the area alone near 0.8."}}
+# %% mystnb={"figure": {"caption": "Balanced accuracy of five classifiers on the same test cells, of people who are in training too, with 95 % intervals by person. One training each. ALNett-style is our reconstruction, not ALNett, at 112 pixels. The line at 0.5 is what answering without looking gets. From our records.", "name": "fig-alnett-brief"}, "image": {"alt": "Five rows, two folds each. MobileNet_M leads at about 0.94; the trees follow within two points on fold 0 and four on fold 1, the linear probe at about 0.87, ALNett-style and the area alone near 0.8."}} tags=["hide-input"]
 dots = []
 for (fold, name), one in tested.items():
     ends = one.intervals(by="person")["balanced_accuracy"]
@@ -122,8 +122,8 @@ for rate in (1, 2, 3):
     look = layers.DepthwiseConv2D(3, padding="same", dilation_rate=rate)
     answers[f"rate {rate}"] = np.array(look(dot))[0, ..., 0] != 0
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-alnett-dilation", "caption": "Where a 3 \u00d7 3 layer answers (filled) to a single bright pixel in the middle, at three dilation rates. No data."}, "image": {"alt": "Three grids with nine dark squares each: touching at rate 1, with one empty square between them at rate 2, with two at rate 3."}}
-figure, axes = figures.new(1, 3, 2.4)
+# %% mystnb={"figure": {"caption": "Where a 3 \u00d7 3 layer answers (filled) to a single bright pixel in the middle, at three dilation rates. No data.", "name": "fig-alnett-dilation"}, "image": {"alt": "Three grids with nine dark squares each: touching at rate 1, with one empty square between them at rate 2, with two at rate 3."}} tags=["hide-input"]
+figure, axes = figures.new(1, 3, 1.9)
 for axis, (title, dark) in zip(axes, answers.items(), strict=True):
     axis.pcolormesh(~dark, cmap="gray", edgecolors="#7F7F7F", vmin=-0.3)
     axis.set(aspect="equal", xticks=[], yticks=[], title=title)
@@ -197,7 +197,7 @@ counted = ["parameters, million", "multiply-adds, million"]
 costs = pd.DataFrame(costs, counted).T.sort_values("parameters, million")
 costs.map("{:,.1f}".format)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-alnett-networks", "caption": "What the networks of the paper's Fig. 9 cost at 224 pixels, with our head. Counted from the networks; no data."}, "image": {"alt": "Six points on logarithmic axes. ALNett-style is lowest left, MobileNet_M next, then AlexNet and GoogLeNet; ResNet-50 has the most parameters and VGG16 by far the most multiply-adds."}}
+# %% mystnb={"figure": {"caption": "What the networks of the paper's Fig. 9 cost at 224 pixels, with our head. Counted from the networks; no data.", "name": "fig-alnett-networks"}, "image": {"alt": "Six points on logarithmic axes. ALNett-style is lowest left, MobileNet_M next, then AlexNet and GoogLeNet; ResNet-50 has the most parameters and VGG16 by far the most multiply-adds."}} tags=["hide-input"]
 figure, axis = figures.new(height=3.6)
 axis.loglog(*costs.T.to_numpy(), "o", color="black")
 axis.margins(0.15)
@@ -246,7 +246,7 @@ wide = 2 * np.sqrt(areas.mean() / np.pi)
 glue("wide", f"{wide:.0f}", display=False)
 assert 94 < wide < 218 and right["network"].sum() > right["ruler"].sum()
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-alnett-cells", "caption": "Test cells of this page that only the network calls rightly (above), and that only the ruler does (below), with their class. Real cells of C-NMC 2019, those of this page; below them the people."}, "image": {"alt": "Two rows of cells titled with their class. In the upper row a large healthy cell and leukemic ones of middling size; in the lower row cells that only the ruler calls rightly, most of them healthy."}}
+# %% mystnb={"figure": {"caption": "Test cells of this page that only the network calls rightly (above), and that only the ruler does (below), with their class. Real cells of C-NMC 2019, those of this page; below them the people.", "name": "fig-alnett-cells"}, "image": {"alt": "Two rows of cells titled with their class. In the upper row a large healthy cell and leukemic ones of middling size; in the lower row cells that only the ruler calls rightly, most of them healthy."}} tags=["hide-input"]
 only = [right["network"] & ~right["ruler"], right["ruler"] & ~right["network"]]
 found = [np.flatnonzero(one) for one in only]
 rows = np.concatenate([f[np.linspace(0, len(f) - 1, 5, dtype=int)] for f in found])
@@ -314,7 +314,7 @@ assert alarms[0] > 0.15 and alarms[1] < 0.1
 swapped = metrics.paired_test_by_person(*pair, both["person"])
 print(f"{swapped['people']} people, p = {swapped['pvalue']:.3f}")
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-alnett-people", "caption": "Test cells of fold 1 that only one of two networks calls rightly, by person; names joined by + are one person, H marks the healthy. ALNett-style is our reconstruction. From our records, seed 1337."}, "image": {"alt": "Bars to the left for MobileNet_M and to the right for ALNett-style, one row per person. Three healthy people and one patient have long bars to the left; most people have bars of a few cells."}}
+# %% mystnb={"figure": {"caption": "Test cells of fold 1 that only one of two networks calls rightly, by person; names joined by + are one person, H marks the healthy. ALNett-style is our reconstruction. From our records, seed 1337.", "name": "fig-alnett-people"}, "image": {"alt": "Bars to the left for MobileNet_M and to the right for ALNett-style, one row per person. Three healthy people and one patient have long bars to the left; most people have bars of a few cells."}} tags=["hide-input"]
 hits = pd.DataFrame({"a": pair[1].ge(0.5) == pair[0], "b": pair[2].ge(0.5) == pair[0]})
 lone = pd.DataFrame({"a": hits["a"] & ~hits["b"], "b": hits["b"] & ~hits["a"]})
 lone = lone.groupby(both["person"]).sum().sort_values("a")
@@ -470,7 +470,7 @@ for printed in (paper.TABLE_10[0]["ALNett"], in_text):
 # **Fig. 8** shows confusion matrices of fold 0. The paper's own can be worked out from Table 6, as in
 # [Evaluation](06_evaluation.ipynb):
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-alnett-confusion", "caption": "Confusion matrices of the 707 test cells of fold 0: the paper's MobileNet_M (its Fig. 8), worked out from Table 6; ours, trained as Table 5 says; and our ALNett-style network at 112 pixels, which is not ALNett. Ours from our records, seed 1337."}, "image": {"alt": "Three confusion matrices. The paper's and our MobileNet_M are alike, with more than nine tenths of both classes called rightly; ALNett-style finds fewer of both."}}
+# %% mystnb={"figure": {"caption": "Confusion matrices of the 707 test cells of fold 0: the paper's MobileNet_M (its Fig. 8), worked out from Table 6; ours, trained as Table 5 says; and our ALNett-style network at 112 pixels, which is not ALNett. Ours from our records, seed 1337.", "name": "fig-alnett-confusion"}, "image": {"alt": "Three confusion matrices. The paper's and our MobileNet_M are alike, with more than nine tenths of both classes called rightly; ALNett-style finds fewer of both."}} tags=["hide-input"]
 sizes = {f"n_{k.lower()}": paper.TABLE_1[0][k]["test"] for k in ("ALL", "HEM")}
 fits = metrics.confusion_from_printed(**paper.TABLE_6[0], **sizes)
 fits = fits[fits["tp"] + fits["tn"] == paper.FOLD_0_CORRECT["MobileNet_M"]]

@@ -376,12 +376,16 @@ assert far_off["specificity"].filter(regex="jitter$").max() < 0.2
 #
 # ### Averages, and a person's own statistics
 #
-# More ideas, most of them on top of drawing people. **Both sizes**: average the log-odds of two networks, one that sees
-# cells as they are and one that sees all at one size. **Two seeds**: average those of two networks of one recipe, trained from other
-# random numbers. **Five networks**: average those of the five rounds; only people from outside are
-# strangers to all five. **Own statistics**: {term}`batch normalisation` subtracts a mean and divides by a spread, both kept from training. Take
-# those of the tested person's own cells instead; no label is needed, and against noise or blur it helps {cite:p}`schneider2020`. **Half and half**: average the log-odds
-# with the one and with the other. **Grey for both**: training holds a grey copy of *every* cell, beside the plain recipe, so that colour says less. **All 35 people**: one more network that has learned from everybody in folds 0 and 1. Before you look: which will pay?
+# More ideas, most of them on top of drawing people. Before you look: which will pay?
+#
+# - **Both sizes**: average the log-odds of two networks, one that sees cells as they are and one that sees all at one size.
+# - **Two seeds**: average those of two networks of one recipe, trained from other random numbers.
+# - **Own statistics**: {term}`batch normalisation` subtracts a mean and divides by a spread, both kept from training. Take
+#   those of the tested person's own cells instead; no label is needed, and against noise or blur it helps {cite:p}`schneider2020`.
+# - **Half and half**: average the log-odds with the one and with the other.
+# - **Five networks**: average those of the five rounds; only people from outside are strangers to all five.
+# - **All 35 people**: one more network that has learned from everybody in folds 0 and 1.
+# - **Grey for both**: training holds a grey copy of *every* cell, beside the plain recipe, so that colour says less.
 
 # %% tags=["hide-input"]
 own_tables = answers_of("-draw-own", "own-statistics")
@@ -423,7 +427,9 @@ for name, value in {"worst": min(alone), "best": max(alone), "five": five}.items
 # %% [markdown]
 # **Own statistics** leave nothing: a coin. All cells of a person are of one class, so their mean holds the class, and it is subtracted: the trap of
 # exercise 1 below, in a network. In the laboratory the same would happen to any patient whose cells are all alike. Half of
-# the poison is still poison. **Both sizes** change nothing that can be told; nor does **grey for both** on new people, and outside it loses. **Two seeds** are a little better than one, and
+# the poison is still poison.
+#
+# **Both sizes** change nothing that can be told; nor does **grey for both** on new people, and outside it loses. **Two seeds** are a little better than one, and
 # outside the interval lies just above zero. The second alone has {glue:text}`other_seed` on new people, and it is the same recipe: an idea
 # must gain more than these two differ before one may speak of it. The average of **five networks** pays more there: alone they
 # reach from {glue:text}`alone_worst` to {glue:text}`alone_best`, together {glue:text}`alone_five`. That is more than their mean, and less
