@@ -8,16 +8,12 @@ other way nothing here: its pictures are in memory, and balanced before.
 Each way has one thread, and its time is that of the core: ``OMP_NUM_THREADS`` is 1, OpenCV has one
 thread since `augment` says so, and SciPy's warp never had more.
 
-Would the same recipe be faster as Keras layers on a GPU? By our arithmetic, not measured on one: a
-core makes one and a half to three thousand pictures a second of 224 pixels, and `TrainingData` uses
-a thread per core, up to eight, beside the training. MobileNet in batches of 16 trains at one to two
-thousand pictures a second on a present GPU, as its small kernels wait for their launch. So one or
-two cores feed it; a network at 10,000 a second would need five or six. On the device the warp would
-take time from the training itself, and be another code than the one that a test compares with
-imgaug. It is not worth having.
+The second row is what is left for the host where a GPU makes the pictures of a step itself: to read
+them, and to draw what is to be done to each.
 """
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import imgaug.augmenters as iaa
@@ -74,4 +70,11 @@ def rows(scale, folder):
         "Training pictures, from the cache to a batch", "imgaug and Keras' `ImageDataGenerator`",
         ours, lambda: [theirs(ready) for _ in range(scale.batches)],
         turns=scale.turns, count=count, unit="ms of a core", goal=10, clock=time.process_time,
+    )  # fmt: skip
+    config = replace(data.config, augment_on="device")
+    device = TrainingData(data.images, data.labels, config)
+    yield compare(
+        "Pictures as they are, for a GPU that makes the rest", "training pictures made by the host",
+        lambda: [device.batch(0, index) for index in range(scale.batches)], ours,
+        turns=scale.turns, count=count, unit="ms of a core", goal=2, clock=time.process_time,
     )  # fmt: skip

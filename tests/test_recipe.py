@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import cv2
 import imgaug.augmenters as iaa
+import keras
 import numpy as np
 import pytest
 from imgaug.augmentables import Keypoint, KeypointsOnImage
@@ -20,9 +21,10 @@ from allm_utils.network.recipe import (
     affine,
     balanced_rows,
     desaturate,
+    draws,
     reference,
 )
-from allm_utils.network.training import TrainingConfig, TrainingData
+from allm_utils.network.training import OnDevice, TrainingConfig, TrainingData
 from allm_utils.runs import probe
 
 SIZE = 64
@@ -34,12 +36,19 @@ def some_pictures(n, size=SIZE, seed=3):
     return np.random.default_rng(seed).integers(0, 255, (n, size, size, 3)).astype(np.uint8)
 
 
-def both(value, n, recipe=None, seed=1):
-    """Augment n pictures of one grey level: by imgaug, and fast."""
+def on_device(images, recipe=None, seed=1, grey=None):
+    """Augment pictures by Keras' operations, as within a step of training."""
+    grey = np.zeros(len(images), bool) if grey is None else grey
+    drawn = draws(recipe or Recipe(), images.shape[1], grey, np.random.default_rng(seed))
+    return keras.ops.convert_to_numpy(OnDevice(seed)(images, drawn, training=True))
+
+
+def ways(value, n, recipe=None, seed=1):
+    """Augment n pictures of one grey level: by imgaug, on the host, and on the device."""
     images = np.full((n, SIZE, SIZE, 3), value, np.uint8)
     slow = reference(seed, recipe)(images=images)
     fast = Augmenter(recipe, seed)(images, np.random.default_rng(seed))
-    return slow.astype(float), fast.astype(float)
+    return [found.astype(float) for found in (slow, fast, on_device(images, recipe, seed))]
 
 
 # -- what it is ------------------------------------------------------------------------------
@@ -183,14 +192,18 @@ def test_size_scales_both_axes_by_one_factor():
         np.testing.assert_allclose(centre, 31.5, atol=1e-3)
 
 
-def test_mean_and_variance_of_every_pixel_as_in_imgaug():
+@pytest.mark.parametrize("place", ["host", "device"])
+def test_mean_and_variance_of_every_pixel_as_in_imgaug(place):
     yy, xx = np.mgrid[:SIZE, :SIZE]
     cell = 120 * ((xx - 28) ** 2 / 400 + (yy - 35) ** 2 / 250 < 1)
     cell = cell * (1 + 0.3 * np.sin(xx / 3))
     cell = (cell[..., None] * [1, 0.6, 1.2]).astype(np.uint8)
     cells = np.repeat(cell[None], 2000, axis=0)
     slow = reference(11)(images=cells).astype(np.float32)
-    fast = Augmenter(seed=11)(cells, np.random.default_rng(11)).astype(np.float32)
+    if place == "host":
+        fast = Augmenter(seed=11)(cells, np.random.default_rng(11)).astype(np.float32)
+    else:
+        fast = on_device(cells, seed=11).astype(np.float32)
     error = np.sqrt((slow.var(axis=0) + fast.var(axis=0)) / 2000)
     apart = fast.mean(axis=0) - slow.mean(axis=0)
     assert np.sqrt(((apart / error) ** 2).mean()) < 1.4  # by chance: about 1
@@ -200,8 +213,31 @@ def test_mean_and_variance_of_every_pixel_as_in_imgaug():
     assert np.abs(spread[lit] - 1).max() < 0.25
 
 
+@pytest.mark.parametrize("changes", [{}, {"stain": 0.2, "size": 0.3, "balance": "both"}])
+def test_the_device_does_to_a_picture_what_the_host_does(changes):
+    """But for noise, which each draws for itself, and the last bits of an interpolation."""
+    recipe, grey = Recipe(sigmas=(), **changes), np.arange(12) % 3 == 0
+    images = cv2.GaussianBlur(np.concatenate(some_pictures(12)), (0, 0), 2).reshape(12, 64, 64, 3)
+    copies = [
+        desaturate(one) if is_grey else one for one, is_grey in zip(images, grey, strict=True)
+    ]
+    expected = Augmenter(recipe)(copies, np.random.default_rng(1)).astype(int)
+    apart = np.abs(on_device(images, recipe, 1, grey) - expected)
+    assert apart.mean() < 0.2 and (apart <= 2).mean() > 0.999
+
+
+def test_the_device_leaves_pictures_alone_where_nothing_trains_or_is_augmented():
+    images, settings = some_pictures(6), Recipe(augment=False)
+    np.testing.assert_array_equal(on_device(images, settings), images)
+    grey = np.arange(6) < 3
+    greyed = np.where(grey[:, None, None, None], desaturate(images), images)
+    np.testing.assert_array_equal(on_device(images, settings, grey=grey), greyed)
+    drawn = draws(Recipe(), SIZE, grey, np.random.default_rng(0))
+    np.testing.assert_array_equal(OnDevice()(images, drawn, training=False), images)
+
+
 def test_stain_scales_each_channel_by_a_factor_of_its_own():
-    for pictures in both(100, 200, Recipe(**STILL, sigmas=(), stain=0.2)):
+    for pictures in ways(100, 200, Recipe(**STILL, sigmas=(), stain=0.2)):
         middle = pictures[:, 16, 16] / 100
         assert middle.min() >= 0.79 and middle.max() <= 1.21
         assert middle.mean(0) == pytest.approx([1, 1, 1], abs=0.03)
@@ -244,7 +280,7 @@ def test_floats_and_a_single_picture_are_refused(wrong):
 
 
 def test_half_the_pictures_get_each_sigma():
-    for pictures in both(120, 800, Recipe(**STILL)):
+    for pictures in ways(120, 800, Recipe(**STILL)):
         spread = (pictures - 120).std(axis=(1, 2, 3))
         assert ((abs(spread - 3) < 0.1) | (abs(spread - 9) < 0.3)).all()
         assert (spread > 6).mean() == pytest.approx(0.5, abs=0.05)
@@ -252,17 +288,20 @@ def test_half_the_pictures_get_each_sigma():
 
 def test_noise_comes_before_the_warp():
     """What a shift uncovers is exactly black: noise added later would light it up."""
-    for pictures in both(100, 50, Recipe(**{**STILL, "shift": 0.4}, sigmas=(9,))):
+    for pictures in ways(100, 50, Recipe(**{**STILL, "shift": 0.4}, sigmas=(9,))):
         uncovered = (pictures == 0).all(axis=(1, 3)).sum(axis=1)  # columns wholly black
         assert (uncovered > 0).mean() > 0.9
         assert (pictures > 0).any(axis=(1, 2, 3)).all()
 
 
-def test_noise_comes_after_grey():
+@pytest.mark.parametrize("place", ["host", "device"])
+def test_noise_comes_after_grey(place):
     """A grey copy gets coloured noise: desaturating later would make its channels equal again."""
     images, labels = some_pictures(32), np.arange(32) % 2
-    data = TrainingData(images, labels, TrainingConfig(batch_size=48))
+    data = TrainingData(images, labels, TrainingConfig(batch_size=48, augment_on=place))
     pictures, targets = data.batch(0, 0)
+    if place == "device":
+        pictures = keras.ops.convert_to_numpy(OnDevice()(*pictures, training=True))
     grey = data.grey[data.order(0)]
     assert grey.sum() == 16 and targets[grey, 0].all()
     difference = np.abs(pictures[..., 0].astype(int) - pictures[..., 1]).mean(axis=(1, 2))
@@ -273,13 +312,15 @@ def test_noise_comes_after_grey():
 def noise_of(way, sigma, n, seed, size=64, level=128):
     """Noise of n grey pictures, int (n, size, size, 3), drawn as in training or as in a test."""
     grey = np.full((n, size, size, 3), level, np.uint8)
+    if way == "device":
+        return on_device(grey, Recipe(**STILL, sigmas=(sigma,)), seed).astype(int) - level
     if way == "test":
         return conditions.apply(f"noise:{sigma}", grey, seed).astype(int) - level
     bank, rng = NoiseBank((sigma,), seed), np.random.default_rng(seed)
     return np.array([bank.add(one, sigma, rng) for one in grey]).astype(int) - level
 
 
-@pytest.mark.parametrize("way", ["test", "training"])
+@pytest.mark.parametrize("way", ["test", "training", "device"])
 @pytest.mark.parametrize("sigma", [3, 9])
 def test_noise_is_rounded_normal(way, sigma):
     noise, reach = noise_of(way, sigma, 10, seed=2), int(3.5 * sigma)
@@ -292,7 +333,7 @@ def test_noise_is_rounded_normal(way, sigma):
     assert stats.chisquare(observed, expected).pvalue > 1e-3
 
 
-@pytest.mark.parametrize("way", ["test", "training"])
+@pytest.mark.parametrize("way", ["test", "training", "device"])
 @pytest.mark.parametrize("level", [0, 4, 253])
 def test_noise_is_clipped_as_by_imgaug(way, level):
     image = np.full((3, 96, 96, 3), level, np.uint8)
@@ -304,7 +345,7 @@ def test_noise_is_clipped_as_by_imgaug(way, level):
     assert stats.chi2_contingency([expected[common], found[common]]).pvalue > 1e-3
 
 
-@pytest.mark.parametrize("way", ["test", "training"])
+@pytest.mark.parametrize("way", ["test", "training", "device"])
 def test_noise_differs_per_pixel_channel_and_picture(way):
     noise = noise_of(way, 9, 40, seed=5)
     pixels = noise.reshape(-1, 3)

@@ -231,10 +231,35 @@ class Augmenter:
                 flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
                 borderMode=cv2.BORDER_CONSTANT,
             )
-            factor = rng.uniform(*recipe.brightness)
+            factors = _gains(recipe, rng)
             if recipe.stain:
-                gains = factor * rng.uniform(1 - recipe.stain, 1 + recipe.stain, 3)
-                cv2.transform(warped, np.diag(gains), dst=out)
+                cv2.transform(warped, np.diag(factors), dst=out)
             else:
-                cv2.convertScaleAbs(warped, dst=out, alpha=factor)
+                cv2.convertScaleAbs(warped, dst=out, alpha=factors[0])
         return augmented
+
+
+def _gains(recipe: Recipe, rng: np.random.Generator) -> np.ndarray:
+    """Draw the factor of each channel of one picture: brightness, and stain where there is any."""
+    gains = np.full(3, rng.uniform(*recipe.brightness))
+    return gains * rng.uniform(1 - recipe.stain, 1 + recipe.stain, 3) if recipe.stain else gains
+
+
+DRAWS = 11
+"""Numbers that say what is done to one picture: grey or not, sigma, warp (6), gains (3)."""
+
+
+def draws(recipe: Recipe, side: int, grey: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw what is to be done to N pictures, without doing it: ``float32 (N, DRAWS)``.
+
+    `grey` says which are to be desaturated, ``bool (N,)``; all else comes from `rng`.
+    """
+    drawn = np.zeros((len(grey), DRAWS), np.float32)
+    drawn[:, 0] = grey
+    drawn[:, [2, 6]] = drawn[:, 8:] = 1  # as it is: no noise, no warp, no darkness
+    for one in drawn if recipe.augment else ():
+        if recipe.sigmas:
+            one[1] = recipe.sigmas[rng.integers(len(recipe.sigmas))]
+        one[2:8] = affine(recipe, side, rng).ravel()
+        one[8:] = _gains(recipe, rng)
+    return drawn

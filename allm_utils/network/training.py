@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import keras
 import numpy as np
@@ -23,11 +23,12 @@ from allm_utils.data.images import as_batch
 from allm_utils.errors import ConfigError, DataError, check_choice, check_range, reason
 from allm_utils.files import write_arrays
 from allm_utils.network.models import ignore_keras_json
-from allm_utils.network.recipe import Augmenter, Recipe, balanced_rows, desaturate
+from allm_utils.network.recipe import DRAWS, Augmenter, Recipe, balanced_rows, desaturate, draws
 
 CHECKPOINT = "checkpoint.npz"
 Precision = Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"]
 Draw = Literal["cell", "person"]
+Place = Literal["host", "device"]
 
 
 def has_gpu() -> bool:
@@ -88,6 +89,12 @@ class TrainingConfig:
         "cell": an epoch shows every picture once. "person": as many pictures are drawn, each with
         a chance of 1 / sqrt(pictures of its person) within its class, so that people with few
         cells are seen more often. Not in the paper.
+    augment_on : {"host", "device"}
+        Where the pictures of a step are greyed, warped and lit: by the processor, ahead of the
+        step, or by the GPU, within it. The recipe is the same, its noise is drawn anew.
+    steps_per_call : int
+        Steps that the backend takes before it looks up: at a loss that is no number, at Ctrl-C.
+        Several devices take one.
     devices : int
         GPUs of one machine that share each batch.
     precision : {"auto", "float32", "mixed_float16", "mixed_bfloat16"}
@@ -105,20 +112,27 @@ class TrainingConfig:
     early_stop: int = 20
     recipe: Recipe = field(default_factory=Recipe)
     draw: Draw = "cell"
+    augment_on: Place = "host"
+    steps_per_call: int = 1
     devices: int = 1
     precision: Precision = "auto"
     seed: int = 1337
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "lr_patience", "early_stop"):
+        for name in ("epochs", "batch_size", "lr_patience", "early_stop", "steps_per_call"):
             check_range(name, getattr(self, name), 1, 100_000)
         check_range("min_learning_rate", self.min_learning_rate, 1e-12, 10)
         check_range("learning_rate", self.learning_rate, self.min_learning_rate, 10)
         check_range("lr_factor", self.lr_factor, 0.001, 0.999)
         check_choice("draw", self.draw, get_args(Draw))
+        check_choice("augment_on", self.augment_on, get_args(Place))
         check_range("devices", self.devices, 1, self.batch_size)
         if self.batch_size % self.devices:
             raise ConfigError(f"devices {self.devices}: cannot share {self.batch_size} evenly")
+        if self.devices > 1 and self.steps_per_call > 1:  # TensorFlow's strategies hang
+            raise ConfigError(
+                f"steps_per_call {self.steps_per_call}: several devices take 1; give 1"
+            )
         check_choice("precision", self.precision, get_args(Precision))
         check_range("seed", self.seed, 0, 2**32 - 1)
 
@@ -127,6 +141,30 @@ class TrainingConfig:
         if self.precision != "auto":
             return self.precision
         return "mixed_float16" if has_gpu() else "float32"
+
+
+class OnDevice(keras.layers.Layer):
+    """What `Augmenter` and `desaturate` do, in Keras' operations, while a network trains.
+
+    Takes ``uint8 (B, S, S, 3)`` and what `recipe.draws` drew for them, ``float32 (B, DRAWS)``.
+    """
+
+    def __init__(self, seed: int = 0):
+        super().__init__(dtype="float32")  # in half precision, pixels would miss their place
+        self.seed = keras.random.SeedGenerator(seed)
+
+    def call(self, pictures, drawn, training=False):
+        """Return the pictures as drawn; as they are, unless in training."""
+        if not training:
+            return pictures
+        ops, each = keras.ops, drawn[:, None, None]
+        seen = ops.cast(pictures, "float32")
+        seen = ops.where(each[..., :1] > 0, ops.max(seen, axis=-1, keepdims=True), seen)
+        noise = keras.random.normal(ops.shape(seen), seed=self.seed) * each[..., 1:2]
+        seen = ops.clip(ops.round(seen + noise), 0, 255)
+        warps = ops.pad(drawn[:, 2:8], ((0, 0), (0, 2)))
+        seen = ops.image.affine_transform(seen, warps, data_format="channels_last")
+        return ops.cast(ops.clip(ops.round(seen * each[..., 8:]), 0, 255), "uint8")
 
 
 class TrainingData(keras.utils.PyDataset):
@@ -168,7 +206,8 @@ class TrainingData(keras.utils.PyDataset):
             if people is None:
                 raise DataError("draw 'person' needs the person of each picture; give people")
             self._chances = _chances(self.labels[self.rows], np.asarray(people)[self.rows])
-        self._augment = Augmenter(config.recipe, config.seed) if config.recipe.augment else None
+        here = config.recipe.augment and config.augment_on == "host"
+        self._augment = Augmenter(config.recipe, config.seed) if here else None
         self._order = (-1, np.empty(0, int))
         self._n = len(self.rows) - len(self.rows) % config.devices  # no device goes without
 
@@ -185,22 +224,27 @@ class TrainingData(keras.utils.PyDataset):
             self._order = (epoch, order)
         return order
 
-    def batch(self, epoch: int, index: int) -> tuple[np.ndarray, np.ndarray]:
+    def batch(self, epoch: int, index: int) -> tuple[Any, np.ndarray]:
         """Make one batch, ``uint8 (B, S, S, 3)`` and one-hot ``float32 (B, 2)``.
 
-        A function of (seed, epoch, index) and nothing else.
+        A function of (seed, epoch, index) and nothing else. With `augment_on` "device" it has the
+        pictures as they are, and what `OnDevice` is to do to them.
         """
         size = self.config.batch_size
         chosen = self.order(epoch)[index * size : min((index + 1) * size, self._n)]
-        rows = self.rows[chosen]
+        rows, grey = self.rows[chosen], self.grey[chosen]
+        targets = np.eye(2, dtype=np.float32)[self.labels[rows]]
+        rng = np.random.default_rng([self.config.seed, 2, epoch, index])
+        if self.config.augment_on == "device":
+            side = self.images.shape[1]
+            return (self.images[rows], draws(self.config.recipe, side, grey, rng)), targets
+        found = zip(rows, grey, strict=True)
         pictures = [
-            desaturate(self.images[row]) if grey else self.images[row]
-            for row, grey in zip(rows, self.grey[chosen], strict=True)
+            desaturate(self.images[r]) if is_grey else self.images[r] for r, is_grey in found
         ]
         if self._augment:
-            rng = np.random.default_rng([self.config.seed, 2, epoch, index])
             pictures = self._augment(pictures, rng)
-        return np.asarray(pictures), np.eye(2, dtype=np.float32)[self.labels[rows]]
+        return np.asarray(pictures), targets
 
     def __getitem__(self, index: int):
         if self._pool is None:
@@ -330,6 +374,21 @@ def check_same(path: Path, before: dict, made_with: dict) -> None:
         )
 
 
+def compiled(model: keras.Model, config: TrainingConfig) -> keras.Model:
+    """Compile a model as Table 5 says; with `augment_on` "device", one around it, that augments."""
+    if config.augment_on == "device":
+        drawn, pictures = keras.Input((DRAWS,)), keras.Input(model.input_shape[1:], dtype="uint8")
+        model = keras.Model((pictures, drawn), model(OnDevice(config.seed)(pictures, drawn)))
+    model.compile(
+        optimizer=keras.optimizers.Adam(config.learning_rate),
+        loss="categorical_crossentropy",
+        metrics=["accuracy"],
+        steps_per_execution=config.steps_per_call,
+    )
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
 def fit(
     model: keras.Model,
     train: TrainingData,
@@ -345,7 +404,7 @@ def fit(
     Parameters
     ----------
     model : keras.Model
-        Two softmax outputs; compiled here.
+        Two softmax outputs; compiled here, as `compiled` does it.
     validation : (images, labels)
         ``uint8 (V, S, S, 3)`` and ``int (V,)``; clean, neither balanced nor augmented.
     checkpoints : path-like, optional
@@ -356,12 +415,12 @@ def fit(
         there was made with other. Also where the loss is no number; the last good one stays then.
     """
     ignore_keras_json()
-    model.compile(
-        optimizer=keras.optimizers.Adam(config.learning_rate),
-        loss="categorical_crossentropy",
-        metrics=["accuracy"],
-    )
-    model.optimizer.build(model.trainable_variables)
+    images, labels = validation[0], np.asarray(validation[1], int)
+    shown: Any = images[: len(images) - len(images) % config.devices]
+    targets = np.eye(2, dtype=np.float32)[labels[: len(shown)]]
+    if config.augment_on == "device":
+        shown = shown, np.zeros((len(shown), DRAWS), np.float32)
+    model = compiled(model, config)
     settings = asdict(config)
     settings |= settings.pop("recipe") | (fingerprint or {})
     made_with = json.loads(json.dumps(settings))
@@ -382,12 +441,10 @@ def fit(
     epoch = keras.callbacks.LambdaCallback(on_epoch_begin=lambda n, _: setattr(train, "epoch", n))
     bars = [TqdmCallback(epochs=config.epochs)] if progress else []
     keeper = _Checkpoint(path, made_with, plateau, stopper, history, state)
-    images, labels = validation[0], np.asarray(validation[1], int)
-    shown = len(images) - len(images) % config.devices
     try:
         model.fit(
             train,
-            validation_data=(images[:shown], np.eye(2, dtype=np.float32)[labels[:shown]]),
+            validation_data=(shown, targets),
             validation_batch_size=64 - 64 % config.devices,
             epochs=config.epochs,
             initial_epoch=first,

@@ -238,12 +238,13 @@ def aligned(*answers: pd.DataFrame | _Judged, condition: str = "clean") -> pd.Da
 def changed(record: Record, baseline: Record) -> dict[str, tuple[Any, Any]]:
     """Settings in which a record differs from another, as name to (before, after).
 
-    Without what chooses the data or the machine: folds, round, seeds, precision. None where a
-    record lacks the setting.
+    Without what chooses the data or the machine: folds, round, seeds, precision and the like. None
+    where a record lacks the setting.
     """
     before, after = baseline.data["config"], record.data["config"]
     names = set(before) | set(after)
-    names -= {"folds", "round", "seed", "split_seed", "devices", "precision"}
+    names -= {"folds", "round", "seed", "split_seed"}
+    names -= {"devices", "precision", "augment_on", "steps_per_call"}
     pairs = {name: (before.get(name), after.get(name)) for name in sorted(names)}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
