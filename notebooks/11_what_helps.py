@@ -453,6 +453,14 @@ figures.table(pd.DataFrame(added, heads).T, "recipe")
 # kind that the rounds do not ask about. What they are worth for **other** people from outside only such people can tell. Of those we
 # have {glue:text}`n_kept` cells, and they are kept for a last test.
 #
+# Two small networks stand ready for it in `results/models`, for whoever holds pictures of other people. `new-people-all` has learned from
+# everybody in folds 0 and 1. `new-people-draw-more-round0` has learned from the people of round 0 and from the fourteen. This asks the
+# second about all people in `TREE` who are strangers to it, and reports person by person:
+#
+# ```bash
+# allm evaluate results/models/new-people-draw-more-round0.safetensors --data TREE --people outside
+# ```
+#
 # ### What the complete fold 2 would change
 #
 # People, counted by their class in the published index:

@@ -58,7 +58,7 @@ place = Path(folder.name)
 # together need **many runs side by side** ({numref}`fig-scaling-brief`). One file describes such a study, one command runs it
 # on a laptop, on Ray or under Slurm, and a run that dies goes on from its {term}`checkpoint`.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-scaling-brief", "caption": "Minutes that each recorded training at 224 pixels took on the GPU, while up to seven others ran on the same card. From our records."}, "image": {"alt": "A histogram. Half of the runs took between two and four minutes, the others between four and eight."}}
+# %% mystnb={"figure": {"caption": "Minutes that each recorded training at 224 pixels took on the GPU, while up to seven others ran on the same card. From our records.", "name": "fig-scaling-brief"}, "image": {"alt": "A histogram. Half of the runs took between two and four minutes, the others between four and eight."}} tags=["hide-input"]
 trained = [
     r for r in runs if r.data["epochs_run"] and r.last["hardware"]["accelerator"]
 ]
@@ -336,7 +336,7 @@ print(f"{len(answers)} answers, {len(refused)} refused, {1 / each:.0f} a second"
 # line**: what cannot be read has its row, with the reason, and the rest goes on. Does memory really stay? We measured it
 # ({numref}`fig-scaling-cells`).
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-scaling-cells", "caption": "Answers of LiteRT in eight bits for cells of the sample, repeated, read from files on disk and written as CSV. Left: cells in a second of one core. Right: the highest memory of the process. Measured by the benchmarks of the book."}, "image": {"alt": "Two panels over the number of cells on a logarithmic axis. The cells in a second of one core rise by about half; the memory is flat at about half a gigabyte."}}
+# %% mystnb={"figure": {"caption": "Answers of LiteRT in eight bits for cells of the sample, repeated, read from files on disk and written as CSV. Left: cells in a second of one core. Right: the highest memory of the process. Measured by the benchmarks of the book.", "name": "fig-scaling-cells"}, "image": {"alt": "Two panels over the number of cells on a logarithmic axis. The cells in a second of one core rise by about half; the memory is flat at about half a gigabyte."}} tags=["hide-input"]
 kept = sorted((RESULTS.parent / "benchmarks/results/cells").glob("*.json"))[-1]
 measured = json.loads(kept.read_text(encoding="utf-8"))
 (rows,) = measured["growth"].values()

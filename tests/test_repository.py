@@ -33,13 +33,22 @@ editions, sync = importlib.import_module("editions"), importlib.import_module("s
 
 
 def tracked():
-    """Return the text files that git tracks (or would)."""
+    """Return the files that git tracks (or would)."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    texts = {".py", ".md", ".yml", ".yaml", ".toml", ".txt", ".ipynb", ".json", ".csv", ".cff",
+    return [ROOT / name for name in listed.splitlines() if (ROOT / name).is_file()]
+
+
+def test_a_shallow_clone_stays_below_eighty_megabytes():
+    """Each file stands there twice: as it is, and packed."""
+    assert 2 * sum(file.stat().st_size for file in tracked()) < 80_000_000
+
+
+def texts():
+    """Return those of them that hold text."""
+    kinds = {".py", ".md", ".yml", ".yaml", ".toml", ".txt", ".ipynb", ".json", ".csv", ".cff",
              ".bib", ".html", ".svg", ""}  # fmt: skip
-    files = [ROOT / name for name in listed.splitlines()]
-    return [file for file in files if file.is_file() and file.suffix in texts]
+    return [file for file in tracked() if file.suffix in kinds]
 
 
 def cells_of(path):
@@ -235,14 +244,14 @@ def test_nothing_is_called_made_up():
     """Every page and every record is about real cells."""
     word = "synth" + "etic"
     places = ("allm_utils", "book", "notebooks", "results", "README.md", "CONTRIBUTING.md")
-    for path in tracked():
+    for path in texts():
         if path.relative_to(ROOT).parts[0] in places:
             assert word not in path.read_text(encoding="utf-8").lower(), path
 
 
 def test_repository_address_stands_in_one_place():
     """Beside _config.yml, only what is made from it, or cannot be, names the address."""
-    for path in tracked():
+    for path in texts():
         if (
             path.name not in ("_config.yml", "CITATION.cff", "croissant.json")
             and "editions" not in path.parts
@@ -345,7 +354,7 @@ def test_layout(name):
 def test_no_machine_paths_and_no_index_hosts():
     home = re.compile(r"/(?:work/(?:main|shared)|root|home/\w+|Users/\w+)/|/tmp/\w")
     index = re.compile(r"(?:pypi|pythonhosted|npmjs|debian)\.org|index-url|find-links", re.I)
-    for path in tracked():
+    for path in texts():
         if path != Path(__file__):
             text = path.read_text(encoding="utf-8")
             assert not home.search(text), f"{path}: {home.search(text)}"

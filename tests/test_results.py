@@ -73,7 +73,7 @@ def _record(card, runs):
     return Runs(r for r in runs if r.name == card["record"]).one()
 
 
-@pytest.mark.parametrize("name", ["images", "people-round0"])
+@pytest.mark.parametrize("name", ["images", "people-round0", "new-people-all"])
 def test_the_outside_record_is_what_a_shipped_network_answers_on_the_shipped_cells(name, work):
     network, card = saving.load(records.RESULTS / "models" / f"{name}.safetensors")
     frame = sample.index(work).query("outside").reset_index(drop=True)
