@@ -106,10 +106,10 @@ lines = [
 figures.intervals(lines, "ROC-AUC", digits=3)
 
 # %% tags=["remove-cell"]
-aucs = [line[2] for line in lines]
-assert aucs == sorted(aucs) and len(judges) == 7108
-printed = [network.metrics()["roc_auc"], *aucs[2:]]
-for name, value in zip(("one_view", "trees", "network", "both"), printed, strict=True):
+assert (aucs := [line[2] for line in lines]) == sorted(aucs) and len(judges) == 7108
+at_half = network.metrics("tta")["f1_weighted"]
+printed = [network.metrics()["roc_auc"], *aucs[2:], at_half]
+for name, value in zip(("one_view", "trees", "network", "both", "half"), printed):
     glue(name, f"{value:.3f}", display=False)
 
 # %% [markdown]
@@ -149,14 +149,16 @@ pd.DataFrame(table).T.round(3)
 
 # %% tags=["remove-cell"]
 lows = {name: low for name, (_, low, _) in gain.items()}
-assert min(lows["roc_auc"], lows["f1_weighted"], lows["sensitivity"]) > 0
-assert max(lows["balanced_accuracy"], lows["specificity"], gain["specificity"][0]) < 0
+assert min(lows.pop("roc_auc"), lows.pop("f1_weighted"), lows.pop("sensitivity")) > 0
+assert max(*lows.values(), gain["specificity"][0]) < 0
+assert abs(by_both["f1_weighted"] - at_half) < 0.005
 glue("gained", f"{gain['roc_auc'][0]:.3f}", display=False)
 
 # %% [markdown]
 # ROC-AUC gains {glue:text}`gained`, and the interval, by people, begins just above zero. So the order of the cells has become a little
-# better. The rest is mostly a move of the threshold: sensitivity rises, specificity falls, and the balanced
-# accuracy, which weighs both, cannot be told from no gain.
+# better. The rest is a move of the threshold. Here the network calls a cell ALL above the share of ALL that it learned from, about 0.7. At 0.5, as in
+# chapter 10, it has a weighted F1 of {glue:text}`half`, as good as both together. So only the ROC-AUC is a fair comparison. The balanced
+# accuracy, which weighs both classes alike, cannot be told from no gain.
 #
 # Why should more judges help at all? A network sees texture that nobody measured. Trees see size, colour and roughness
 # as numbers. If they err on different people, each can be right where the other is wrong. Here are the people on whom they

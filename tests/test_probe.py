@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from allm_utils.data import images, people
+from allm_utils.data import cnmc, images, people
 from allm_utils.errors import AllmError, DataError
 from allm_utils.network import models
-from allm_utils.runs import experiment, probe, records
+from allm_utils.runs import experiment, measures, probe, records
 from allm_utils.runs.config import ProbeConfig
 
 
@@ -29,8 +29,8 @@ def test_hand_made_measures_say_what_they_are_named_after():
     noise = np.random.default_rng(0).integers(-30, 30, small.shape)
     rough = np.where(small > 0, small + noise, 0).astype(np.uint8)
     pictures = np.stack([small, large, pale, rough])
-    found = probe.handmade_features(pictures)
-    assert {name.split(":")[0] for name in found} == set(probe.GROUPS)
+    found = measures.handmade_features(pictures)
+    assert {name.split(":")[0] for name in found} == set(measures.GROUPS)
     assert np.isfinite(found.to_numpy()).all()
     assert probe.area(pictures)[:, 0].tolist() == found["size: area"].tolist()
     assert found["size: area"][0] == small.any(axis=-1).sum()
@@ -42,9 +42,35 @@ def test_hand_made_measures_say_what_they_are_named_after():
     assert (sizes.loc[0] == sizes.loc[2]).all()  # colour does not enter
 
 
-def test_a_black_picture_cannot_be_measured():
+def test_fine_measures_find_nucleus_and_grain_and_stay_when_a_cell_is_turned_or_moved(tree):
+    plain = disc(40, (200, 150, 180), 120)
+    plain[disc(20, size=120).any(axis=-1)] = 90, 50, 120
+    rough = plain + (plain > 0) * np.random.default_rng(0).integers(0, 30, plain.shape)
+    path = cnmc.index(tree)["path"].iloc[0]
+    real = images.prepare(path, 300, 300)
+    for one in (rough.astype(np.uint8), real):
+        turned, moved = np.rot90(one), np.roll(one, (3, -2), (0, 1))
+        three = np.stack([one, turned, moved])
+        found = measures.fine_features(three)
+        assert np.isfinite(found.to_numpy()).all()
+        found = found.drop(columns=measures.handmade_features(three).columns).to_numpy()
+        np.testing.assert_allclose(found[1:], found[[0, 0]], rtol=2e-3, atol=2e-3)
+    found = measures.fine_features(np.stack([plain, rough.astype(np.uint8)]))
+    assert {name.split(":")[0] for name in found} == set(measures.GROUPS)
+    assert found.shape[1] + 1 == records.PARAMETERS["probe_fine", None]["total"]
+    assert found["size: nucleus share"].tolist() == pytest.approx([0.25, 0.25], abs=0.02)
+    rings = found.filter(like="colour: red ring").iloc[0]
+    assert rings.iloc[0] == pytest.approx(200, abs=2) and rings.iloc[-1] == pytest.approx(90, abs=2)
+    for name in ("grain 1.0 deviation", "green contrast 1", "green entropy 1"):
+        smooth, grainy = found[f"texture: {name}"]
+        assert grainy > 1.3 * smooth
+    assert found["texture: green homogeneity 1"].is_monotonic_decreasing
+
+
+@pytest.mark.parametrize("measure", [measures.handmade_features, measures.fine_features])
+def test_a_black_picture_cannot_be_measured(measure):
     with pytest.raises(DataError, match="picture 1 is all black"):
-        probe.handmade_features(np.stack([disc(9), 0 * disc(9)]))
+        measure(np.stack([disc(9), 0 * disc(9)]))
 
 
 def test_deep_features_are_those_of_the_frozen_network():
@@ -65,8 +91,8 @@ def test_parameters_of_the_linear_probe_are_counted():
     assert records.PARAMETERS["probe_mobilenet", None] == expected
 
 
-@pytest.mark.parametrize("make", [probe.linear, lambda: probe.boosted(seed=1)])
-def test_both_classifiers_learn_and_repeat(make):
+@pytest.mark.parametrize("make", [probe.linear, probe.fisher, lambda: probe.boosted(seed=1)])
+def test_each_classifier_learns_and_repeats(make):
     rng = np.random.default_rng(0)
     labels = (rng.random(300) < 0.7).astype(int)
     values = rng.normal(0, 1, (300, 5)) + 2 * labels[:, None]
@@ -96,14 +122,20 @@ def test_features_are_computed_once_and_keep_the_order(config, monkeypatch):
     found = probe.features(config(), frame)
     rows = [3, len(frame) - 4]
     pictures = images.load(frame.iloc[rows], 64, 300, config().work / "images", progress=False)
-    np.testing.assert_allclose(found[rows], probe.handmade_features(pictures))
-    monkeypatch.setattr(probe, "handmade_features", pytest.fail)
+    np.testing.assert_allclose(found[rows], measures.handmade_features(pictures))
+    monkeypatch.setattr(measures, "handmade_features", pytest.fail)
     np.testing.assert_array_equal(probe.features(config(), frame), found)
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"model": "mobilenet_m"}, {"protocol": "official"}, {"test": "prelim"}, {"round": 5}],
+    [
+        {"model": "mobilenet_m"},
+        {"model": "probe_fine"},
+        {"protocol": "official"},
+        {"test": "prelim"},
+        {"round": 5},
+    ],
 )
 def test_settings_out_of_range_are_refused(config, changes):
     with pytest.raises(AllmError):

@@ -268,7 +268,7 @@ def test_floats_and_a_single_picture_are_refused(wrong):
         "augment": lambda x: Augmenter()(x, np.random.default_rng(0)),
         "noise": lambda x: conditions.apply("noise:3", x),
         "area": probe.area,
-        "handmade": probe.handmade_features,
+        "handmade": measures.handmade_features,
         "grey": desaturate,
     }
     if wrong == "one":

@@ -12,7 +12,7 @@ from allm_utils.data import images, sample, splits
 from allm_utils.errors import ModelError, RecordError
 from allm_utils.judge.predict import predict
 from allm_utils.network import models, saving
-from allm_utils.runs import probe, second
+from allm_utils.runs import measures, second
 from allm_utils.runs.config import ProbeConfig
 
 
@@ -47,7 +47,7 @@ def test_both_judges_are_asked(pair, capsys):
     assert judge.share in second.SHARES and judge.share > 0  # the network knows nothing
     pictures = np.stack([images.prepare(cell, 64) for cell in cells])
     alone = predict(saving.load(path)[0], pictures)
-    odds = judge.odds(probe.handmade_features(pictures).to_numpy())
+    odds = judge.odds(measures.handmade_features(pictures).to_numpy())
     expected = expit(logit(alone) - logit(judge.neutral) + judge.share * odds)
     assert cli.main(["predict", str(path), *cells, "--with", "handmade", "--json"]) == 0
     found = [row["p_all"] for row in json.loads(capsys.readouterr().out)]

@@ -15,7 +15,7 @@ from allm_utils.network.training import TrainingConfig
 
 _NOISE = [f"{place}:{sigma}" for place in ("noise", "cell-noise") for sigma in (2, 5, 8, 10)]
 _TEST = ("clean", *_NOISE, "grey", "tta")  # as in Tables 6-8, and what they leave out
-PROBES = ("probe_mobilenet", "probe_handmade", "area")
+PROBES = ("probe_mobilenet", "probe_handmade", "probe_fine", "area")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # settings that decide no number of a run
 _PLACES = ("data", "out", "work", "experiment", "note", "model_file", "conditions")
@@ -215,6 +215,11 @@ class ProbeConfig(RunConfig):
         check_range("seed", self.seed, 0, 2**32 - 1)
         if self.model != "probe_mobilenet":
             object.__setattr__(self, "weights", None)
+        if self.model == "probe_fine" and self.image_size != self.crop:
+            raise ConfigError(
+                f"image_size {self.image_size}: probe_fine measures original pixels; give the "
+                f"crop's, {self.crop}"
+            )
 
 
 def configured(kind: type, settings: Mapping[str, Any]) -> Any:

@@ -17,7 +17,7 @@ from allm_utils.judge.calibration import EPSILON
 from allm_utils.judge.metrics import metrics
 from allm_utils.judge.predict import predict
 from allm_utils.network import saving
-from allm_utils.runs import experiment, probe
+from allm_utils.runs import experiment, measures, probe
 from allm_utils.runs.config import ProbeConfig
 
 SHARES = (0, 0.25, 0.5, 1, 2)
@@ -112,7 +112,7 @@ class Second:
 
     def judge(self, p_all: np.ndarray, pictures: np.ndarray) -> np.ndarray:
         """Probability of ALL of both judges, from the network's and the pictures that it saw."""
-        values = probe.handmade_features(pictures).to_numpy()
+        values = measures.handmade_features(pictures).to_numpy()
         return self.added(p_all, self.share * self.odds(values))
 
 

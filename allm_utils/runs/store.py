@@ -36,6 +36,7 @@ PARAMETERS = {
     ("alexnet", 1.0): {"total": 3_749_122, "trainable": 3_748_418},
     ("probe_mobilenet", None): {"total": 3_229_889, "trainable": 1_025},
     ("probe_handmade", None): {"total": 0, "trainable": 0},  # trees, as large as they grow
+    ("probe_fine", None): {"total": 420, "trainable": 420},
     ("area", None): {"total": 2, "trainable": 2},
 }
 """Parameters by model and width: a record with other counts is of another network."""
