@@ -25,7 +25,7 @@ from allm_utils.network.recipe import (
     reference,
 )
 from allm_utils.network.training import OnDevice, TrainingConfig, TrainingData
-from allm_utils.runs import probe
+from allm_utils.runs import measures, probe
 
 SIZE = 64
 STILL = {"rotation": 0, "shift": 0, "shear": 0, "zoom": (1, 1), "brightness": (1, 1), "flip": 0}

@@ -12,7 +12,7 @@ from allm_utils.data import images, sample, splits
 from allm_utils.errors import ModelError, RecordError
 from allm_utils.judge.predict import predict
 from allm_utils.network import models, saving
-from allm_utils.runs import measures, second
+from allm_utils.runs import measures, probe, second
 from allm_utils.runs.config import ProbeConfig
 
 
