@@ -13,7 +13,7 @@ from scipy import ndimage
 from tqdm.auto import tqdm
 
 from allm_utils.data.images import as_batch
-from allm_utils.errors import DataError
+from allm_utils.errors import DataError, need
 
 GROUPS = ("colour", "texture", "size")
 """Kinds of hand-made measures; the name of each measure begins with its kind."""
@@ -46,6 +46,7 @@ def fine_features(pictures, progress=False):
     rim to centre. Texture: Haralick's co-occurrences, local binary patterns, grain and spots of
     seven sizes. A DataError for a picture that is all black.
     """
+    need("explain", "skimage")
     return _measured(pictures, lambda *seen: _coarse(*seen) | _fine(*seen), progress)
 
 
