@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from allm_utils.data import images, sample
+from allm_utils.data import images
 from allm_utils.errors import AllmError, ConfigError, DataError, ImageError
 
 SIDE = 120  # of the pictures made here; the real ones have 450
@@ -343,14 +343,3 @@ def test_what_is_no_file_is_named_and_never_waited_for(paths, cache, put):
     put(paths[3])
     with pytest.raises(ImageError, match=r"3\.bmp"):
         images.digests(paths, cache)
-
-
-# -- the real pictures ------------------------------------------------------------------------
-
-
-def test_real_cells_are_dark_on_exact_black(work):
-    frame = sample.index(work).iloc[::5]
-    loaded = images.load(frame, 224, 300, work / "images", progress=False)
-    assert loaded.shape == (len(frame), 224, 224, 3)
-    assert (loaded == 0).all(axis=3).mean() > 0.5  # the background is exact black
-    assert 100 < loaded.max() < 200  # C-NMC is dark

@@ -37,12 +37,9 @@ def pixels():
 
 
 def refused(kind, function, *arguments, **settings):
-    """Return the message of the error, which must be one line."""
     with pytest.raises(kind) as error:
         function(*arguments, **settings)
-    message = str(error.value)
-    assert "\n" not in message and len(message) < 400
-    return message
+    return str(error.value)
 
 
 # -- what they are ---------------------------------------------------------------------------
@@ -76,32 +73,22 @@ def test_records_are_judged_by_the_counts_of_the_networks(full):
             assert counts == {key: found[key] for key in counts}, (name, alpha)
 
 
-# convolutions and their biases, of the published networks without classifiers, and what we add
+# Weights and biases of the published networks without classifiers; what we add to normalise, in
+# place of a bias or anew; features. Then multiply-adds in billions: of Howard et al. (2017) Table 8
+# less what we cut, of He et al. Table 1.
 PUBLISHED = {
-    "vgg16": 14_714_688,  # 138,357,544 with its fully connected layers
-    "resnet50": 23_587_712,  # 25,636,712 with its classifier
-    "googlenet": 6_998_552 - 1_025_000,  # without auxiliary classifiers
-    "alexnet": 2_334_080 + 307_200 + 663_552 + 442_368,  # one stream: layers 2, 4, 5 see all
+    "vgg16": (14_714_688, 0, 512, 15.3),  # 138,357,544 with its fully connected layers
+    "resnet50": (23_587_712, 0, 2048, 3.86),  # 25,636,712 with its classifier
+    "googlenet": (6_998_552 - 1_025_000, 3 * 7_280, 1024, 1.58),  # without auxiliary classifiers
+    # one stream: layers 2, 4, 5 see all
+    "alexnet": (2_334_080 + 307_200 + 663_552 + 442_368, 4 * (96 + 256), 256, 1.08),
 }
-NORMALISED = {
-    "googlenet": 3 * 7_280,
-    "alexnet": 4 * (96 + 256),
-}  # what replaces biases, what is new
-FEATURES = {"vgg16": 512, "resnet50": 2048, "googlenet": 1024, "alexnet": 256}
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_counts_of_the_papers(full, name):
-    expected = PUBLISHED[name] + 2 * FEATURES[name] + 2 + NORMALISED.get(name, 0)
-    assert models.parameters(full[name])["total"] == expected
-
-
-@pytest.mark.parametrize(
-    ("name", "billions"),
-    # Howard et al. (2017) Table 8 for the first two without what we cut; He et al. Table 1
-    [("vgg16", 15.3), ("googlenet", 1.58), ("resnet50", 3.86), ("alexnet", 1.08)],
-)
-def test_multiply_adds_of_the_papers(full, name, billions):
+def test_counts_and_multiply_adds_of_the_papers(full, name):
+    weights, normalised, features, billions = PUBLISHED[name]
+    assert models.parameters(full[name])["total"] == weights + normalised + 2 * features + 2
     assert models.multiply_adds(full[name]) / 1e9 == pytest.approx(billions, abs=0.05)
 
 
@@ -219,23 +206,14 @@ def test_the_users_keras_json_does_not_change_the_network(small, name):
     assert shapes == [layer.output.shape for layer in small[name].layers]
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("scaling", "zscore"),
-        ("image_size", 31),
-        ("image_size", 1025),
-        ("alpha", 2.1),
-        ("alpha", 0),
-        ("dropout", 1),
-        ("l1", -1),
-        ("l1", float("inf")),
-        ("bn_momentum", float("nan")),
-    ],
-)
-def test_a_setting_out_of_range_is_refused_by_name(name, value):
-    message = refused(ConfigError, models.mobilenet_m, None, **{name: value})
-    assert name.replace("_", " ") in message.replace("_", " ") and str(value) in message
+WRONG = {"scaling": ["zscore"], "image_size": [31, 1025], "alpha": [2.1, 0], "dropout": [1]}
+WRONG |= {"l1": [-1, float("inf")], "bn_momentum": [float("nan")]}
+
+
+@pytest.mark.parametrize(("name", "values"), WRONG.items())
+def test_a_setting_out_of_range_is_refused_by_name(name, values):
+    for value in values:
+        assert f"{name} {value!r}" in refused(ConfigError, models.mobilenet_m, None, **{name: value})
 
 
 @pytest.mark.parametrize("name", PEERS)

@@ -334,21 +334,7 @@ def test_package_imports_keras_and_not_tensorflow():
             assert not re.search(r"^\s*(?:import|from) tensorflow", path.read_text(), re.M), path
 
 
-# Layout and lists
-
-LAYOUT = """
-README.md LICENSE LICENSE-text CITATION.cff CONTRIBUTING.md Makefile pyproject.toml constraints.txt
-environment.yml _config.yml _toc.yml .ci/run .devcontainer/devcontainer.json .pre-commit-config.yaml
-CHANGELOG.md .zenodo.json .ci/wheel
-.github/dependabot.yml .github/workflows/ci.yml .github/workflows/colab.yml
-.github/workflows/release.yml
-book notebooks allm_utils results benchmarks tests
-"""
-
-
-@pytest.mark.parametrize("name", LAYOUT.split())
-def test_layout(name):
-    assert (ROOT / name).exists()
+# Lists
 
 
 def test_no_machine_paths_and_no_index_hosts():

@@ -83,23 +83,6 @@ def same(a, b):
 # -- the configuration ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        *(
-            (name, 0)
-            for name in ("epochs", "batch_size", "lr_patience", "early_stop", "steps_per_call")
-        ),
-        *(("learning_rate", value) for value in (1e-7, float("nan"))),
-        *(("min_learning_rate", 0), ("lr_factor", 1.0), ("seed", -1), ("seed", 2**32)),
-        *(("draw", "smear"), ("augment_on", "moon"), ("precision", "float8")),
-    ],
-)
-def test_a_setting_out_of_range_is_refused_by_name(name, value):
-    with pytest.raises(ConfigError, match=f"^{name} .*{value}"):
-        TrainingConfig(**{name: value})
-
-
 def test_precision_follows_the_device(monkeypatch):
     for there, policy in ((True, "mixed_float16"), (False, "float32")):
         monkeypatch.setattr(training, "has_gpu", lambda there=there: there)
@@ -307,22 +290,29 @@ def trained(tmp_path_factory, pictures, validation):
     return (folder / CHECKPOINT).read_bytes()
 
 
+def other_model():
+    flat = [keras.Input((SIZE, SIZE, 3)), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")]
+    return keras.Sequential(flat)
+
+
 @pytest.mark.parametrize(
-    ("settings", "fingerprint", "name"),
+    ("changes", "how", "name"),
     [
-        (config(epochs=1, learning_rate=0.1), {"data": "abc"}, "learning_rate"),
-        (config(epochs=1, seed=4), {"data": "abc"}, "seed"),
-        (config({"stain": 0.1}, epochs=1), {"data": "abc"}, "stain"),
-        (config(epochs=1), {"data": "xyz"}, "data"),
-        (config(epochs=1), None, "data"),
+        ({"learning_rate": 0.1}, {}, "made with another learning_rate;"),
+        ({"seed": 4}, {}, "made with another seed;"),
+        ({"recipe": {"stain": 0.1}}, {}, "made with another stain;"),
+        ({}, {"fingerprint": {"data": "xyz"}}, "made with another data;"),
+        ({}, {"fingerprint": None}, "made with another data;"),
+        ({}, {"model": other_model}, "another model"),
     ],
 )
 def test_that_of_another_run_is_refused_by_name(
-    tmp_path, pictures, validation, trained, settings, fingerprint, name
+    tmp_path, pictures, validation, trained, changes, how, name
 ):
     (tmp_path / CHECKPOINT).write_bytes(trained)
-    with pytest.raises(ConfigError, match=f"made with another {name};") as refused:
-        train(pictures, validation, settings, tmp_path, resume=True, fingerprint=fingerprint)
+    how = RUN | how | {"model": how.get("model", small_model)()}
+    with pytest.raises(ConfigError, match=name) as refused:
+        train(pictures, validation, config(**{"epochs": 1} | changes), tmp_path, **how)
     assert str(tmp_path / CHECKPOINT) in str(refused.value)
 
 
@@ -344,14 +334,6 @@ def test_a_damaged_one_is_refused(tmp_path, pictures, validation, trained, damag
     with pytest.raises(DataError, match="delete it") as refused:
         train(pictures, validation, config(epochs=1), tmp_path, **RUN)
     assert str(path) in str(refused.value)
-
-
-def test_that_of_another_model_is_refused(tmp_path, pictures, validation, trained):
-    (tmp_path / CHECKPOINT).write_bytes(trained)
-    other = keras.Sequential([keras.Input((SIZE, SIZE, 3)), keras.layers.Flatten()])
-    other.add(keras.layers.Dense(2, activation="softmax"))
-    with pytest.raises(ConfigError, match="another model"):
-        train(pictures, validation, config(epochs=1), tmp_path, model=other, **RUN)
 
 
 # -- bar and backends -------------------------------------------------------------------------
