@@ -213,7 +213,9 @@ WRONG |= {"l1": [-1, float("inf")], "bn_momentum": [float("nan")]}
 @pytest.mark.parametrize(("name", "values"), WRONG.items())
 def test_a_setting_out_of_range_is_refused_by_name(name, values):
     for value in values:
-        assert f"{name} {value!r}" in refused(ConfigError, models.mobilenet_m, None, **{name: value})
+        assert f"{name} {value!r}" in refused(
+            ConfigError, models.mobilenet_m, None, **{name: value}
+        )
 
 
 @pytest.mark.parametrize("name", PEERS)

@@ -50,8 +50,13 @@ values = st.recursive(
 )
 
 
+EACH = []
+"""How many inputs the tests try."""
+
+
 def mutated(number):
     """Try a test with so many inputs, always the same, drawn from ``data``."""
+    EACH.append(number)
     how = settings(
         max_examples=-(-number // SHARE),
         deadline=None,
@@ -144,7 +149,7 @@ def told(document):
     return json.dumps(document).encode()
 
 
-# -- pictures ---------------------------------------------------------------------------------
+# -- files that others write ------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -152,26 +157,88 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("mutants")
 
 
+LABELS = "C-NMC_test_prelim_phase_data_labels.csv"
+TEXTS = {
+    LABELS: "Patient_ID,new_names,labels\n"
+    "UID_57_29_1_all.bmp,1.bmp,1\nUID_H31_2_1_hem.bmp,2.bmp,0\n",
+    "split.csv": "file,part,subject\nUID_11_1_1_all.bmp,train,11\nUID_H11_1_1_hem.bmp,test,H11\n",
+    "study.toml": '[[runs]]\nexperiment = "e"\nmodel = "area"\nfolds = [0]\neach.seed = [1, 2]\n',
+    "cells.txt": "cell.png\ncell.jpg\ncells.txt\n",  # a list that names itself
+}
+
+
 @pytest.fixture(scope="module")
-def pictures(folder):
-    """One cell in every format, as bytes by suffix."""
+def examples(folder):
+    """A good file of each kind, as bytes by name; pictures and archives hold one cell."""
+    for cell in ("1.bmp", "2.bmp"):
+        path = folder / "C-NMC_test_prelim_phase_data" / cell
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
     picture = np.zeros((44, 48, 3), np.uint8)
     picture[9:35, 9:35] = np.random.default_rng(0).integers(60, 200, (26, 26, 3))
-    found = {}
-    for suffix in (".bmp", ".png", ".jpg", ".webp"):
-        Image.fromarray(picture).save(folder / f"cell{suffix}")
-        found[suffix] = (folder / f"cell{suffix}").read_bytes()
-    return found
+    for suffix in ("bmp", "jpg", "webp", "png"):
+        Image.fromarray(picture).save(folder / f"cell.{suffix}")
+    (folder / "packing").mkdir()
+    shutil.copy(folder / "cell.png", folder / "packing")
+    for kind in ("zip", "tar", "gztar"):
+        shutil.make_archive(str(folder / "cells"), kind, folder / "packing")
+    data = Path(cnmc.__file__).parent
+    shutil.copy(next((data / "weights").glob("*.h5")), folder / "weights.h5")
+    cell = min((data / "cells").glob("*all.webp"), key=os.path.getsize)
+    published = cnmc.shipped_index()["path"]
+    (path,) = published[published.str.contains(f"/{cell.stem}.", regex=False)]
+    with zipfile.ZipFile(folder / "packed.zip", "w") as file:
+        file.writestr(path.replace(".bmp", ".webp"), cell.read_bytes())
+    found = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    return found | {name: text.encode() for name, text in TEXTS.items()}
 
 
-@pytest.mark.parametrize("suffix", [".bmp", ".png", ".jpg", ".webp"])
-@mutated(1000)
-def test_pictures(folder, pictures, suffix, data):
-    path = folder / f"changed{suffix}"
-    path.write_bytes(data.draw(changed(pictures[suffix])))
-    with in_a_line():
-        picture = images.prepare(path, 32, 40)
-        assert picture.shape == (32, 32, 3) and picture.dtype == np.uint8
+def a_picture(path):
+    picture = images.prepare(path, 32, 40)
+    assert picture.shape == (32, 32, 3) and picture.dtype == np.uint8
+
+
+def a_tree(path):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(path.parent / "unpacked"))
+        cnmc.summary(cnmc.index(path if path.suffix == ".zip" else path.parent))
+    shutil.rmtree(path.parent / "unpacked", ignore_errors=True)
+
+
+def cells(path):
+    for one in inference.listed(path):
+        with contextlib.suppress(ImageError):
+            assert isinstance(one, ImageError) or images.prepare(one, 32, 40).any()
+
+
+def weights(path):
+    models.build("mobilenet_m", {"image_size": 32, "alpha": 0.25, "weights": path})
+
+
+READERS = {
+    **dict.fromkeys(("cell.bmp", "cell.png", "cell.jpg", "cell.webp"), (1000, a_picture)),
+    LABELS: (500, a_tree),
+    "split.csv": (500, leaks.report),
+    "study.toml": (500, sweep.expand),
+    "packed.zip": (200, a_tree),
+    **dict.fromkeys(("cells.zip", "cells.tar", "cells.tar.gz", "cells.txt"), (100, cells)),
+    "weights.h5": (100, weights),
+}
+"""How many files are tried of each kind, and what reads it."""
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_what_others_write(folder, examples, name):
+    number, reader = READERS[name]
+
+    @mutated(number)
+    def tried(data):
+        (folder / name).write_bytes(data.draw(changed(examples[name])))
+        with in_a_line():
+            reader(folder / name)
+
+    tried()
+    (folder / name).write_bytes(examples[name])
 
 
 # -- models -----------------------------------------------------------------------------------
@@ -252,25 +319,12 @@ def test_keras_files_of_another_structure(folder, model, asked, data):
         answers(path, asked)
 
 
-@pytest.mark.parametrize("suffix", [".tflite", ".onnx"])
-@mutated(100)
-def test_exported_models(place, model, suffix, asked, data):
+@mutated(200)
+def test_exported_models(place, model, asked, data):
+    suffix = data.draw(st.sampled_from([".tflite", ".onnx"]))
     card = model["card"] | {"file_sha256": "0" * 64}
     with in_a_line():
         answers(place(f"m{suffix}", data.draw(st.binary(max_size=500)), card), asked)
-
-
-@pytest.fixture(scope="module")
-def pretrained():
-    return next((Path(models.__file__).parents[1] / "data" / "weights").glob("*.h5")).read_bytes()
-
-
-@mutated(100)
-def test_pretrained_weights(folder, pretrained, data):
-    path = folder / "weights.h5"
-    path.write_bytes(data.draw(changed(pretrained)))
-    with in_a_line():
-        models.build("mobilenet_m", {"image_size": 32, "alpha": 0.25, "weights": path})
 
 
 # -- records ----------------------------------------------------------------------------------
@@ -387,7 +441,7 @@ def test_numbers_of_every_option(data):
 
 
 @mutated(300)
-def test_remembered_hashes(folder, pictures, data):
+def test_remembered_hashes(folder, examples, data):
     path, cache = folder / "cell.png", folder / "cache"
     expected = images.digests([path], cache)
     (memory,) = cache.glob("digests-*.json")
@@ -397,91 +451,13 @@ def test_remembered_hashes(folder, pictures, data):
 
 
 @mutated(300)
-def test_cached_pictures(folder, pictures, data):
+def test_cached_pictures(folder, examples, data):
     path, cache = folder / "cell.png", folder / "cache"
     expected = np.array(images.load([path], 32, 40, cache, progress=False))
     (kept,) = cache.glob("images-*.npy")
     before = kept.read_bytes()
     with spoilt(kept, data.draw(changed(before[:128])) + before[128:]):
         assert images.load([path], 32, 40, cache, progress=False).shape == expected.shape
-
-
-TEXTS = {
-    "labels.csv": (
-        "Patient_ID,new_names,labels\nUID_57_29_1_all.bmp,1.bmp,1\nUID_H31_2_1_hem.bmp,2.bmp,0\n",
-        lambda path: cnmc.summary(cnmc.index(path.parent)),
-    ),
-    "split.csv": (
-        "file,part,subject\nUID_11_1_1_all.bmp,train,11\nUID_H11_1_1_hem.bmp,test,H11\n",
-        leaks.report,
-    ),
-    "study.toml": (
-        '[[runs]]\nexperiment = "e"\nmodel = "area"\nfolds = [0]\neach.seed = [1, 2]\n',
-        sweep.expand,
-    ),
-}
-"""What others write, by name: an example, and what reads it."""
-
-
-@pytest.mark.parametrize("name", ["labels.csv", "split.csv", "study.toml"])
-@mutated(500)
-def test_labels_splits_and_studies(folder, name, data):
-    text, read = TEXTS[name]
-    for cell in ("1.bmp", "2.bmp"):
-        path = folder / "texts" / "C-NMC_test_prelim_phase_data" / cell
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    name = name.replace("labels", "C-NMC_test_prelim_phase_data_labels")
-    path = folder / "texts" / name
-    path.write_bytes(data.draw(changed(text.encode())))
-    with in_a_line():
-        read(path)
-
-
-@pytest.fixture(scope="module")
-def packed(folder):
-    """A packed fold of one cell."""
-    cell = min((Path(cnmc.__file__).parent / "cells").glob("*all.webp"), key=os.path.getsize)
-    published = cnmc.shipped_index()["path"]
-    (path,) = published[published.str.contains(f"/{cell.stem}.", regex=False)]
-    with zipfile.ZipFile(folder / "packed.zip", "w") as file:
-        file.writestr(path.replace(".bmp", ".webp"), cell.read_bytes())
-    return (folder / "packed.zip").read_bytes()
-
-
-@mutated(200)
-def test_packed_folds(folder, packed, data):
-    (folder / "packed.zip").write_bytes(data.draw(changed(packed)))
-    tempfile.tempdir = str(folder / "unpacked")
-    try:
-        with in_a_line():
-            cnmc.summary(cnmc.index(folder / "packed.zip"))
-    finally:
-        tempfile.tempdir = None
-        shutil.rmtree(folder / "unpacked", ignore_errors=True)
-
-
-@pytest.fixture(scope="module")
-def archives(folder, pictures):
-    """One cell in every archive, and a list that names itself, by suffix."""
-    (folder / "packing").mkdir()
-    (folder / "packing" / "cell.png").write_bytes(pictures[".png"])
-    found = {".txt": b"cell.png\ncell.jpg\ncells.txt\n"}
-    for suffix, kind in ((".zip", "zip"), (".tar", "tar"), (".tar.gz", "gztar")):
-        made = shutil.make_archive(str(folder / "made"), kind, folder / "packing")
-        found[suffix] = Path(made).read_bytes()
-    return found
-
-
-@pytest.mark.parametrize("suffix", [".zip", ".tar", ".tar.gz", ".txt"])
-@mutated(100)
-def test_lists_and_archives(folder, archives, suffix, data):
-    path = folder / f"cells{suffix}"
-    path.write_bytes(data.draw(changed(archives[suffix])))
-    with in_a_line():
-        for one in inference.listed(path):
-            with contextlib.suppress(ImageError):
-                assert isinstance(one, ImageError) or images.prepare(one, 32, 40).any()
 
 
 ANSWERS = "file,p_all,label,note\na.png,0.500000,ALL,\nb.png,0.250000,HEM,\n"
@@ -541,3 +517,10 @@ def test_pictures_given_as_arrays(data):
     for function in (probe.area, recipe.desaturate, partial(conditions.apply, "noise:3"), augment):
         with in_a_line():
             function(pictures)
+
+
+TRIED = sum(EACH) + sum(number for number, _ in READERS.values())
+
+
+def test_readme_promises_what_is_tried(root):
+    assert f"Of {TRIED:,} broken" in (root / "README.md").read_text(encoding="utf-8")
