@@ -1,17 +1,21 @@
 """Grad-CAM against its definition, and the shares of a heat map."""
 
 import cv2
+import keras
 import numpy as np
+import pytest
 
 from allm_utils.judge import explain
 from allm_utils.judge.predict import predict
 from allm_utils.network import models
 
 
-def test_gradcam_is_the_weighted_mean_of_the_maps(discs):
-    import keras
+@pytest.fixture(scope="module")
+def model():
+    return models.mobilenet_m(weights=None, image_size=64, alpha=0.25, seed=3)
 
-    model = models.mobilenet_m(weights=None, image_size=64, alpha=0.25, seed=3)
+
+def test_gradcam_is_the_weighted_mean_of_the_maps(model, discs):
     heat = explain.gradcam(model, discs, [0, 1])
     assert heat.shape == (2, 64, 64) and heat.dtype == np.float32
     # The head is linear after the mean over the map, so the weights can be written down.
@@ -43,8 +47,7 @@ def test_coarse_cell_lies_between_the_cell_and_nothing(discs):
     assert (share > 0.05).all() and (share < 1 - discs.any(axis=-1).mean(axis=(1, 2))).all()
 
 
-def test_measures_are_what_a_record_notes_of_each_picture(discs):
-    model = models.mobilenet_m(weights=None, image_size=64, alpha=0.25, seed=3)
+def test_measures_are_what_a_record_notes_of_each_picture(model, discs):
     found = {name: ask(discs) for name, ask in explain.measures(model).items()}
     np.testing.assert_allclose(found["area"], discs.any(axis=-1).mean(axis=(1, 2)))
     heat = explain.gradcam(model, discs, (predict(model, discs) >= 0.5).astype(int))

@@ -143,22 +143,30 @@ def test_people_are_drawn_by_one_over_the_root_of_their_pictures():
         TrainingData(images, labels, settings)
 
 
-def test_the_number_of_workers_changes_nothing(pictures, validation):
-    asked, found, settings = [], [], config(epochs=2)
+@pytest.fixture(scope="module")
+def two_epochs(pictures, validation):
+    """Where a run of two epochs ends."""
+    return state(train(pictures, validation, config(epochs=2))[0])
 
-    class Watched(TrainingData):
+
+def test_workers_change_nothing_and_a_bar_tells(pictures, validation, two_epochs, capsys):
+    asked, settings = set(), config(epochs=2)
+
+    class Alone(TrainingData):
+        def __init__(self, *given):
+            super().__init__(*given)
+            self.workers = 1
+
         def batch(self, epoch, index):
-            asked[-1].add((epoch, index))
+            asked.add((epoch, index))
             return super().batch(epoch, index)
 
-    for workers in (1, 4):
-        model, data = small_model(), Watched(*pictures, settings)
-        data.workers = workers
-        asked.append(set())
-        fit(model, data, validation, settings, progress=False)
-        found.append(state(model))
-    assert asked == [{(epoch, index) for epoch in range(2) for index in range(5)}] * 2
-    assert same(*found)
+    model = small_model()
+    fit(model, Alone(*pictures, settings), validation, settings)
+    assert asked == {(epoch, index) for epoch in range(2) for index in range(5)}
+    assert same(state(model), two_epochs)
+    shown = capsys.readouterr().err
+    assert "2/2" in shown and "/5" in shown and "val_accuracy" in shown
 
 
 def test_an_empty_class_is_an_error(pictures):
@@ -170,9 +178,11 @@ def test_an_empty_class_is_an_error(pictures):
 # -- fit --------------------------------------------------------------------------------------
 
 
-def test_plateau_early_stop_and_best_weights_follow_the_validation_loss(pictures, validation):
+def test_plateau_early_stop_and_best_weights_follow_the_validation_loss(
+    tmp_path, pictures, validation
+):
     settings = config(epochs=12, early_stop=3, learning_rate=0.02)
-    model, history = train(pictures, validation, settings)
+    model, history = train(pictures, validation, settings, tmp_path)
     losses, rates = history.epochs["val_loss"], history.epochs["learning_rate"]
     # the two rules written down again, epoch by epoch
     rate, best, waited, expected = settings.learning_rate, np.inf, 0, []
@@ -188,6 +198,9 @@ def test_plateau_early_stop_and_best_weights_follow_the_validation_loss(pictures
     targets = np.eye(2)[validation[1]]
     loss = model.evaluate(validation[0], targets, batch_size=64, verbose=0)[0]
     assert loss == pytest.approx(min(losses), rel=1e-5)
+    # resumed, a run that has stopped trains no further
+    again, history_again = train(pictures, validation, settings, tmp_path, resume=True)
+    assert history_again == history and same(model.get_weights(), again.get_weights())
 
 
 class Killed(TrainingData):
@@ -240,31 +253,20 @@ def test_killed_and_resumed_equals_straight(tmp_path, pictures, validation, plac
         assert np.array_equal(expected[name], found[name]), name
 
 
-def test_resuming_a_stopped_run_trains_no_further(tmp_path, pictures, validation):
-    settings = config(epochs=12, early_stop=1, learning_rate=0.02)
-    model, history = train(pictures, validation, settings, tmp_path)
-    assert len(history) < 12
-    again, history_again = train(pictures, validation, settings, tmp_path, resume=True)
-    assert history_again == history
-    assert same(model.get_weights(), again.get_weights())
-
-
 def test_mixed_precision_resumes_and_a_fresh_start_forgets(tmp_path, pictures, validation):
-    settings, found = config(epochs=2, precision="mixed_bfloat16"), []
+    settings = config(epochs=2, precision="mixed_bfloat16")
     with models.precision(settings.dtype_policy()):
-        for resume in (True, False):
-            with pytest.raises(Exception, match="killed"):
-                train(pictures, validation, settings, tmp_path, kind=KilledEarlier)
-            model, history = train(pictures, validation, settings, tmp_path, resume=resume)
-            assert len(history) == 2
-            found.append(state(model))
+        straight, _ = train(pictures, validation, settings, tmp_path)
+        with pytest.raises(Exception, match="killed"):
+            train(pictures, validation, settings, tmp_path, kind=KilledEarlier)
+        model, history = train(pictures, validation, settings, tmp_path, resume=True)
+    assert len(history) == 2 and same(state(straight), state(model))
     assert model.get_layer("prediction").compute_dtype == "float32"
     assert model.get_layer("conv").compute_dtype == "bfloat16"
-    assert same(*found)
 
 
 def test_a_loss_that_is_no_number_stops_at_once_and_spares_the_checkpoint(
-    tmp_path, pictures, validation
+    tmp_path, pictures, validation, two_epochs
 ):
     settings, model = config(epochs=2), small_model()
     with pytest.raises(ConfigError) as stopped:
@@ -274,8 +276,7 @@ def test_a_loss_that_is_no_number_stops_at_once_and_spares_the_checkpoint(
     assert f"{tmp_path / CHECKPOINT} keeps epoch 1" in message and "learning_rate 0.001" in message
     assert int(model.optimizer.iterations) == 5 + 2
     again, _ = train(pictures, validation, settings, tmp_path, resume=True)
-    straight, _ = train(pictures, validation, settings)
-    assert same(state(again), state(straight))
+    assert same(state(again), two_epochs)
 
 
 # -- checkpoints that do not serve ------------------------------------------------------------
@@ -336,14 +337,7 @@ def test_a_damaged_one_is_refused(tmp_path, pictures, validation, trained, damag
     assert str(path) in str(refused.value)
 
 
-# -- bar and backends -------------------------------------------------------------------------
-
-
-def test_the_bar_counts_epochs_and_steps_and_shows_metrics(pictures, validation, capsys):
-    settings = config(epochs=1)
-    fit(small_model(), TrainingData(*pictures, settings), validation, settings)
-    shown = capsys.readouterr().err
-    assert "1/1" in shown and "/5" in shown and "val_accuracy" in shown
+# -- backends ----------------------------------------------------------------------------------
 
 
 ELSEWHERE = """
