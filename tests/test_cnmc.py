@@ -113,10 +113,14 @@ def test_index_of_every_layout(tmp_path, layout):
         assert table.loc["final", "images"] == 2 and table.loc["final"].isna().sum() == 5
 
 
-def test_index_from_any_level(tmp_path, monkeypatch):
+def test_index_from_any_level_of_doubled_folders_and_upper_case(tmp_path, monkeypatch):
     put_training(tmp_path / "a" / "training_data")
     for root in (tmp_path, tmp_path / "a", tmp_path / "a" / "training_data"):
         assert len(cnmc.index(root)) == 7
+    for how in ({"doubled": True}, {"upper": True}):
+        put_training(tmp_path / str(how), **how)
+        found = cnmc.index(tmp_path / str(how))["subject"]
+        assert len(found) == 7 and set(found) == {"11", "3", "H11", "2", "H3", "H10"}
     monkeypatch.chdir(tmp_path / "a" / "training_data" / "fold_1")
     fold = cnmc.index(".")
     assert set(fold["fold"]) == {1} and len(fold) == 3 and Path(fold["path"][0]).is_absolute()
@@ -138,14 +142,6 @@ def test_folds_that_were_merged_are_told_apart_by_the_published_names(tmp_path):
         cnmc.index(tmp_path / "own")
     (tmp_path / "own" / "fold_1").rename(tmp_path / "fold1")  # as some unpack them
     assert set(cnmc.index(tmp_path / "fold1")["fold"]) == {1}
-
-
-@pytest.mark.parametrize("change", [{"doubled": True}, {"upper": True}])
-def test_doubled_folder_and_upper_case_suffix(tmp_path, change):
-    put_training(tmp_path, **change)
-    frame = cnmc.index(tmp_path)
-    assert len(frame) == 7
-    assert set(frame["subject"]) == {"11", "3", "H11", "2", "H3", "H10"}
 
 
 def test_stray_files_links_and_loops_of_links(tree, tmp_path):

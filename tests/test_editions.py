@@ -24,7 +24,7 @@ BOTH = [(path, kind) for path in editions.chapters() for kind in editions.KINDS]
 OURS = {"install", "real-data"}
 
 
-@pytest.fixture(params=BOTH, ids=lambda both: f"{both[1]}-{both[0].stem}")
+@pytest.fixture(scope="module", params=BOTH, ids=lambda both: f"{both[1]}-{both[0].stem}")
 def both(request):
     """A chapter's cells, an edition's, and which edition it is."""
     path, kind = request.param

@@ -28,12 +28,6 @@ def test_every_shipped_record_stands(runs):
             assert record.data["source"]["record"] in names
 
 
-def test_every_fold_by_people_is_tested_once_in_five_rounds(runs):
-    for found in ({"experiment": "same-recipe"}, *({"model": name} for name in ("area",))):
-        rounds = runs.where(protocol="patient-disjoint", **found)
-        assert len(rounds.pooled()) == sum(cnmc.shipped_index()["fold"].isin([0, 1]))
-
-
 def test_the_outside_record_names_records_that_stand(runs):
     about = store.read_json(records.RESULTS / "outside" / "outside.json")
     table, names = records.outside(), {record.name for record in runs}

@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 import sklearn
 
-from allm_utils.book import paper
 from allm_utils.data import cnmc, people, splits
 from allm_utils.errors import ConfigError, DataError
 
@@ -52,15 +51,6 @@ def is_whole(frame, split):
 
 
 # -- the paper's ------------------------------------------------------------------------------
-
-
-def test_paper_split_is_table_1(published):
-    split = splits.paper_split(published)
-    table = published.groupby(["fold", "label", split]).size()
-    for fold, classes in paper.TABLE_1.items():
-        for name, cells in classes.items():
-            found = {part: table[fold, cnmc.CLASSES.index(name), part] for part in splits.PARTS}
-            assert found == {part: cells[part] for part in splits.PARTS}
 
 
 def test_paper_split_is_that_of_split_folders(published):

@@ -100,9 +100,8 @@ def test_every_combination_is_a_run_named_by_what_it_is(study):
     ],
 )
 def test_what_is_wrong_with_a_study_is_one_line(study, text, named):
-    with pytest.raises(ConfigError, match=named) as caught:
+    with pytest.raises(ConfigError, match=rf"study\.toml.*{named}"):
         study(text)
-    assert "\n" not in str(caught.value) and "study.toml" in str(caught.value)
 
 
 def test_a_plan_prices_what_is_not_there_by_recorded_speed(study, runs, capsys):
