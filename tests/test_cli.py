@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -345,8 +346,11 @@ def test_a_full_disk_is_one_line():
 
 
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
-def test_closed_streams_change_no_exit_code(closed, tree):
-    command = [sys.executable, "-m", "allm_utils.cli", "data", "verify", str(tree / "fold_1")]
+def test_closed_streams_change_no_exit_code(closed, tree, tmp_path):
+    for cells in (tree / "fold_1").iterdir():  # one of each class: the bar shows, and few are read
+        (tmp_path / "fold_1" / cells.name).mkdir(parents=True)
+        shutil.copy(next(cells.iterdir()), tmp_path / "fold_1" / cells.name)
+    command = [sys.executable, "-m", "allm_utils.cli", "data", "verify", "fold_1"]
     done = subprocess.run(command, preexec_fn=lambda: [os.close(stream) for stream in closed])
     assert done.returncode == 1
 

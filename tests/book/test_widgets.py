@@ -106,17 +106,40 @@ def test_stepper_shows_input_and_output_side_by_side_whatever_the_theme_says(sho
         assert abs(left["y"] + left["height"] / 2 - right["y"] - right["height"] / 2) < 30
 
 
-def test_sliders_are_what_their_labels_name(show, lab):
+def test_widgets_fit_a_phone_and_sliders_are_what_their_labels_name(show, lab):
     ones = np.ones((5, 5, 2), int)
     stepper = show(widgets.separable_stepper(ones, ones[:3, :3], ones[0, :2]))
     for page, name in ((lab, "1. noise"), (lab, "3. brightness"), (stepper, "Step")):
         assert page.get_by_role("slider", name=name).count() == 1
-
-
-def test_widgets_fit_a_phone(show, lab):
-    ones = np.ones((5, 5, 2), int)
-    for page in (lab, show(widgets.separable_stepper(ones, ones[:3, :3], ones[0, :2]))):
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+DRAWN = """() => {
+    const context = document.querySelectorAll("#crop-slider canvas")[1].getContext("2d");
+    const at = (x, y) => Math.max(...context.getImageData(x, y, 1, 1).data.slice(0, 3));
+    return [at(2, 2), at(112, 112)];
+}"""
+"""Brightness of the picture that the network gets, at its corner and in its middle."""
+
+
+def test_crop_slider_answers_to_the_keyboard(show):
+    small, large = np.zeros((2, 450, 450, 3), np.uint8)
+    small[145:305, 145:305] = large[60:390, 60:390] = (90, 60, 110)
+    cells = {"a small HEM cell": small, "a large ALL cell": large}
+    page = show(widgets.crop_slider(cells, [160, 330], [160, 330], [0, 1], "made"))
+    page.wait_for_function(f"Math.max(...({DRAWN})()) > 0")
+    slider, words = page.get_by_label("Side of the centre crop"), page.locator("#crop-slider p")
+    corner, middle = page.evaluate(DRAWN)
+    assert corner < 20 < middle, "black around the cell"
+    assert "whole" in words.inner_text() and "0.75 times" in words.inner_text()
+    slider.press("ArrowRight")
+    assert page.locator("#crop-slider output").inner_text() == "302"
+    slider.press("Home")
+    assert "This cell is cut; it needs" in words.inner_text()
+    page.get_by_label("a large ALL cell").check()
+    slider.press("End")
+    assert "This cell is whole." in words.inner_text()
+    assert "100\xa0% of the HEM and 100\xa0% of the ALL" in words.inner_text()
 
 
 def test_threshold_slider_counts_what_evaluation_does(show):
