@@ -156,9 +156,11 @@ def test_page_is_accessible(visit, name, look):
     assert violations(visit(name, look), RULES[look]) == []
 
 
-def test_page_fits_a_phone(visit, name):
+def test_page_and_its_formulas_fit_a_phone(visit, name):
     page = visit(name, "phone")
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    wide = "all => all.filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.id)"
+    assert page.eval_on_selector_all("article div.math mjx-container", wide) == []
 
 
 def test_words_in_figures_can_be_read_on_a_phone(visit, name):
@@ -168,12 +170,6 @@ def test_words_in_figures_can_be_read_on_a_phone(visit, name):
         shown, own = image.evaluate("image => [image.clientWidth, image.naturalWidth]")
         assert shown / own * (12 if own < 500 else 16.5) >= 9, image.get_attribute("src")
         assert image.bounding_box()["x"] + shown <= PHONE["width"]
-
-
-def test_formulas_fit_a_phone(visit, name):
-    page = visit(name, "phone")
-    wide = "all => all.filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.id)"
-    assert page.eval_on_selector_all("article div.math mjx-container", wide) == []
 
 
 def test_figures_count_from_one_on_each_page(visit, name):
@@ -216,11 +212,14 @@ def test_tables_have_one_row_of_heads_and_are_not_clipped(visit, name):
         assert box is None or box["x"] + box["width"] <= right["x"] + right["width"] + 1
 
 
-def test_page_tells_search_engines_what_it_is(visit, name):
-    head = visit(name).locator("head")
+def test_page_says_what_it_is_and_only_notebooks_offer_colab(visit, name):
+    page, head = visit(name), visit(name).locator("head")
     for selector in ("meta[name=description]", "meta[property='og:description']"):
         assert len(head.locator(selector).first.get_attribute("content")) > 30
     assert head.locator("meta[property='og:image']").first.get_attribute("content").endswith("jpg")
+    assert f"Version {__version__}" in page.locator(".bd-footer-content").inner_text()
+    launch = page.locator(".bd-header-article a[href*='colab.research.google.com']")
+    assert (launch.count() > 0) == name.startswith("notebooks/")
 
 
 def test_every_image_says_what_it_shows(visit, name):
@@ -334,15 +333,6 @@ def test_words_of_the_glossary_are_linked_at_first_use(visit, html, chapter):
                 term,
                 plain[use.start() - 60 :][:90],
             )
-
-
-def test_page_names_its_version(visit, name):
-    assert f"Version {__version__}" in visit(name).locator(".bd-footer-content").inner_text()
-
-
-def test_only_notebooks_offer_colab(visit, name):
-    launch = visit(name).locator(".bd-header-article a[href*='colab.research.google.com']")
-    assert (launch.count() > 0) == name.startswith("notebooks/")
 
 
 def test_lost_readers_find_the_way_back(html):
