@@ -6,10 +6,11 @@ import pytest
 
 
 @pytest.fixture
-def codecheck(root, monkeypatch):
+def codecheck(root, runs, monkeypatch):
     monkeypatch.setattr(sys, "path", [str(root / "book"), *sys.path])
     import codecheck
 
+    monkeypatch.setattr(codecheck.Runs, "load", lambda folder: runs)
     return codecheck
 
 

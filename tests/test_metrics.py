@@ -148,9 +148,6 @@ def test_tables_6_to_8_are_macro_averages(average, n_rows):
         for row in table.values():
             fitted += not metrics.confusion_from_printed(**row, **sizes, average=average).empty
     assert fitted == n_rows
-
-
-def test_unknown_average_is_refused():
     with pytest.raises(ConfigError, match="micro"):
         metrics.confusion_from_printed(1, 1, 1, 1, 1, 5, 5, average="micro")
 

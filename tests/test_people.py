@@ -97,6 +97,7 @@ def test_the_search_finds_the_twenty_pairs_of_the_sample_and_no_other(work, foun
     twins = people.pixel_twins()
     here = twins[twins["file_a"].isin(names) & twins["file_b"].isin(names)]
     assert pairs_of(found.pairs) == pairs_of(here) and len(here) == sample.N_TWINS
+    assert set(here["fold_a"]) == {"0"} and set(here["fold_b"]) == {"1"}
     assert found.pairs["ncc"].is_monotonic_decreasing
     assert (subject_of(found.pairs["file_a"]) == found.pairs["subject_a"]).all()
 

@@ -40,13 +40,6 @@ def test_both_classes_are_equal_and_all_people_are_there(frame):
     assert who[~frame["outside"]].value_counts().min() >= 9  # enough to split
 
 
-def test_twenty_pixel_twins_have_both_sides_in_the_sample(frame):
-    twins, names = people.pixel_twins(), set(file_names(frame))
-    both = twins[twins["file_a"].isin(names) & twins["file_b"].isin(names)]
-    assert len(both) == sample.N_TWINS
-    assert set(both["fold_a"]) == {"0"} and set(both["fold_b"]) == {"1"}
-
-
 def test_the_files_are_the_published_ones_byte_for_byte(work, frame):
     found = cnmc.verify(sample.root(work), progress=False)
     assert found.n_checked == len(frame) == 600
