@@ -218,6 +218,10 @@ class KilledEarlier(Killed):
     at = 1, 2
 
 
+class KilledAtOnce(Killed):
+    at = 0, 0
+
+
 class Diverging(TrainingData):
     """Its second epoch asks for the impossible: a target that is no number."""
 
@@ -257,8 +261,10 @@ def test_mixed_precision_resumes_and_a_fresh_start_forgets(tmp_path, pictures, v
     settings = config(epochs=2, precision="mixed_bfloat16")
     with models.precision(settings.dtype_policy()):
         straight, _ = train(pictures, validation, settings, tmp_path)
-        with pytest.raises(Exception, match="killed"):
-            train(pictures, validation, settings, tmp_path, kind=KilledEarlier)
+        for kind in (KilledAtOnce, KilledEarlier):
+            with pytest.raises(Exception, match="killed"):
+                train(pictures, validation, settings, tmp_path, kind=kind)
+            assert (tmp_path / CHECKPOINT).exists() == (kind is KilledEarlier)
         model, history = train(pictures, validation, settings, tmp_path, resume=True)
     assert len(history) == 2 and same(state(straight), state(model))
     assert model.get_layer("prediction").compute_dtype == "float32"
