@@ -157,6 +157,11 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("mutants")
 
 
+@pytest.fixture(scope="module")
+def others(tmp_path_factory):
+    return tmp_path_factory.mktemp("others")
+
+
 LABELS = "C-NMC_test_prelim_phase_data_labels.csv"
 TEXTS = {
     LABELS: "Patient_ID,new_names,labels\n"
@@ -168,28 +173,28 @@ TEXTS = {
 
 
 @pytest.fixture(scope="module")
-def examples(folder):
+def examples(others):
     """A good file of each kind, as bytes by name; pictures and archives hold one cell."""
     for cell in ("1.bmp", "2.bmp"):
-        path = folder / "C-NMC_test_prelim_phase_data" / cell
+        path = others / "C-NMC_test_prelim_phase_data" / cell
         path.parent.mkdir(exist_ok=True)
         path.touch()
     picture = np.zeros((44, 48, 3), np.uint8)
     picture[9:35, 9:35] = np.random.default_rng(0).integers(60, 200, (26, 26, 3))
     for suffix in ("bmp", "jpg", "webp", "png"):
-        Image.fromarray(picture).save(folder / f"cell.{suffix}")
-    (folder / "packing").mkdir()
-    shutil.copy(folder / "cell.png", folder / "packing")
+        Image.fromarray(picture).save(others / f"cell.{suffix}")
+    (others / "packing").mkdir()
+    shutil.copy(others / "cell.png", others / "packing")
     for kind in ("zip", "tar", "gztar"):
-        shutil.make_archive(str(folder / "cells"), kind, folder / "packing")
+        shutil.make_archive(str(others / "cells"), kind, others / "packing")
     data = Path(cnmc.__file__).parent
-    shutil.copy(next((data / "weights").glob("*.h5")), folder / "weights.h5")
+    shutil.copy(next((data / "weights").glob("*.h5")), others / "weights.h5")
     cell = min((data / "cells").glob("*all.webp"), key=os.path.getsize)
     published = cnmc.shipped_index()["path"]
     (path,) = published[published.str.contains(f"/{cell.stem}.", regex=False)]
-    with zipfile.ZipFile(folder / "packed.zip", "w") as file:
+    with zipfile.ZipFile(others / "packed.zip", "w") as file:
         file.writestr(path.replace(".bmp", ".webp"), cell.read_bytes())
-    found = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    found = {path.name: path.read_bytes() for path in others.iterdir() if path.is_file()}
     return found | {name: text.encode() for name, text in TEXTS.items()}
 
 
@@ -228,17 +233,17 @@ READERS = {
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_what_others_write(folder, examples, name):
+def test_what_others_write(others, examples, name):
     number, reader = READERS[name]
 
     @mutated(number)
     def tried(data):
-        (folder / name).write_bytes(data.draw(changed(examples[name])))
+        (others / name).write_bytes(data.draw(changed(examples[name])))
         with in_a_line():
-            reader(folder / name)
+            reader(others / name)
 
     tried()
-    (folder / name).write_bytes(examples[name])
+    (others / name).write_bytes(examples[name])
 
 
 # -- models -----------------------------------------------------------------------------------
@@ -441,8 +446,8 @@ def test_numbers_of_every_option(data):
 
 
 @mutated(300)
-def test_remembered_hashes(folder, examples, data):
-    path, cache = folder / "cell.png", folder / "cache"
+def test_remembered_hashes(others, examples, data):
+    path, cache = others / "cell.png", others / "cache"
     expected = images.digests([path], cache)
     (memory,) = cache.glob("digests-*.json")
     with spoilt(memory, data.draw(either(memory.read_bytes()))):
@@ -451,8 +456,8 @@ def test_remembered_hashes(folder, examples, data):
 
 
 @mutated(300)
-def test_cached_pictures(folder, examples, data):
-    path, cache = folder / "cell.png", folder / "cache"
+def test_cached_pictures(others, examples, data):
+    path, cache = others / "cell.png", others / "cache"
     expected = np.array(images.load([path], 32, 40, cache, progress=False))
     (kept,) = cache.glob("images-*.npy")
     before = kept.read_bytes()
