@@ -27,14 +27,15 @@ README_BLOCK = re.compile(r"(<!-- headline.*?-->\n).*?(<!-- end)", re.DOTALL)
 
 
 def headline(runs: Runs) -> str:
-    """Return the headline results as a Markdown table, and the spread over seeds below it."""
+    """Return the headline results as a Markdown table; below it how they were trained."""
     measure = "Balanced accuracy (95 % interval, by people)"
     lines = [f"| Tested on | Images | People | {measure} | Paper |", "|---|---|---|---|---|"]
     for who, row in scorecard.headline(runs).iterrows():
         ours = f"**{row['value']:.3f}** ({row['low']:.3f} to {row['high']:.3f})"
         paper = "not reported" if isnan(row["paper"]) else f"{row['paper']:.3f}"
         lines.append(f"| {who} | {row['images']:,.0f} | {row['people']:.0f} | {ours} | {paper} |")
-    return "\n".join(["", *lines, "", f"{scorecard.spread(runs)}.", "", ""])
+    told = [scorecard.schedule(runs), f"{scorecard.spread(runs)}."]
+    return "\n".join(["", *lines, "", " ".join(told), "", ""])
 
 
 def chart(runs: Runs) -> str:

@@ -15,7 +15,7 @@
 # > **You will learn**
 # > - how large a centre {term}`crop` has to be, and what each choice throws away;
 # > - why removing the saturation of a picture is a plain maximum;
-# > - what balancing does to a classifier: it moves errors from one class to the other;
+# > - what balancing does to a classifier: it can move errors from one class to the other;
 # > - what a shortcut is, and how {term}`controls <control>` tell whether a network has taken it.
 # >
 # > **Before you start:** [The data set](01_dataset.ipynb).
@@ -74,7 +74,7 @@ for in_grey in (one.metrics("grey") for one in copied):
 assert np.allclose([r.metrics("grey")["roc_auc"] for r in plain], [0.9, 0.9], atol=0.03)
 put(n_hem=f"{len(copied)}")
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-balancing-brief", "caption": "How well networks order their test cells by class, in colour and without colour; each mark is one network. ROC-AUC is the chance that a leukemic cell gets more than a healthy one. At 0.5 the order is chance; below it, leukemic cells look healthier to the network than healthy ones. Our records, test cells of the folds named, 224 pixels."}, "image": {"alt": "Dots for 16 networks. In colour all lie above 0.88. In grey, those of the paper's recipe lie between 0.09 and 0.34, those with grey copies alone a little above one half, and those without grey copies near 0.9."}}
+# %% mystnb={"figure": {"caption": "How well networks order their test cells by class, in colour and without colour; each mark is one network. ROC-AUC is the chance that a leukemic cell gets more than a healthy one. At 0.5 the order is chance; below it, leukemic cells look healthier to the network than healthy ones. Our records, test cells of the folds named, 224 pixels.", "name": "fig-balancing-brief"}, "image": {"alt": "Dots for 16 networks. In colour all lie above 0.88. In grey, those of the paper's recipe lie between 0.09 and 0.34, those with grey copies alone a little above one half, and those without grey copies near 0.9."}} tags=["hide-input"]
 GROUPS = {
     "paper's recipe, fold 0": {"experiment": "table5", "fold": 0},
     "paper's recipe, fold 1": {"experiment": "table5", "fold": 1},
@@ -126,7 +126,7 @@ labels = cells["label"].to_numpy(int)
 area, side = np.array([measure(path) for path in cells["path"]]).T
 small = images.load(cells, 128, run.crop, run.work / "images", progress=False)
 
-# %% mystnb={"figure": {"name": "fig-balancing-crop", "caption": "Share of the cells that a centre crop keeps whole. The grey lines are crops of 224 and 300. Real cells of C-NMC 2019, those of this page."}, "image": {"alt": "Two rising curves. At 224 pixels most HEM cells but only a minority of the ALL cells are whole; at 300 nearly all of both are."}}
+# %% mystnb={"figure": {"caption": "Share of the cells that a centre crop keeps whole. The grey lines are crops of 224 and 300. Real cells of C-NMC 2019, those of this page.", "name": "fig-balancing-crop"}, "image": {"alt": "Two rising curves. At 224 pixels most HEM cells but only a minority of the ALL cells are whole; at 300 nearly all of both are."}}
 kept_whole, crops = figures.new()
 for label, name in enumerate(cnmc.CLASSES):
     style = {"color": figures.COLOURS[name], "linestyle": ("--", "-")[label]}
@@ -164,7 +164,7 @@ framed = [
     for crop in (224, 300, int(side[i]))
 ]
 
-# %% mystnb={"figure": {"name": "fig-balancing-framing", "caption": "Three ways to 224 pixels. Only the tight box makes both cells equally large. Brightened twofold. Real cells of C-NMC 2019."}, "image": {"alt": "Two rows, a small HEM cell and a large ALL cell, in three framings. Crop 224: the ALL cell is cut. Crop 300: both whole, sizes differ. Tight box: both fill the frame."}}
+# %% mystnb={"figure": {"caption": "Three ways to 224 pixels. Only the tight box makes both cells equally large. Brightened twofold. Real cells of C-NMC 2019.", "name": "fig-balancing-framing"}, "image": {"alt": "Two rows, a small HEM cell and a large ALL cell, in three framings. Crop 224: the ALL cell is cut. Crop 300: both whole, sizes differ. Tight box: both fill the frame."}}
 titles = ["crop 224", "crop 300", "tight box"] * 2
 both = f"{sample.people_shown(cells.iloc[two])}\n{run.credit}"
 figures.cells(framed, titles, 3, rows=cnmc.CLASSES, source=both)
@@ -213,7 +213,7 @@ by_maximum = recipe.desaturate(picture)
 print("maximum = OpenCV:", np.array_equal(by_maximum, by_opencv))
 print("maximum = imgaug:", np.array_equal(by_maximum, by_imgaug))
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-balancing-hsv", "caption": "An ALL cell, its saturation and its value (white is high), and its green channel alone. Brightened twofold but for the saturation. Real cell of C-NMC 2019."}, "image": {"alt": "Four panels: the purple cell; its saturation in grey; its value, which is flat; its green channel, darker, with far more texture."}}
+# %% mystnb={"figure": {"caption": "An ALL cell, its saturation and its value (white is high), and its green channel alone. Brightened twofold but for the saturation. Real cell of C-NMC 2019.", "name": "fig-balancing-hsv"}, "image": {"alt": "Four panels: the purple cell; its saturation in grey; its value, which is flat; its green channel, darker, with far more texture."}} tags=["hide-input"]
 brightest, lowest = picture.max(axis=-1), picture.min(axis=-1)
 saturation = (brightest - lowest) / np.maximum(brightest, 1)
 panels = [picture, 127 * saturation, brightest, picture[..., 1]]
@@ -240,7 +240,7 @@ put(contrast_green=f"{middle[0]:.2f}", contrast_value=f"{middle[1]:.2f}")
 #
 # {numref}`fig-balancing-steps` puts the steps together.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-balancing-steps", "caption": "What happens to a training picture before augmentation (the paper's Fig. 2, redrawn). Only HEM pictures get a copy. Brightened twofold. Real cells of C-NMC 2019."}, "image": {"alt": "Two rows. A HEM cell: original of 450 pixels, centre crop of 300, resized to 224, and a grey copy. An ALL cell: the same three steps, and an empty place."}}
+# %% mystnb={"figure": {"caption": "What happens to a training picture before augmentation (the paper's Fig. 2, redrawn). Only HEM pictures get a copy. Brightened twofold. Real cells of C-NMC 2019.", "name": "fig-balancing-steps"}, "image": {"alt": "Two rows. A HEM cell: original of 450 pixels, centre crop of 300, resized to 224, and a grey copy. An ALL cell: the same three steps, and an empty place."}} tags=["hide-input"]
 stages = []
 for i, resized in zip(two, (framed[1], framed[4]), strict=True):
     original = images.read(cells["path"].iloc[i])
@@ -278,7 +278,7 @@ def cut(train, balance):
 two_to_one = np.concatenate([hem[:: round(2 * len(hem) / len(all_))], all_])
 marks = {"as is": cut(two_to_one, "none"), "doubled": cut(two_to_one, "hem")}
 
-# %% mystnb={"figure": {"name": "fig-balancing-cuts", "caption": "Cells by area, and the cut of a logistic regression on it, without and with doubled HEM cells; to its right the answer is ALL. Real cells of C-NMC 2019, those of this page."}, "image": {"alt": "Histograms of HEM and ALL by area; ALL cells are larger, with much overlap. Two vertical lines; that for doubled HEM cells lies at a larger area."}}
+# %% mystnb={"figure": {"caption": "Cells by area, and the cut of a logistic regression on it, without and with doubled HEM cells; to its right the answer is ALL. Real cells of C-NMC 2019, those of this page.", "name": "fig-balancing-cuts"}, "image": {"alt": "Histograms of HEM and ALL by area; ALL cells are larger, with much overlap. Two vertical lines; that for doubled HEM cells lies at a larger area."}}
 figures.histogram({"": (area, labels)}, "area, 1000 pixels", run.source, marks=marks)
 
 # %% [markdown]
@@ -339,8 +339,8 @@ pd.crosstab(kind, colour).map("{:,}".format).rename_axis(index=None, columns="pi
 # %% [markdown]
 # ## Ask the network
 #
-# Does it? Here is one of our two networks that ship with the book, trained with the paper's recipe on
-# folds 0 and 1, {term}`split` by image. We ask it about cells of its own {term}`test part`, which it has never
+# Does it? Here is one of our two networks that ship with the book, trained with the paper's recipe, on a shorter
+# schedule, on folds 0 and 1, {term}`split` by image. We ask it about cells of its own {term}`test part`, which it has never
 # seen, first as they are and then without colour. **Guess first:** what will it say of the grey ones?
 
 # %%
@@ -352,7 +352,7 @@ cache, size = run.work / "images", card["image_size"]
 pictures = images.load(cells.iloc[mine], size, card["crop"], cache, progress=False)
 answers = {look: predict(model, pictures, how) for look, how in CONDITION.items()}
 
-# %% mystnb={"figure": {"name": "fig-balancing-asked", "caption": "Four ALL cells of the test part, and the network's probability of ALL, in colour and in grey. Brightened twofold. Real cells of C-NMC 2019."}, "image": {"alt": "Four leukemic cells twice. In colour the probabilities are high; the same cells in grey get next to nothing."}}
+# %% mystnb={"figure": {"caption": "Four ALL cells of the test part, and the network's probability of ALL, in colour and in grey. Brightened twofold. Real cells of C-NMC 2019.", "name": "fig-balancing-asked"}, "image": {"alt": "Four leukemic cells twice. In colour the probabilities are high; the same cells in grey get next to nothing."}}
 four = np.flatnonzero(labels[mine] == 1)[:4]
 twice = [*pictures[four], *recipe.desaturate(pictures[four])]
 said = [f"ALL: {p:.2f}" for given in answers.values() for p in given[four]]
@@ -427,7 +427,7 @@ for seed, (way, rule) in product(range(5), WAYS.items()):
         called = fitted.predict(features[test & (labels == 1)])
         caught.append((way, look, called.mean()))
 
-# %% mystnb={"figure": {"name": "fig-balancing-ways", "caption": "Share of the ALL cells that a linear probe finds, in colour and in grey; each mark is one of five splits. Real cells of C-NMC 2019."}, "image": {"alt": "In colour all four ways find most of the ALL cells, or all. In grey, three ways do as well; with HEM copies in grey the probe finds next to none."}}
+# %% mystnb={"figure": {"caption": "Share of the ALL cells that a linear probe finds, in colour and in grey; each mark is one of five splits. Real cells of C-NMC 2019.", "name": "fig-balancing-ways"}, "image": {"alt": "In colour all four ways find most of the ALL cells, or all. In grey, three ways do as well; with HEM copies in grey the probe finds next to none."}}
 figures.intervals(caught, "share of the ALL cells found (sensitivity)", run.source)
 
 # %% tags=["remove-cell"]
@@ -459,7 +459,7 @@ assert all(below_half) and len(whole_recipe) == 12
 alone = runs.where(experiment="table5-balance")
 assert all(0.5 < r.metrics("grey")["roc_auc"] < 0.6 for r in alone) and len(alone) == 2
 
-# %% mystnb={"figure": {"name": "fig-balancing-below", "caption": "The network's probability of ALL for grey test cells, against their area. Real cells of C-NMC 2019."}, "image": {"alt": "Scatter plot, falling: small grey cells get a little, large ones next to nothing. HEM and ALL cells lie on one curve."}}
+# %% mystnb={"figure": {"caption": "The network's probability of ALL for grey test cells, against their area. Real cells of C-NMC 2019.", "name": "fig-balancing-below"}, "image": {"alt": "Scatter plot, falling: small grey cells get a little, large ones next to nothing. HEM and ALL cells lie on one curve."}}
 below, answered = figures.new()
 for label, (name, code) in enumerate(figures.COLOURS.items()):
     of, mark = labels[mine] == label, "so"[label]
@@ -645,7 +645,7 @@ for condition in ("clean", "grey"):
 #
 # - Crop in pixels, and wider than 224, or the border becomes a sign of leukemia.
 # - Removing saturation is $\max(R, G, B)$ in all three channels, and in these cells that keeps little texture.
-# - Balancing moves errors from one class to the other; the order of the cells stays.
+# - Balancing can move errors from one class to the other; the order of the cells stays.
 # - Copies that only one class gets make a shortcut. Every network trained so has taken it: all grey cells
 #   are healthy; with the paper's whole recipe, the larger the healthier.
 # - A finding about a cause needs controls. Here a probe of seconds has them all.

@@ -15,7 +15,7 @@
 # > **You will learn**
 # > - what the noise buys at test, and what it does not;
 # > - why noise on a black background is not zero-mean, and why that matters;
-# > - why every training picture of the paper is darker than the same cell at test;
+# > - why every training picture of the paper has another brightness than the same cell at test;
 # > - how to replace a slow step by a fast one and test that nothing changed.
 # >
 # > **Before you start:** [Balancing](02_balancing.ipynb), and what a normal distribution is.
@@ -33,7 +33,7 @@ from scipy.stats import ks_2samp
 from sklearn.metrics import roc_auc_score
 
 from allm_utils.book import exercises, figures, paper, profile, widgets
-from allm_utils.data import images, sample
+from allm_utils.data import cnmc, images, people, sample
 from allm_utils.judge import conditions
 from allm_utils.network import recipe
 from allm_utils.runs.records import Runs
@@ -44,10 +44,15 @@ runs = Runs.load()
 # %% tags=["remove-cell"]
 from myst_nb import glue
 
+listed = cnmc.shipped_index()
+n_people = people.person(listed["subject"]).groupby(listed["fold"]).nunique()
+told = f"{n_people.min()} to {n_people.max()}"
+glue("augmentation-people", told, display=False)
+
 # %% [markdown]
 # ## In brief
 #
-# The paper adds noise to every training picture, turns it, shifts it, zooms it and darkens it. On clean
+# In our reading the paper adds noise to every training picture, turns it, shifts it, zooms it and darkens it. On clean
 # test cells this buys nothing: {term}`balanced accuracy` is {glue:text}`augmentation-with-clean` with it
 # and {glue:text}`augmentation-without-clean` without it, on {term}`fold` 1. Under noise of
 # {term}`σ <sigma>` 10 at test it makes the difference: {glue:text}`augmentation-with-10` with it,
@@ -70,7 +75,7 @@ for how, chosen in (("with", WITH), ("without", WITHOUT)):
     assert how == "without" or (max(clean) < 0.955 and min(loud) > 0.85)
     assert how == "with" or (min(clean) > 0.94 and max(loud) < 0.65)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-augmentation-brief", "caption": "Balanced accuracy against the noise at test, for four networks trained with noise and warp and three without; lines are means, bands reach from the worst to the best. Warp is the turning, shifting and zooming, with the darkening. Our records, test cells of fold 1, 224 pixels."}, "image": {"alt": "Two panels, noise over the whole picture and in the cell only. With noise and warp both curves stay near 0.9 from sigma 0 to 10. Without, they start as high and fall to between 0.5 and 0.8."}}
+# %% mystnb={"figure": {"caption": "Balanced accuracy against the noise at test, for four networks trained with noise and warp and three without; lines are means, bands reach from the worst to the best. Warp is the turning, shifting and zooming, with the darkening. Our records, test cells of fold 1, 224 pixels.", "name": "fig-augmentation-brief"}, "image": {"alt": "Two panels, noise over the whole picture and in the cell only. With noise and warp both curves stay near 0.9 from sigma 0 to 10. Without, they start as high and fall to between 0.5 and 0.8."}} tags=["hide-input"]
 KINDS = {"over the whole picture": "noise", "in the cell only": "cell-noise"}
 TRAINED = {"trained with noise and warp": WITH, "trained without": WITHOUT}
 
@@ -99,7 +104,7 @@ for panel in curves.values():
 # %% [markdown]
 # ## Why change a picture on purpose?
 #
-# A fold has about 2,500 training pictures, of two or three dozen people at most; {term}`MobileNet_M` has 3.2 million
+# A fold has about 2,500 training pictures, of {glue:text}`augmentation-people` people; {term}`MobileNet_M` has 3.2 million
 # weights, enough to learn every picture by heart. {term}`Augmentation <augment>` shows it a slightly
 # different picture every time, changed in ways that do not change the answer {cite:p}`shorten2019`. A cell
 # on a slide has no top and no bottom, so turning it is safe. *Do not change the answer* is a claim about
@@ -128,7 +133,7 @@ print(f"{len(cells)} pictures; {background.mean():.0%} of the pixels are backgro
 # Rounding and clipping are there because a picture holds whole numbers from 0 to 255. The unit of $\sigma$
 # is one {term}`grey level`.
 
-# %% mystnb={"figure": {"name": "fig-augmentation-noise", "caption": "A cell clean, with the paper's two training noises, and with noise in the cell only, brightened threefold; below it a patch of 32 \u00d7 32 pixels. Real cell of C-NMC 2019."}, "image": {"alt": "Four pictures of one cell and four enlarged patches. At sigma 3 the specks are faint, at sigma 9 strong and of all colours. Around the cell the background is full of specks, but for the last picture, where it is black."}}
+# %% mystnb={"figure": {"caption": "A cell clean, with the paper's two training noises, and with noise in the cell only, brightened threefold; below it a patch of 32 \u00d7 32 pixels. Real cell of C-NMC 2019.", "name": "fig-augmentation-noise"}, "image": {"alt": "Four pictures of one cell and four enlarged patches. At sigma 3 the specks are faint, at sigma 9 strong and of all colours. Around the cell the background is full of specks, but for the last picture, where it is black."}}
 one = cells[:1]
 names = ("clean", *(f"noise:{sigma}" for sigma in paper.TRAIN_SIGMAS), "cell-noise:9")
 noisy = [conditions.apply(name, one)[0] for name in names]
@@ -164,8 +169,8 @@ pd.DataFrame(rows, columns).T.rename_axis(columns="σ").round(3)
 # &= \frac{\sigma}{\sqrt{2\pi}} \approx 0.4\,\sigma \end{split} $$ (eq-augmentation-clipped)
 #
 # Why care about the background? It is the larger part of every picture, and a network sees it too. It can
-# tell a noisy picture from a clean one without a look at the cell. No camera does that to a picture whose
-# background was set to black by a program *afterwards*. So our {term}`records <record>` also have noise in
+# tell a noisy picture from a clean one without a look at the cell. No camera puts noise on a background that a
+# program blackens *afterwards*. So our {term}`records <record>` also have noise in
 # the cell only, the right panel of {numref}`fig-augmentation-brief`. Take the network without noise, warp and
 # grey copies: at σ 10 its balanced accuracy falls by {glue:text}`augmentation-fall-noise`, and by
 # {glue:text}`augmentation-fall-cell-noise` if the background stays black. More than half of the damage to it comes
@@ -222,7 +227,7 @@ steps = moves | {
     "brightness 0.4": iaa.Multiply(0.4),
 }
 
-# %% mystnb={"figure": {"name": "fig-augmentation-steps", "caption": "Every change of the paper's section 3.3 at an end of its range, one at a time, brightened twofold. Real cell of C-NMC 2019."}, "image": {"alt": "Eight pictures of one cell: unchanged, turned left, mirrored, shifted to the lower right, slightly sheared, enlarged, stretched in width, much darker."}}
+# %% mystnb={"figure": {"caption": "Every change of the paper's section 3.3 at an end of its range, one at a time, brightened twofold. Real cell of C-NMC 2019.", "name": "fig-augmentation-steps"}, "image": {"alt": "Eight pictures of one cell: unchanged, turned left, mirrored, shifted to the lower right, slightly sheared, enlarged, stretched in width, much darker."}}
 changed = [step(image=cells[0]) for step in steps.values()]
 source = f"{sample.people_shown(frame[:1])}; {run.source}"
 figures.cells(changed, list(steps), 4, source=source)
@@ -286,7 +291,7 @@ means = {
     "in training, before Keras 2.10": at_test * factor * 255 / peak,
 }
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-augmentation-brightness", "caption": "Mean value of the cell, picture by picture: at test, and in training under two versions of Keras. Real cells of C-NMC 2019, those of this page."}, "image": {"alt": "Three outlines. At test a narrow peak near 60. Today's training pictures lie left of it, those of the older Keras right of it and far spread."}}
+# %% mystnb={"figure": {"caption": "Mean value of the cell, picture by picture: at test, and in training under two versions of Keras. Real cells of C-NMC 2019, those of this page.", "name": "fig-augmentation-brightness"}, "image": {"alt": "Three outlines. At test a narrow peak near 60. Today's training pictures lie left of it, those of the older Keras right of it and far spread."}} tags=["hide-input"]
 brightness, axis = figures.new()
 for (name, values), (code, _, line) in zip(means.items(), figures.LOOKS, strict=False):
     label = f"{name}: mean {values.mean():.0f}"
@@ -466,12 +471,12 @@ def journey(path, grey):
 NAMES = ["original", "cropped, resized", "grey", "σ = 3", "σ = 9", *["augmented"] * 5]
 two = frame.groupby("label").sample(1, random_state=4)
 
-# %% mystnb={"figure": {"name": "fig-augmentation-all", "caption": "An ALL cell on its way into training (the paper's Fig. 3). Brightened twofold. Real cell of C-NMC 2019."}, "image": {"alt": "Ten pictures of one purple cell: the original with much black around it, the crop, two noisy versions, and six noisy versions that are turned, shifted, enlarged and darkened."}}
+# %% mystnb={"figure": {"caption": "An ALL cell on its way into training (the paper's Fig. 3). Brightened twofold. Real cell of C-NMC 2019.", "name": "fig-augmentation-all"}, "image": {"alt": "Ten pictures of one purple cell: the original with much black around it, the crop, two noisy versions, and six noisy versions that are turned, shifted, enlarged and darkened."}}
 titles_all = [*NAMES[:2], *NAMES[3:], "augmented"]
 source = f"{sample.people_shown(two[1:])}; {run.source}"
 figures.cells(journey(two["path"].iloc[1], False), titles_all, 5, source=source)
 
-# %% mystnb={"figure": {"name": "fig-augmentation-hem", "caption": "A HEM cell on its way (the paper's Fig. 4), with its grey copy. Brightened twofold. Real cell of C-NMC 2019."}, "image": {"alt": "Ten pictures of one cell: the purple original, the crop, the crop in grey, two noisy grey versions, and five noisy grey versions that are turned, shifted, enlarged and darkened. The noise on the grey cell is coloured."}}
+# %% mystnb={"figure": {"caption": "A HEM cell on its way (the paper's Fig. 4), with its grey copy. Brightened twofold. Real cell of C-NMC 2019.", "name": "fig-augmentation-hem"}, "image": {"alt": "Ten pictures of one cell: the purple original, the crop, the crop in grey, two noisy grey versions, and five noisy grey versions that are turned, shifted, enlarged and darkened. The noise on the grey cell is coloured."}}
 source_hem = f"{sample.people_shown(two[:1])}; {run.source}"
 figures.cells(journey(two["path"].iloc[0], True), NAMES, 5, source=source_hem)
 

@@ -86,7 +86,7 @@ assert by_unit["person"] > 1.5 * by_unit["image"] and len(trained) == 6
 for name, text in told.items():
     glue(name, text, display=False)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-evaluation-brief", "caption": "Balanced accuracy of three trainings on each fold, with 95 % intervals by image and by person, and what the paper prints. Our records of Table 5, clean test cells of folds 0 and 1."}, "image": {"alt": "Six trainings, each with a short interval by image and a long one by person around the same dot; the two values of the paper stand among them without an interval."}}
+# %% mystnb={"figure": {"caption": "Balanced accuracy of three trainings on each fold, with 95 % intervals by image and by person, and what the paper prints. Our records of Table 5, clean test cells of folds 0 and 1.", "name": "fig-evaluation-brief"}, "image": {"alt": "Six trainings, each with a short interval by image and a long one by person around the same dot; the two values of the paper stand among them without an interval."}} tags=["hide-input"]
 figures.intervals(brief, "balanced accuracy, clean test cells")
 
 # %% [markdown]
@@ -119,7 +119,7 @@ gap = np.abs(answered.loc[tested["file"], "p_all"].to_numpy() - p_all).max()
 print(len(tested), "cells, none of them seen in training")
 print(f"largest difference from the answers in the record: {gap:.3f}")
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-evaluation-answers", "caption": "Six test cells by the network's probability of ALL, and what they are. Real cells of C-NMC 2019, those of this page."}, "image": {"alt": "Six cells in a row. The probability of ALL rises from left to right."}}
+# %% mystnb={"figure": {"caption": "Six test cells by the network's probability of ALL, and what they are. Real cells of C-NMC 2019, those of this page.", "name": "fig-evaluation-answers"}, "image": {"alt": "Six cells in a row. The probability of ALL rises from left to right."}} tags=["hide-input"]
 ranked = tested.sort_values("p_all")
 six = ranked.iloc[np.linspace(0, len(ranked) - 1, 6).astype(int)]
 titles = [f"{row.p_all:.2f}, {cnmc.CLASSES[row.label]}" for row in six.itertuples()]
@@ -141,7 +141,7 @@ by_area = ruler.predict_proba(area[test])[:, 1]
 # %% [markdown]
 # ## Four counts
 #
-# A doctor wants an answer, not a probability. So we set a {term}`threshold`: from 0.5 on, the cell is called ALL, the
+# A report often needs an answer, not a probability. So we set a {term}`threshold`: from 0.5 on, the cell is called ALL, the
 # *positive* class, the one we look for. Then every picture falls into one of four boxes.
 #
 # | | called ALL | called HEM |
@@ -153,7 +153,7 @@ by_area = ruler.predict_proba(area[test])[:, 1]
 (tn, fp), (fn, tp) = confusion_matrix(labels, p_all >= 0.5)
 print(f"TP {tp}, FN {fn}, FP {fp}, TN {tn}")
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-evaluation-confusion", "caption": "Confusion matrices at the threshold 0.5: the ruler and the network on the cells of this page, and a network trained as Table 5 says on the test part of fold 0, from its record."}, "image": {"alt": "Three fields of two by two counts with their shares; the dark fields on the diagonal hold the right answers."}}
+# %% mystnb={"figure": {"caption": "Confusion matrices at the threshold 0.5: the ruler and the network on the cells of this page, and a network trained as Table 5 says on the test part of fold 0, from its record.", "name": "fig-evaluation-confusion"}, "image": {"alt": "Three fields of two by two counts with their shares; the dark fields on the diagonal hold the right answers."}} tags=["hide-input"]
 matrices = {
     "the ruler, this page": metrics.metrics(labels, by_area),
     "the network, this page": metrics.metrics(labels, p_all),
@@ -284,7 +284,7 @@ print(f"ROC-AUC of the probabilities: {roc_auc_score(truth, p):.3f}")
 print(f"'AUC' of the hard answers:    {roc_auc_score(truth, p >= 0.5):.3f}")
 print(f"balanced accuracy:            {record.metrics()['balanced_accuracy']:.3f}")
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-evaluation-roc", "caption": "ROC curve of the probabilities, and the two dashed straight lines that hard answers give. Test cells of fold 0, from our record; for comparison the ruler on the cells of this page."}, "image": {"alt": "A curve that rises steeply, below it two dashed straight lines that meet at one square, the answers at threshold 0.5, and lower the ruler's curve."}}
+# %% mystnb={"figure": {"caption": "ROC curve of the probabilities, and the two dashed straight lines that hard answers give. Test cells of fold 0, from our record; for comparison the ruler on the cells of this page.", "name": "fig-evaluation-roc"}, "image": {"alt": "A curve that rises steeply, below it two dashed straight lines that meet at one square, the answers at threshold 0.5, and lower the ruler's curve."}} tags=["hide-input"]
 curves = {"Table 5, fold 0": (truth, p), "the ruler, this page": (labels, by_area)}
 figure = figures.roc(curves)
 values = record.metrics()
@@ -405,7 +405,7 @@ print(f"accuracy {hits.mean():.3f}, 95 % interval {low:.3f} to {high:.3f}")
 # %% [markdown]
 # But cells come in bundles. One person gives dozens that look alike, and who is easy is a property of the *person*:
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-evaluation-people", "caption": "Share of right answers per person of the test part; the thicker the bar, the more cells. Test cells of fold 0, from our record; names joined by a plus are one person."}, "image": {"alt": "One horizontal bar per person, ALL above and HEM below. The bars differ in length, most among the healthy people."}}
+# %% mystnb={"figure": {"caption": "Share of right answers per person of the test part; the thicker the bar, the more cells. Test cells of fold 0, from our record; names joined by a plus are one person.", "name": "fig-evaluation-people"}, "image": {"alt": "One horizontal bar per person, ALL above and HEM below. The bars differ in length, most among the healthy people."}} tags=["hide-input"]
 figures.by_person(rows, "Table 5, fold 0, seed 1337")
 
 # %% [markdown]
@@ -489,12 +489,15 @@ clean.T.rename_axis(None, columns="paper / ours")
 # | "three folds" | three separate networks, every test person known from training |
 
 # %% tags=["remove-cell"]
-counts = {}
+reads = {}
 for fold, table in tables.items():
     readings = metrics.confusion_from_printed(**table[0], **sizes(fold))
-    counts[fold] = (readings["tp"] + readings["tn"]).min() / sum(sizes(fold).values())
+    correct = [right] if fold == 0 else readings["tp"] + readings["tn"]
+    reads[fold] = np.array([min(correct), max(correct)]) / sum(sizes(fold).values())
+lowest, highest = 100 * np.mean([*reads.values()], axis=0)
+assert f"{lowest:.1f}" == f"{highest:.1f}"  # fold 1 has two readings
 assert [table[0]["accuracy"] for table in tables.values()] == [0.96, 0.96, 0.94]
-glue("exact", f"{100 * np.mean(list(counts.values())):.2f}", display=False)
+glue("exact", f"{lowest:.1f}", display=False)
 
 # %% [markdown]
 # ## Exercises

@@ -56,7 +56,7 @@ CORNERS = {
 # {glue:text}`lowest` to {glue:text}`highest` on clean cells ({numref}`fig-ablation-brief`). What augmentation buys shows under
 # noise: there the four are worlds apart.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-ablation-brief", "caption": "Accuracy on the test cells of fold 1, of people who are in training too: the paper's two models, MCN and MAC; our four combinations, with every seed that was run; and the area of the cell alone. Bars: 95 % intervals by person. The line is the share of ALL, the score of always answering ALL. Ours from our records."}, "image": {"alt": "The paper's model with neither lies on the line at 0.68, that with both at 0.96. All seven of our runs lie near 0.95 on clean cells. Under sigma 10 those with augmentation stay above 0.9, neither falls to 0.73 and balance alone to 0.33."}}
+# %% mystnb={"figure": {"caption": "Accuracy on the test cells of fold 1, of people who are in training too: the paper's two models, MCN and MAC; our four combinations, with every seed that was run; and the area of the cell alone. Bars: 95 % intervals by person. The line is the share of ALL, the score of always answering ALL. Ours from our records.", "name": "fig-ablation-brief"}, "image": {"alt": "The paper's model with neither lies on the line at 0.68, that with both at 0.96. All seven of our runs lie near 0.95 on clean cells. Under sigma 10 those with augmentation stay above 0.9, neither falls to 0.73 and balance alone to 0.33."}} tags=["hide-input"]
 four = [one for name in CORNERS for one in runs.where(experiment=name, fold=1)]
 dots = [("neither (MCN)", "the paper, clean", paper.TABLE_9[1]["MCN"]["accuracy"])]
 dots += [("both (MAC)", "the paper, clean", paper.TABLE_9[1]["MAC"]["accuracy"])]
@@ -194,7 +194,7 @@ for condition, word in {"clean": "clean", "noise:10": "σ 10"}.items():
         gains[name, word] = by_person(effect, rows)
         lines.append((name, word, *gains[name, word]))
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-ablation-effects", "caption": "Effects of balance and augmentation on accuracy, on the test cells of fold 1, seed 2, with 95 % intervals by person. One training for each corner. The line at 0 is no effect. From our records."}, "image": {"alt": "On clean cells all three effects lie near zero. Under sigma 10 augmentation lies near plus 0.4, balance near minus 0.2 and the interaction near plus 0.4, with intervals away from zero."}}
+# %% mystnb={"figure": {"caption": "Effects of balance and augmentation on accuracy, on the test cells of fold 1, seed 2, with 95 % intervals by person. One training for each corner. The line at 0 is no effect. From our records.", "name": "fig-ablation-effects"}, "image": {"alt": "On clean cells all three effects lie near zero. Under sigma 10 augmentation lies near plus 0.4, balance near minus 0.2 and the interaction near plus 0.4, with intervals away from zero."}} tags=["hide-input"]
 figures.intervals(lines, "effect on accuracy", line=0, digits=2)
 
 # %% tags=["remove-cell"]
@@ -243,7 +243,7 @@ glue("theirs", f"{100 * (dots[1][2] - dots[0][2]):.0f}", display=False)
 #
 # We could not reproduce MCN's collapse. But look at how our four networks got where they are:
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-ablation-valleys", "caption": "Accuracy on the validation cells of fold 1 in the first 25 epochs of our four trainings of seed 2. The line is the share of ALL. From our records."}, "image": {"alt": "Four jagged curves. In the first ten epochs those of neither, balance and augmentation dip to or below the line, neither to less than 0.4 in its third epoch; by epoch twenty all are above 0.85."}}
+# %% mystnb={"figure": {"caption": "Accuracy on the validation cells of fold 1 in the first 25 epochs of our four trainings of seed 2. The line is the share of ALL. From our records.", "name": "fig-ablation-valleys"}, "image": {"alt": "Four jagged curves. In the first ten epochs those of neither, balance and augmentation dip to or below the line, neither to less than 0.4 in its third epoch; by epoch twenty all are above 0.85."}} tags=["hide-input"]
 figure, axis = figures.new(height=3.4)
 for (corner, one), look in zip(seed_2.items(), figures.LOOKS, strict=False):
     colour, mark, style = look
@@ -327,7 +327,7 @@ for _ in range(10):
     ask(slow, train, training=True)
 asked["test, refreshed"] = labels[test], ask(slow, test)
 
-# %% mystnb={"figure": {"name": "fig-ablation-collapse", "caption": "What one small network with momentum 0.99 says of its test cells, of its training cells in training mode, and of its test cells after its statistics were refreshed. Real cells of C-NMC 2019, those of this page."}, "image": {"alt": "Three histograms of the probability of ALL. At test both classes pile up in one narrow place on one side of 0.5. In training mode, and at test with refreshed statistics, HEM lies left and ALL right."}}
+# %% mystnb={"figure": {"caption": "What one small network with momentum 0.99 says of its test cells, of its training cells in training mode, and of its test cells after its statistics were refreshed. Real cells of C-NMC 2019, those of this page.", "name": "fig-ablation-collapse"}, "image": {"alt": "Three histograms of the probability of ALL. At test both classes pile up in one narrow place on one side of 0.5. In training mode, and at test with refreshed statistics, HEM lies left and ALL right."}}
 panels = {name: (p, truth) for name, (truth, p) in asked.items()}
 figures.histogram(panels, "probability of ALL", run.source, np.linspace(0, 1, 21))
 
@@ -456,7 +456,7 @@ glue("l1-share", f"{kernel.size / network.count_params():.2%}", display=False)
 # it the copies that teach this? {numref}`fig-ablation-grey` shows what our shipped network, trained in the paper's way, makes of
 # six of its test cells.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-ablation-grey", "caption": "Cells in colour and in grey, with the probability of ALL that the shipped network gives. The left three are HEM, the right three ALL. Real cells of C-NMC 2019, those of this page; below them the people."}, "image": {"alt": "Two rows of the same six cells, in colour above and in grey below. In colour the three leukemic cells get high numbers; in grey all six get low ones."}}
+# %% mystnb={"figure": {"caption": "Cells in colour and in grey, with the probability of ALL that the shipped network gives. The left three are HEM, the right three ALL. Real cells of C-NMC 2019, those of this page; below them the people.", "name": "fig-ablation-grey"}, "image": {"alt": "Two rows of the same six cells, in colour above and in grey below. In colour the three leukemic cells get high numbers; in grey all six get low ones."}} tags=["hide-input"]
 six_cells = some.groupby("label").head(3)
 in_colour = images.load(six_cells, 224, 300, run.work / "images", progress=False)
 shown = np.concatenate([in_colour, recipe.desaturate(in_colour)])
@@ -495,7 +495,8 @@ assert len(six) == 6 and max(six) < 0.5
 # ## Paper and us
 #
 # Table 9, *paper / ours*, at 224 pixels and as Table 5 says: MAC with balancing and augmentation, MCN with neither. A dash says
-# that there is no run: of MCN we have fold 1, seed 2.
+# that there is no run: of MCN we have fold 1, seed 2. MAC is seed 1337, on another split; the grid
+# above has both on the same cells.
 
 # %% tags=["hide-input"]
 scorecard.table("Table 9")
@@ -616,7 +617,7 @@ print("on specificity, clean:", *(f"{one:+.3f}" for one in effects(*real)))
 # ## Take away
 #
 # - Change one thing, or fill the whole grid. Two changes at once show a sum of which nobody knows the parts.
-# - On clean cells neither balance nor augmentation buys anything. Under noise augmentation is everything, and balance alone a disaster.
+# - On clean cells, on fold 1 and for known people, neither balance nor augmentation buys anything. Under noise augmentation is everything, and balance alone a disaster.
 # - Below the share of the larger class, suspect the training first. We could not reproduce MCN's collapse.
 # - A network can learn and still give one answer to everything: look at its running statistics and its scaling.
 # - A strange answer needs a control. Grey copies of one class teach that grey is an answer; of both they do not.

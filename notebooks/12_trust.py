@@ -58,10 +58,11 @@ asked = {
 # %% [markdown]
 # ## In brief
 #
-# On people whom it knows, the network keeps its promises: of the cells to which it gives more than 0.9,
+# On people whom it knows, the network nearly keeps its promises: of the cells to which it gives more than 0.9,
 # {glue:text}`sure_known` are leukemic. People from outside it judges just as boldly, and there {glue:text}`sure_outside`
-# are ({numref}`fig-trust-brief`). One number, the {term}`temperature`, repairs what was a little off at home; no number
-# that you can find at home repairs what fails abroad.
+# are ({numref}`fig-trust-brief`). Outside {glue:text}`all_outside` of the cells are ALL, at home {glue:text}`all_known`; that
+# alone would make it about {glue:text}`by_mix`. One number, the {term}`temperature`, repairs a part of what is off at home; no
+# number that you can find at home repairs what fails abroad.
 
 # %% tags=["remove-cell"]
 for name, rows in zip(("known", "new", "outside"), asked.values(), strict=True):
@@ -69,10 +70,14 @@ for name, rows in zip(("known", "new", "outside"), asked.values(), strict=True):
     off = calibration.calibration_error(rows["label"], rows["p_all"])
     glue(f"sure_{name}", f"{100 * share:.0f} %", display=False)
     glue(f"error_{name}", f"{off:.3f}", display=False)
+    glue(f"all_{name}", f"{100 * rows['label'].mean():.0f} %", display=False)
     assert (share < 0.6 and off > 0.3) if name == "outside" else off < 0.05
+at_home = metrics.metrics(*(record.rows()[k] for k in ("label", "p_all")), 0.9)
+alarms = (1 - at_home["specificity"]) * (1 / far["label"].mean() - 1)
+glue("by_mix", f"{100 / (1 + alarms / at_home['sensitivity']):.0f} %", display=False)
 assert list(map(len, asked.values())) == [1425, 7108, 398]
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-trust-brief", "caption": "How often a stated probability came true, one mark for each tenth of the scale: one recipe, asked about 1,425 cells of known people, 7,108 of new people (five rounds together) and 398 of people from outside. On the dotted diagonal every promise is kept. From our records."}, "image": {"alt": "Three lines against the stated probability. Those of known and of new people run near the diagonal. That of people from outside stays far below it and ends a little above one half where the network states almost 1."}}
+# %% mystnb={"figure": {"caption": "How often a stated probability came true, one mark for each tenth of the scale: one recipe, asked about 1,425 cells of known people, 7,108 of new people (five rounds together) and 398 of people from outside. On the dotted diagonal every promise is kept. From our records.", "name": "fig-trust-brief"}, "image": {"alt": "Three lines against the stated probability. Those of known and of new people run near the diagonal. That of people from outside stays far below it and ends a little above one half where the network states almost 1."}} tags=["hide-input"]
 pairs = {who: (rows["label"], rows["p_all"]) for who, rows in asked.items()}
 figures.reliability(pairs)
 
@@ -182,7 +187,7 @@ for experiment, name in suspects.items():
         rows = one.rows()
         fitted[name] += [calibration.fit_temperature(rows["label"], rows["p_all"])]
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-trust-suspects", "caption": "Best temperature of ten networks trained on fold 1, one dot each, fitted on their test cells: a look back, not a repair. Left of the line a network knows more than it says. From our records."}, "image": {"alt": "Six lines of dots. Three dots of the full recipe lie between 0.6 and 0.7, left of the line at 1; those that lack something lie on the line or to the right of it."}}
+# %% mystnb={"figure": {"caption": "Best temperature of ten networks trained on fold 1, one dot each, fitted on their test cells: a look back, not a repair. Left of the line a network knows more than it says. From our records.", "name": "fig-trust-suspects"}, "image": {"alt": "Six lines of dots. Three dots of the full recipe lie between 0.6 and 0.7, left of the line at 1; those that lack something lie on the line or to the right of it."}} tags=["hide-input"]
 best_ts = [(name, "", value) for name, values in fitted.items() for value in values]
 figures.intervals(best_ts, "best temperature", line=1)
 
@@ -272,7 +277,7 @@ for who, series in {"known people": "known", "new people": "new"}.items():
     right = (rows["p_all"] < 0.5).groupby(rows["person"]).agg(["sum", "size"])
     healthy[series] = right["sum"] / right["size"], right
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-trust-people", "caption": "Share of a healthy person's cells that were called healthy, by a network that knows the person and by one that does not; 95 % Wilson intervals by image. Names joined by + are one person. The line is a coin. From our records."}, "image": {"alt": "Ten people with two dots each. The dots of known people scatter from 0.5 to almost 1, those of new people from 0.25 to almost 1; for six of ten the dot of the new person is the lower one."}}
+# %% mystnb={"figure": {"caption": "Share of a healthy person's cells that were called healthy, by a network that knows the person and by one that does not; 95 % Wilson intervals by image. Names joined by + are one person. The line is a coin. From our records.", "name": "fig-trust-people"}, "image": {"alt": "Ten people with two dots each. The dots of known people scatter from 0.5 to almost 1, those of new people from 0.25 to almost 1; for six of ten the dot of the new person is the lower one."}} tags=["hide-input"]
 of_people = []
 order = healthy["new"][0].sort_values().index
 for person, series in product(order, healthy):
@@ -287,8 +292,7 @@ glue("worst", alone.idxmin(), display=False)
 glue("worst_share", f"{100 * alone.min():.0f} %", display=False)
 glue("mean_new", f"{100 * rounds.metrics()['specificity']:.0f} %", display=False)
 glue("best_share", f"{100 * alone.max():.0f} %", display=False)
-assert healthy["known"][0][order[0]] <= 0.5 and alone.max() > 0.9
-assert round(alone.min(), 2) == 0.25
+assert healthy["known"][0][order[0]] <= 0.5 and round(alone.min(), 2) == 0.25
 
 # %% [markdown]
 # "{glue:text}`mean_new` of the healthy cells of new people are called healthy" is true, and describes nobody. For
@@ -318,7 +322,7 @@ figures.table(ordered, "specificity wanted", "threshold", "tested on")
 
 # %% tags=["remove-cell"]
 reached = ordered["specificity got"].unstack()
-assert (reached["people from outside"] < 0.6).all()
+assert (reached["people from outside"] < 0.6).all() and alone.max() > 0.9
 
 # %% [markdown]
 # At home you get about what you ordered. Outside, at the same threshold, nothing of the kind. Move the threshold yourself; the
@@ -367,7 +371,7 @@ chosen = chosen.groupby(sorting[:2]).head(2)
 shown, calls = pictures[chosen.index], chosen["called"].to_numpy()
 heat = explain.gradcam(model, shown, calls)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-trust-gradcam", "caption": "Grad-CAM of the shipped network for the class answered; the number is the probability of ALL. Above HEM cells, below ALL cells; on the left right answers, on the right wrong ones. Line: outline of the cell. Real cells of C-NMC 2019; below them the people."}, "image": {"alt": "Two rows of four grey cells under heat maps from dark violet to yellow. The hot regions are broad patches that cover part of the cell and spill over its outline, in right and wrong answers alike."}}
+# %% mystnb={"figure": {"caption": "Grad-CAM of the shipped network for the class answered; the number is the probability of ALL. Above HEM cells, below ALL cells; on the left right answers, on the right wrong ones. Line: outline of the cell. Real cells of C-NMC 2019; below them the people.", "name": "fig-trust-gradcam"}, "image": {"alt": "Two rows of four grey cells under heat maps from dark violet to yellow. The hot regions are broad patches that cover part of the cell and spill over its outline, in right and wrong answers alike."}} tags=["hide-input"]
 classes = cnmc.CLASSES
 titles = [
     f"{classes[c.label]} → {classes[c.called]}: {c.p_all:.2f}"
@@ -393,7 +397,7 @@ measured = pd.DataFrame(again.data["pictures"]).merge(again.rows(), on="file")
 measured["called"] = (measured["p_all"] >= 0.5).astype(int)
 measured["even"] = 1 - measured["area"]
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-trust-background", "caption": "Share of the heat that lies on the background, by truth and answer: median and quartiles of the Grad-CAM for the class answered, of the cell itself in fields as coarse, and of even heat. All 1,425 test cells of known people, from our records."}, "image": {"alt": "Four groups, HEM and ALL cells called rightly and wrongly, with three dots each. In every group Grad-CAM lies at or left of the coarse cell and far left of even heat."}}
+# %% mystnb={"figure": {"caption": "Share of the heat that lies on the background, by truth and answer: median and quartiles of the Grad-CAM for the class answered, of the cell itself in fields as coarse, and of even heat. All 1,425 test cells of known people, from our records.", "name": "fig-trust-background"}, "image": {"alt": "Four groups, HEM and ALL cells called rightly and wrongly, with three dots each. In every group Grad-CAM lies at or left of the coarse cell and far left of even heat."}} tags=["hide-input"]
 columns = "heat_on_background", "cell_on_background", "even"
 whose = "Grad-CAM", "the cell, as coarse", "even heat"
 dots, middles = [], {}
@@ -461,7 +465,7 @@ spoilt = [
     for s, kind in product((1, 3), kinds)
 ]
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-trust-corruptions", "caption": "One ALL cell under five corruptions of severity 1 and 3: blur, light, contrast, JPEG compression and stain. Brightened for display. A real cell of C-NMC 2019."}, "image": {"alt": "Two rows of five pictures of one cell: out of focus, brighter, flat, blocky, and of another tint; more so in the second row."}}
+# %% mystnb={"figure": {"caption": "One ALL cell under five corruptions of severity 1 and 3: blur, light, contrast, JPEG compression and stain. Brightened for display. A real cell of C-NMC 2019.", "name": "fig-trust-corruptions"}, "image": {"alt": "Two rows of five pictures of one cell: out of focus, brighter, flat, blocky, and of another tint; more so in the second row."}} tags=["hide-input"]
 severities = "severity 1", "severity 3"
 source = f"{run.source}, {sample.people_shown(seen.loc[one_cell])}"
 figures.cells(spoilt, [*kinds[:3], "JPEG", "stain"], 5, rows=severities, source=source)
@@ -484,7 +488,7 @@ for kind in (*kinds, "size"):
             low, high = limits[key]
             lines[key][strength] = low, values[key], high
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-trust-curves", "caption": "Sensitivity and specificity of the shipped network against the severity of five corruptions (0: clean), and against the size of the cell (1: as it is). Bands: 95 % intervals by image. 1,425 test cells of known people, from our records."}, "image": {"alt": "Six panels with two lines each. Under blur, light, contrast and jpeg sensitivity stays near 1 while specificity falls, furthest under contrast and jpeg of severity 3, to about a third. Under stain both fall. With size sensitivity rises and specificity falls from factor 0.8 to 1.2."}}
+# %% mystnb={"figure": {"caption": "Sensitivity and specificity of the shipped network against the severity of five corruptions (0: clean), and against the size of the cell (1: as it is). Bands: 95 % intervals by image. 1,425 test cells of known people, from our records.", "name": "fig-trust-curves"}, "image": {"alt": "Six panels with two lines each. Under blur, light, contrast and jpeg sensitivity stays near 1 while specificity falls, furthest under contrast and jpeg of severity 3, to about a third. Under stain both fall. With size sensitivity rises and specificity falls from factor 0.8 to 1.2."}} tags=["hide-input"]
 figures.against(panels, "")
 
 # %% tags=["hide-input"]
@@ -497,9 +501,7 @@ spoiled.sort_values("balanced accuracy")[::-1].rename(conditions.in_words).round
 for key, c in {"clean": "clean", "jpeg": "jpeg:1", "worst": "jpeg:3"}.items():
     glue(f"spec_{key}", f"{100 * spoiled.loc[c, 'specificity']:.0f} %", display=False)
 assert (spoiled["sensitivity"].drop("stain:3") > 0.975).all()
-assert (
-    abs(spoiled.loc["contrast:1", "ROC-AUC"] - spoiled.loc["clean", "ROC-AUC"]) < 0.002
-)
+assert np.ptp(spoiled.loc[["contrast:1", "clean"], "ROC-AUC"]) < 0.002
 
 # %% [markdown]
 # Under blur, light, flat contrast and compression the sensitivity stays or rises, and the **specificity** falls: a spoilt healthy
@@ -517,7 +519,7 @@ assert (
 # | the paper says | we find |
 # |---|---|
 # | "robust" | tested on Gaussian noise alone; JPEG compression of severity 3 brings the specificity from {glue:text}`spec_clean` to {glue:text}`spec_worst` |
-# | "second opinion" | promises that hold for known people, lean to either side for groups of new ones, and fail outside |
+# | "second opinion" | promises that nearly hold for known people, lean to either side for groups of new ones, and fail outside |
 # | one accuracy per fold | the worst-served healthy person: {glue:text}`worst_share` of the cells called rightly |
 #
 # A drug comes with a leaflet; a network should come with a **model card** {cite:p}`mitchell2019`: what it is for, what it was made

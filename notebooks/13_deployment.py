@@ -65,11 +65,11 @@ NAMES = {name.replace("int:8", "int8"): words for name, words in formats.items()
 # ## In brief
 #
 # Two formats take a network out of Keras: LiteRT, for phones, and ONNX, for everything else. Written in floats, numbers of 32 bits, it repeats the answers of
-# Keras to the fifth decimal. In numbers of eight bits the file shrinks to {glue:text}`smaller` %, and {glue:text}`moved` of {glue:text}`n` test cells change
+# Keras to the fourth decimal. In numbers of eight bits the file shrinks to {glue:text}`smaller` %, and {glue:text}`moved` of {glue:text}`n` test cells change
 # their class, **all from HEM to ALL**. The {term}`balanced accuracy` falls from {glue:text}`ba_keras` to {glue:text}`ba_int8`
 # ({numref}`fig-deployment-brief`). Only a test of each class shows where: accuracy loses {glue:text}`acc_lost` percentage points, {term}`specificity` {glue:text}`spec_lost`.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-deployment-brief", "caption": "The shipped network in six forms, on the same 1,425 test cells of known people: the share of the ALL cells called rightly, which is the sensitivity, and of the HEM cells, the specificity. 95 % intervals by image; from our records."}, "image": {"alt": "Six lines with two dots each. Keras, LiteRT and ONNX in floats are equal. In int8 the specificity moves to the left by about six points. With one scale a layer it is the sensitivity that moves to the left, by nine."}}
+# %% mystnb={"figure": {"caption": "The shipped network in six forms, on the same 1,425 test cells of known people: the share of the ALL cells called rightly, which is the sensitivity, and of the HEM cells, the specificity. 95 % intervals by image; from our records.", "name": "fig-deployment-brief"}, "image": {"alt": "Six lines with two dots each. Keras, LiteRT and ONNX in floats are equal. In int8 the specificity moves to the left by about six points. With one scale a layer it is the sensitivity that moves to the left, by nine."}} tags=["hide-input"]
 dots = []
 for condition, name in formats.items():
     values, limits = deployed.metrics(condition), deployed.intervals(condition, n=300)
@@ -183,7 +183,7 @@ def folded(name):
 
 weights = folded("conv_pw_13")[:, 0]
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-deployment-grid", "caption": "Histogram of the weights of one channel of the shipped network, and the fifteen values that four bits allow."}, "image": {"alt": "A bell-shaped histogram with fifteen evenly spaced vertical lines."}}
+# %% mystnb={"figure": {"caption": "Histogram of the weights of one channel of the shipped network, and the fifteen values that four bits allow.", "name": "fig-deployment-grid"}, "image": {"alt": "A bell-shaped histogram with fifteen evenly spaced vertical lines."}} tags=["hide-input"]
 four = np.abs(weights).max() / 7
 figure, axis = figures.new(height=2.6)
 axis.hist(weights, 60, color="#009E73")
@@ -223,7 +223,7 @@ step = largest[-1] / 127  # of one scale for all
 print(f"largest {largest[-1]:.1f}, of the median channel {np.median(largest):.2f}")
 print(f"steps that the median channel gets, of 127: {np.median(largest) / step:.1f}")
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-deployment-channels", "caption": "Largest weight of each channel in the last depthwise layer of the shipped network. With one scale for the layer, a channel below the line is rounded to nothing but zeros."}, "image": {"alt": "Dots rising from left to right over several powers of ten on a logarithmic axis, with a horizontal line at half a step."}}
+# %% mystnb={"figure": {"caption": "Largest weight of each channel in the last depthwise layer of the shipped network. With one scale for the layer, a channel below the line is rounded to nothing but zeros.", "name": "fig-deployment-channels"}, "image": {"alt": "Dots rising from left to right over several powers of ten on a logarithmic axis, with a horizontal line at half a step."}} tags=["hide-input"]
 figure, axis = figures.new(height=2.8)
 axis.scatter(range(len(largest)), largest, 7, "#CC79A7")
 axis.set_yscale("log")
@@ -319,10 +319,10 @@ for name in ("litert", "onnx"):
     assert np.abs(live[NAMES[name]] - exact).max() < 1e-4
 
 # %% [markdown]
-# The float files are the same arithmetic in another order: what differs lies beyond the third decimal. The files of eight bits are another
+# The float files are the same arithmetic in another order: what differs lies beyond the fourth decimal. The files of eight bits are another
 # arithmetic, and must not be expected to agree to the digit. So the second question: is it still as **good**? That needs labels, and many cells. {numref}`fig-deployment-agreement` has all of the record.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-deployment-agreement", "caption": "Probability of ALL in eight bits against that of Keras, one dot for each of 1,425 test cells of known people. Above the line at 0.5 and left of it: cells that became ALL. From our records."}, "image": {"alt": "A scatter plot along the diagonal. In the middle most dots lie above it by up to a few tenths; dots fill the upper left quarter near the centre, and none lies in the lower right one."}}
+# %% mystnb={"figure": {"caption": "Probability of ALL in eight bits against that of Keras, one dot for each of 1,425 test cells of known people. Above the line at 0.5 and left of it: cells that became ALL. From our records.", "name": "fig-deployment-agreement"}, "image": {"alt": "A scatter plot along the diagonal. In the middle most dots lie above it by up to a few tenths; dots fill the upper left quarter near the centre, and none lies in the lower right one."}} tags=["hide-input"]
 figure, axis = figures.new(height=4.2)
 for label, (name, colour) in enumerate(figures.COLOURS.items()):
     part = sides[sides["label"] == label]
@@ -386,7 +386,7 @@ for name, times in turns.items():
     ends = bootstrap((times,), np.median, method="percentile", rng=0, n_resamples=999)
     timed.append((name, "", times.median(), *ends.confidence_interval))
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-deployment-latency", "caption": "One picture of 224 \u00d7 224 pixels on the processor that ran this page, LiteRT and ONNX on two threads: median of 21 turns and its 95 % interval. The scale is logarithmic."}, "image": {"alt": "Seven dots with intervals on a logarithmic axis of milliseconds. The ways of Keras from Python are the slowest; LiteRT in eight bits is the fastest or among the fastest."}}
+# %% mystnb={"figure": {"caption": "One picture of 224 \u00d7 224 pixels on the processor that ran this page, LiteRT and ONNX on two threads: median of 21 turns and its 95 % interval. The scale is logarithmic.", "name": "fig-deployment-latency"}, "image": {"alt": "Seven dots with intervals on a logarithmic axis of milliseconds. The ways of Keras from Python are the slowest; LiteRT in eight bits is the fastest or among the fastest."}} tags=["hide-input"]
 figures.intervals(timed, "one picture, ms", scale="log", digits=1)
 
 # %% tags=["remove-cell"]
@@ -395,7 +395,7 @@ glue("faster", f"{typical['model.predict(x)'] / typical[LITERT_8]:.0f}", display
 glue("eight", f"{typical[LITERT] / typical[LITERT_8]:.1f}", display=False)
 
 # %% [markdown]
-# On this page's run LiteRT in eight bits was {glue:text}`faster` times as fast as `model.predict`. Three things make that factor: no Python
+# On this page's run LiteRT in eight bits was {glue:text}`faster` times as fast as `model.predict`. Three things make that: no Python
 # between the layers, a small engine in place of TensorFlow, and eight bits. The last alone is the step from LiteRT in
 # floats to LiteRT in eight bits, a factor of {glue:text}`eight`.
 #
@@ -478,17 +478,17 @@ assert np.ptp([said[name] for name in list(asked)[:3]], axis=0).max() < 1e-4
 assert list(shown["label"]) == [0] * 3 + [1] * 3
 
 # %% [markdown]
-# Try four things. Turn on the heat map, and look for a cell whose answer hangs on one edge. Drag the square until it cuts the cell. Add noise: from which σ on does the
-# answer turn, and is it sooner in eight bits than in floats? Then drop a photograph of your own. It is refused, for the
+# Try four things. Turn on the heat map, and look for a cell whose answer hangs on one edge. Drag the square until it cuts the cell. Add noise: at which σ does the
+# answer turn, and sooner in eight bits than in floats? Then drop a photograph of yours. It is refused, for the
 # network would answer *anything*: a cell of C-NMC stands on pixels that are exactly black, and a photograph has next to none.
 #
-# Its speed, beside another runtime, in Chromium, in one thread:
+# Its speed, beside another runtime, in Chromium, in one thread; the last row is a size:
 
 # %% tags=["hide-input"]
 kept = max((RESULTS.parent / "benchmarks/results/page").glob("*.json"))
 raced = pd.DataFrame(pd.read_json(kept, typ="series")["rows"]).set_index("what")
 columns = ["ours", "alternative", "unit", "alternative_name", "ratio"]
-words = "ours", "the other", "in", "which is", "times as fast, median of turns"
+words = "ours", "the other", "in", "which is", "the other / ours, median of turns"
 figures.table(raced[columns].set_axis(words, axis=1), "what", digits=2)
 
 # %% [markdown]

@@ -15,7 +15,7 @@
 # > **You will learn**
 # > - why a study is many small trainings, and not one large one;
 # > - to write a study as a file, to price it, and to run it so that nothing is done twice;
-# > - how much faster two workers are than one, and why not twice;
+# > - how much faster two workers are than one, and what bounds it;
 # > - when several GPUs should share one training, and when they should not;
 # > - to classify any number of cells in bounded memory, and what breaks first.
 # >
@@ -185,8 +185,8 @@ gain = seconds[1] / seconds[2]
 print("one worker {:.1f} s, two workers {:.1f} s".format(*seconds.values()))
 
 # %% [markdown]
-# On this page's run two workers were {glue:text}`gain` times as fast as one. Why not twice? This machine has {glue:text}`cores` cores, and one training
-# already uses more than one of them. What cannot be shared out, here the cores, bounds the gain. If a share $s$ of the work stays
+# On this page's run two workers were {glue:text}`gain` times as fast as one. Twice is the most that they can give. This machine has
+# {glue:text}`cores` cores; where one training already uses more than one core, two give less. What cannot be shared out, here the cores, bounds the gain. If a share $s$ of the work stays
 # serial, $n$ workers gain
 #
 # ```{math}

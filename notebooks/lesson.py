@@ -164,7 +164,7 @@ history = own.fit(
     validation_data=(pixels[val], one_hot[val]),
 )  # fmt: skip
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-lesson-curve", "caption": "Accuracy by epoch of the network of this page, on a few hundred cells. Real cells of C-NMC 2019, those of this page."}, "image": {"alt": "Two rising lines over eight epochs; that of training ends above that of validation."}}
+# %% mystnb={"figure": {"caption": "Accuracy by epoch of the network of this page, on a few hundred cells. Real cells of C-NMC 2019, those of this page.", "name": "fig-lesson-curve"}, "image": {"alt": "Two rising lines over eight epochs; that of training ends above that of validation."}} tags=["hide-input"]
 figure, axis = figures.new(height=2.6)
 curves = {"training": "accuracy", "validation": "val_accuracy"}
 for (name, key), (colour, mark, line) in zip(
@@ -193,7 +193,7 @@ for name, score in (("network", p_own), ("ruler", area)):
 #
 # *Minute 60.* At the threshold 0.5 every test cell falls into one of four boxes:
 
-# %% mystnb={"figure": {"name": "fig-lesson-confusion", "caption": "The network of this page on its test cells, and the shipped one on those of its record. Truth in rows, answers in columns."}, "image": {"alt": "Two fields of two by two counts with their shares; the dark fields on the diagonal hold the right answers."}}
+# %% mystnb={"figure": {"caption": "The network of this page on its test cells, and the shipped one on those of its record. Truth in rows, answers in columns.", "name": "fig-lesson-confusion"}, "image": {"alt": "Two fields of two by two counts with their shares; the dark fields on the diagonal hold the right answers."}}
 mine = metrics.metrics(labels[test], p_own)
 figures.confusion({"this page": mine, "the record": record.metrics()})
 
@@ -215,7 +215,7 @@ pd.DataFrame(intervals, ["from", "to"]).T.round(3)
 # *Minute 75.* The cells of the test were new, the people were not. Ask the same recipe about people who gave no cell to its
 # training, and about people of another part of the data set:
 
-# %% mystnb={"figure": {"name": "fig-lesson-people", "caption": "Balanced accuracy of one recipe, by whose cells it is asked about; 95 % intervals by people. From run records."}, "image": {"alt": "Three dots with intervals, each further left than the one before; the last comes close to one half."}}
+# %% mystnb={"figure": {"caption": "Balanced accuracy of one recipe, by whose cells it is asked about; 95 % intervals by people. From run records.", "name": "fig-lesson-people"}, "image": {"alt": "Three dots with intervals, each further left than the one before; the last comes close to one half."}}
 headline = scorecard.headline(runs)
 lines = [
     (who, f"{row['people']:.0f} people", row["value"], row["low"], row["high"])
@@ -262,7 +262,7 @@ exercises.check(leaks)
 #
 # - A score is a score on somebody. Ask whose cells were tested before you ask how many.
 # - A split by image keeps the person on both sides.
-# - Hold a network against a ruler. If it does not win, it has learnt nothing that a ruler does not know.
+# - Hold a network against a ruler. If it does not win, you cannot tell that it has learnt more than size.
 # - Intervals belong to people, not to cells.
 #
 # **To go on:** any chapter of the book. Nothing here is a medical device.

@@ -88,7 +88,7 @@ def test_myst_becomes_words():
         f"[ALL]({editions.SITE}book/glossary.html#term-ALL), [Makem et al. (2025)](https://doi"
         in made
     )
-    assert "; [Gupta and Gupta, 2019](https://doi.org/10.7937" in made
+    assert "; [Gupta and Gupta, 2019a](https://doi.org/10.7937" in made
     assert f"[[x]], [there]({editions.SITE}notebooks/06_evaluation.html#part)" in made
     assert "$$ a \\tag{5.1} $$\n\n(5.1)" in made
     assert "<summary><em>Why</em>?</summary>\n\nOne.\n\nTwo.\n\n</details>" in made

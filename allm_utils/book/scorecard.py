@@ -138,6 +138,18 @@ def spread(runs: Runs) -> str:
     return "Trained as Table 5 says, balanced accuracy is " + (" and ".join(folds) or "not run yet")
 
 
+def schedule(runs: Runs) -> str:
+    """Two sentences on the trainings behind `headline`: what is shorter than in Table 5."""
+    same, keys = runs.where(experiment="same-recipe"), ("epochs", "lr_patience", "early_stop")
+    (ours,) = {tuple(run.data["config"][key] for key in keys) for run in same}
+    (most, *patience), theirs = ours, [paper.HYPERPARAMETERS[key] for key in keys]
+    return (
+        f"The recipe of the paper with a shorter schedule: at most {most} epochs, patience "
+        "{} and {} instead of {}, {} and {}; one training each. The intervals know other "
+        "people, not other trainings."
+    ).format(*patience, *theirs)
+
+
 def _line(table, row, column, printed, digits, ours):
     """A line of the scorecard; `ours` is a number or text, or a dict of columns by name."""
     place = {"table": table, "row": row, "column": column, "paper": printed, "digits": digits}
