@@ -306,10 +306,7 @@ def _timed():
     last = json.loads(path.read_text(encoding="utf-8"))
     rows = {(row["what"], row["alternative_name"]): row for row in last["rows"]}
     folder = rows["Predict a folder by LiteRT int8, as `allm predict` does", "the same by Keras"]
-    machine = last["hardware"]
-    if isinstance(machine, dict):
-        machine = f"{machine['cores']} cores of {machine['cpu']}"
-    where = f"{machine}, {last['date']}"
+    where = "{cores} cores of {cpu}, {date}".format(**last["hardware"], date=last["date"])
     return {
         "personal computer": (folder["alternative"], f"ours: a folder by Keras on {where}"),
         "Google Colab": (np.nan, "ours: not timed there; `python -m benchmarks inference` would"),
