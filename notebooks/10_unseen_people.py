@@ -42,7 +42,7 @@ run = profile.banner()
 # accuracy of {glue:text}`known`. On **new people** of the same two folds it has {glue:text}`new`. On **people
 # from outside** it has {glue:text}`outside`, where 0.5 is a coin. The paper reports the first kind only.
 #
-# All our six networks were trained alike. {glue:text}`schedule` Two of the six kept the last epoch or the one before, so more
+# Our six networks were trained alike. {glue:text}`schedule` Two of the six kept the last epoch or the one before, so more
 # epochs might have changed them.
 
 # %% tags=["remove-cell"]

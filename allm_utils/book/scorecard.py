@@ -144,9 +144,9 @@ def schedule(runs: Runs) -> str:
     (ours,) = {tuple(run.data["config"][key] for key in keys) for run in same}
     (most, *patience), theirs = ours, [paper.HYPERPARAMETERS[key] for key in keys]
     return (
-        f"The recipe of the paper with a shorter schedule: at most {most} epochs, patience "
-        "{} and {} instead of {}, {} and {}; one training each. The intervals know other "
-        "people, not other trainings."
+        f"These networks follow the paper's recipe on a shorter schedule: at most {most} epochs, "
+        "with patience {} and {}, instead of {}, {} and {}. Each was trained once, so the "
+        "intervals know other people, not other trainings."
     ).format(*patience, *theirs)
 
 
