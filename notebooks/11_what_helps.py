@@ -166,12 +166,12 @@ glue("gained", f"{gain['ROC-AUC']:.3f}", display=False)
 # %% [markdown]
 # ROC-AUC gains {glue:text}`gained`, and the interval, by people, begins just above zero. So the order of the cells has become a little
 # better. The rest is a move of the threshold. Here the network calls a cell ALL above the share of ALL that it learned from, about two thirds. At 0.5, as in
-# chapter 10, it has a weighted F1 of {glue:text}`half`, as good as both together. So only the ROC-AUC is a fair comparison. The balanced
+# chapter 10, it has a weighted F1 of {glue:text}`half`, as good as that of all three together. So only the ROC-AUC is a fair comparison. The balanced
 # accuracy, which weighs both classes alike, cannot be told from no gain.
 #
 # Why should more judges help at all? A network sees texture that nobody measured. Trees see size, colour and roughness
 # as numbers. If they err on different people, each can be right where the other is wrong.
-# # Two judges can be used as one. The network `people-round0` of this repository has its trees beside it, with a share that was chosen
+# Two judges can be used as one. The network `people-round0` of this repository has its trees beside it, with a share that was chosen
 # on the validation people of its own round; the record `two-judges` holds what they say of its test people:
 #
 # ```bash
