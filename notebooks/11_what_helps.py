@@ -171,6 +171,7 @@ glue("gained", f"{gain['ROC-AUC']:.3f}", display=False)
 #
 # Why should more judges help at all? A network sees texture that nobody measured. Trees see size, colour and roughness
 # as numbers. If they err on different people, each can be right where the other is wrong.
+#
 # Two judges can be used as one. The network `people-round0` of this repository has its trees beside it, with a share that was chosen
 # on the validation people of its own round; the record `two-judges` holds what they say of its test people:
 #

@@ -105,6 +105,8 @@ def test_chapter_has_its_parts_in_order(path):
         re.search(rf"^## {part}", prose, re.M) for part in ("In brief", "Take away", "Further")
     ]
     assert all(parts), "a chapter has: In brief, Take away, Further reading"
+    unfenced = re.sub(r"^```.*?^```", "", prose, flags=re.M | re.S)
+    assert re.findall(r"^# .*", unfenced, re.M) == [title.source.splitlines()[0]]
     places = [part.start() for part in parts]
     first = re.search(r"^## ", prose, re.M).start()
     assert places == sorted(places) and places[0] == first, "In brief comes first"
