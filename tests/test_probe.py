@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from allm_utils.data import cnmc, images, people
-from allm_utils.errors import AllmError, DataError
+from allm_utils.errors import AllmError, ConfigError, DataError
 from allm_utils.network import models
 from allm_utils.runs import experiment, measures, probe, records
 from allm_utils.runs.config import ProbeConfig
@@ -101,6 +101,14 @@ def test_each_classifier_learns_and_repeats(make):
     ]
     assert np.mean((p_all[0] >= 0.5) == labels[200:]) > 0.9
     np.testing.assert_array_equal(*p_all)
+
+
+def test_the_discriminant_refuses_weights_that_it_would_not_heed():
+    settings = ProbeConfig(model="probe_fine", image_size=300)
+    values, labels = np.arange(12.0).reshape(6, 2), np.arange(6) % 2
+    assert probe.fit(settings, values, labels).predict(values).shape == (6,)
+    with pytest.raises(ConfigError, match="probe_fine: all its cells weigh the same"):
+        probe.fit(settings, values, labels, np.ones(6))
 
 
 @pytest.mark.parametrize("model", ["probe_handmade", "area"])

@@ -1,6 +1,7 @@
 """The second judge: trees as plain arrays, beside their network."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from scipy.special import expit, logit
 
 from allm_utils import cli
 from allm_utils.data import images, sample, splits
-from allm_utils.errors import ModelError, RecordError
+from allm_utils.errors import ConfigError, ModelError, RecordError
 from allm_utils.judge.predict import predict
 from allm_utils.network import models, saving
 from allm_utils.runs import measures, probe, second
@@ -76,6 +77,13 @@ def test_a_spoilt_judge_is_refused(pair, tmp_path, array, value):
     copy.unlink()
     with pytest.raises(ModelError, match="no second judge"):
         second.load(tmp_path / network.name)
+
+
+@pytest.mark.parametrize("changes", [{"model": "area"}, {"model": "probe_fine", "image_size": 300}])
+def test_only_the_trees_become_a_second_judge(pair, changes):
+    config, path, *_ = pair
+    with pytest.raises(ConfigError, match="choose one of probe_handmade"):
+        second.make(replace(config, **changes), path, progress=False)
 
 
 def test_a_judge_of_other_people_is_refused(pair):

@@ -23,6 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from tqdm.auto import tqdm
 
 from allm_utils.data import images
+from allm_utils.errors import ConfigError
 from allm_utils.files import check_writable, sha256, write_arrays
 from allm_utils.network.models import mobilenet_m, resolve_weights
 from allm_utils.runs import experiment, measures, store
@@ -100,11 +101,13 @@ def _measured(config, pictures, progress):
 def fit(config: ProbeConfig, values: np.ndarray, labels: np.ndarray, weights=None) -> Any:
     """Fit the classifier of a probe to ``float (N, K)`` values and ``int (N,)`` labels.
 
-    Without weights all cells weigh the same.
+    Without weights all cells weigh the same; a ConfigError for those of probe_fine.
     """
     if config.model == "probe_handmade":
         return boosted(config.seed).fit(values, labels, weights)
     if config.model == "probe_fine":
+        if weights is not None:
+            raise ConfigError("model probe_fine: all its cells weigh the same; give another model")
         return fisher().fit(values, labels)
     return linear().fit(values, labels, logisticregression__sample_weight=weights)
 

@@ -12,7 +12,7 @@ from scipy.special import expit, logit
 
 from allm_utils.data import images
 from allm_utils.data.people import person
-from allm_utils.errors import ModelError, RecordError, reason
+from allm_utils.errors import ModelError, RecordError, check_choice, reason
 from allm_utils.judge.calibration import EPSILON
 from allm_utils.judge.metrics import metrics
 from allm_utils.judge.predict import predict
@@ -37,6 +37,7 @@ def make(config: ProbeConfig, network: str | os.PathLike, progress: bool = True)
     The trees learn from the training part alone. Their share is the one with the best ROC-AUC on
     the validation part, whose people neither judge has learned from.
     """
+    check_choice("model", config.model, ("probe_handmade",))
     model, card = saving.load(network)
     frame, split = experiment.select(config)
     train, val = ((split == part).to_numpy() for part in ("train", "val"))
