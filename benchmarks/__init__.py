@@ -11,6 +11,8 @@ One module per topic. Each has ``rows(scale)``, which yields what `measure.compa
 ``ratio``              times as fast as the alternative: median over the pairs of runs
 ``low``, ``high``      smallest and largest ratio
 ``goal``               the ratio to reach, or None
+``busy``,              where a GPU is, of the topic `card` alone: share of the time in which it
+``alternative_busy``   computed
 =====================  ===========================================================================
 
 The two ways run in turns, in one process, and each turn gives one ratio: so whatever slows the

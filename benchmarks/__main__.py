@@ -6,10 +6,16 @@ from dataclasses import replace
 
 from allm_utils.network.training import has_gpu
 
-from . import book, files, growth, inference, page, pipeline, report, steps
+from . import book, card, files, growth, inference, page, pipeline, report, steps
 from .measure import TINY, Scale
 
-TOPICS = {"pipeline": pipeline, "steps": steps, "files": files, "inference": inference}
+TOPICS = {
+    "pipeline": pipeline,
+    "steps": steps,
+    "card": card,
+    "files": files,
+    "inference": inference,
+}
 LONG = {"book": book, "page": page, "cells": None}  # many minutes, or npm; only when named
 
 
@@ -38,7 +44,8 @@ def main(argv=None):
         parser.error(f"{', '.join(unknown)}: choose from {', '.join(named)}")
     scale, folder = (TINY, None) if args.tiny else (Scale(), report.RESULTS)
     if has_gpu():
-        scale = replace(scale, steps=200)  # so fast that fewer would measure the epoch's beginning
+        # so fast that fewer steps would measure the epoch's beginning
+        scale = replace(scale, steps=300, turns=3)
     cells = "cells" in args.topics
     topics = [named[name] for name in args.topics or TOPICS if name != "cells"]
     rows, grown = compare(scale, topics), {}

@@ -1,6 +1,7 @@
 """Time two ways in turns, and watch one grow."""
 
 import os
+import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +105,21 @@ def row(what, alternative_name, ours, alternative, *, unit, goal=None):
         "high": float(ratios.max()),
         "goal": goal,
     }
+
+
+def busy(way, seconds=4):
+    """Share of the time in which the GPU computed while a function ran, over and over.
+
+    By ``nvidia-smi``, which counts the time in which anything at all ran on the card.
+    """
+    ask = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
+    with subprocess.Popen([*ask, "-lms", "100"], stdout=subprocess.PIPE, text=True) as watcher:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            way()
+        watcher.terminate()
+        shares = [float(line) / 100 for line in watcher.stdout]
+    return float(np.mean(shares[len(shares) // 4 :]))  # the first looks back at what ran before
 
 
 def tree(folder, n):

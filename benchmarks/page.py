@@ -14,7 +14,6 @@ import threading
 from pathlib import Path
 
 import numpy as np
-from playwright.sync_api import sync_playwright
 
 from allm_utils.errors import ConfigError
 from allm_utils.network import saving
@@ -90,6 +89,8 @@ def site(folder):
 
 def rows(scale, folder):
     """Compare the first answer, over http and from the folder, those that follow, what travels."""
+    from playwright.sync_api import sync_playwright
+
     if not (chromium := shutil.which("chromium") or shutil.which("chromium-browser")):
         raise ConfigError("Chromium is not here; install it for this topic")
     folder = Path(folder).absolute()

@@ -16,9 +16,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import imgaug.augmenters as iaa
-import tensorflow as tf
-
 from allm_utils.data import cnmc, images
 from allm_utils.network.recipe import Recipe
 from allm_utils.network.training import TrainingConfig, TrainingData
@@ -28,6 +25,9 @@ from .measure import compare, tree
 
 def image_data_generator(recipe):
     """Return a function that makes a batch as the paper did, by imgaug and Keras."""
+    import imgaug.augmenters as iaa
+    import tensorflow as tf
+
     noise = iaa.OneOf([iaa.AdditiveGaussianNoise(scale=s, per_channel=True) for s in recipe.sigmas])
     generator = tf.keras.preprocessing.image.ImageDataGenerator(
         rotation_range=recipe.rotation,

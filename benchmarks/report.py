@@ -70,8 +70,9 @@ def tables(report):
         goal = "" if row["goal"] is None else number(row["goal"])
         reach = " to ".join(dict.fromkeys(number(row[end]) for end in ("low", "high")))
         cells = (
-            row["what"], time(row["ours"], row["unit"]),
-            row["alternative_name"], time(row["alternative"], row["unit"]),
+            row["what"], time(row["ours"], row["unit"]) + share(row.get("busy")),
+            row["alternative_name"],
+            time(row["alternative"], row["unit"]) + share(row.get("alternative_busy")),
             f"**{number(row['ratio'])}**", reach, goal,
         )  # fmt: skip
         cells = (html.escape(cell).replace("|", "&#124;") for cell in cells)
@@ -88,6 +89,11 @@ def tables(report):
 def time(value, unit):
     """Write a time of a row, as ``0.41 ms a picture``."""
     return f"{number(value)}\xa0{unit}"
+
+
+def share(busy):
+    """Write the share of the time in which a GPU computed, if it was measured."""
+    return "" if busy is None else f", the card busy {busy:.0%} of it"
 
 
 def number(value):

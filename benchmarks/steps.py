@@ -1,11 +1,9 @@
-"""An epoch of training, beside its steps alone and beside Keras' `fit` on ready arrays.
+"""An epoch of training, beside its steps alone: the same ready batch over and over.
 
-The steps alone get the same ready batch over and over: no input path could be faster. The epoch
-is Keras' `fit` on the live pictures, which the host makes while the network computes, or the device
-itself within each step. The second is meant for a GPU; on a CPU it only costs.
+No input path could be faster. The epoch is Keras' `fit` on the live pictures, which the host makes
+while the network computes.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,15 +35,4 @@ def rows(scale, folder):
         "A training epoch, its pictures made meanwhile", "the same steps on a ready batch",
         lambda: model.fit(data, shuffle=False, verbose=0), bare,
         turns=scale.turns, count=n, goal=1 / 1.05,
-    )  # fmt: skip
-
-    config = replace(config, augment_on="device", steps_per_call=scale.steps)
-    there = compiled(models.mobilenet_m(weights=None, image_size=scale.size), config)
-    made_there = TrainingData(pictures, labels, config, shown)
-    ready = pictures[shown], np.eye(2)[labels[shown]]
-    yield compare(
-        "A training epoch, its pictures made on the device", "Keras' `fit` on ready arrays",
-        lambda: there.fit(made_there, shuffle=False, verbose=0),
-        lambda: model.fit(*ready, batch_size=config.batch_size, shuffle=False, verbose=0),
-        turns=scale.turns, count=n,
     )  # fmt: skip

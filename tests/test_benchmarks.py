@@ -3,6 +3,7 @@
 import functools
 import json
 import math
+import os
 import shutil
 import subprocess
 import time
@@ -14,7 +15,7 @@ import pytest
 from allm_utils.data import cnmc, sample
 from allm_utils.network import models, saving
 from benchmarks import __main__ as command
-from benchmarks import book, growth, inference, measure, report, steps
+from benchmarks import book, card, growth, inference, measure, report, steps
 from benchmarks.measure import TINY, compare, row
 
 ROW = {"what", "unit", "ours", "alternative", "alternative_name", "ratio", "low", "high", "goal"}
@@ -24,7 +25,8 @@ ROW = {"what", "unit", "ours", "alternative", "alternative_name", "ratio", "low"
 def run(tree, tmp_path_factory):
     """A tiny run of everything but the book, on one sample and one narrow network: its folder."""
     folder, once = tmp_path_factory.mktemp("results"), tmp_path_factory.mktemp("network")
-    narrow = SimpleNamespace(mobilenet_m=functools.partial(models.mobilenet_m, alpha=0.25))
+    narrow = functools.partial(models.mobilenet_m, alpha=0.25)
+    narrow = SimpleNamespace(mobilenet_m=narrow, precision=models.precision)
     made = functools.partial(functools.cache(inference.model_files), folder=once)
 
     def model_files(scale, folder):
@@ -38,7 +40,7 @@ def run(tree, tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sample, "root", lambda _: tree)
-        for module in (steps, inference):
+        for module in (steps, card, inference):
             patch.setattr(module, "models", narrow)
         patch.setattr(inference, "model_files", model_files)
         patch.setattr(growth, "_in_a_child", watched)
@@ -62,8 +64,8 @@ def test_a_run_is_kept_by_date_and_all_of_it_is_shown(run):
         assert [one["pictures"] for one in sizes] == [TINY.pictures, TINY.many]
         assert all(one["seconds"] > 0 and 10 < one["peak_mb"] < 10_000 for one in sizes)
         assert shown.count(f"| {what} |") == 2
-    goals = [one["goal"] for one in kept["rows"][:4]]
-    assert goals == [10, 2, 1 / 1.05, None]
+    assert [one["goal"] for one in kept["rows"][:5]] == [10, 2, 1 / 1.05, None, None]
+    assert [n for n, one in enumerate(kept["rows"]) if one["what"] == card.WHAT] == [3, 4]
 
 
 def test_one_topic_is_shown_and_not_kept(monkeypatch, tmp_path, capsys):
@@ -109,6 +111,19 @@ def test_ways_take_turns_and_the_clock_is_the_one_named():
     )  # fmt: skip
     assert calls == ["a", "b", "b", "a", "a", "b"]
     assert made["ours"] == made["alternative"] == 0.25 and made["ratio"] == 1
+
+
+def test_a_card_is_watched_while_a_way_runs(tmp_path, monkeypatch):
+    watcher = tmp_path / "nvidia-smi"
+    watcher.write_text("#!/bin/sh\nfor share in 0 50 70 90; do echo $share; done; sleep 9\n")
+    watcher.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    calls = []
+    assert measure.busy(lambda: calls.append(time.sleep(0.05)), seconds=0.2) == pytest.approx(0.7)
+    assert len(calls) >= 2
+    measured = row("this", "that", [1], [2], unit="s") | {"busy": 0.7, "alternative_busy": 0.25}
+    shown = report.tables({"rows": [measured], "growth": {}})
+    assert "the card busy 70% of it" in shown and "the card busy 25% of it" in shown
 
 
 def test_a_tree_has_the_names_of_the_training_set(work, tmp_path, monkeypatch):

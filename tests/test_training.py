@@ -90,6 +90,15 @@ def test_precision_follows_the_device(monkeypatch):
         assert TrainingConfig(precision="mixed_bfloat16").dtype_policy() == "mixed_bfloat16"
 
 
+@pytest.mark.parametrize("place", training.get_args(training.Place))
+def test_in_half_precision_the_loss_is_scaled_wherever_pictures_are_made(place):
+    settings = config(precision="mixed_float16", augment_on=place)
+    with models.precision(settings.dtype_policy()):
+        model = small_model()
+    made = training.compiled(model, settings)  # outside, as in a run
+    assert isinstance(made.optimizer, keras.optimizers.LossScaleOptimizer)
+
+
 # -- what a step sees -------------------------------------------------------------------------
 
 

@@ -22,7 +22,7 @@ from tqdm.keras import TqdmCallback
 from allm_utils.data.images import as_batch
 from allm_utils.errors import ConfigError, DataError, check_choice, check_range, reason
 from allm_utils.files import write_arrays
-from allm_utils.network.models import ignore_keras_json
+from allm_utils.network.models import ignore_keras_json, precision
 from allm_utils.network.recipe import DRAWS, Augmenter, Recipe, balanced_rows, desaturate, draws
 
 CHECKPOINT = "checkpoint.npz"
@@ -378,7 +378,8 @@ def compiled(model: keras.Model, config: TrainingConfig) -> keras.Model:
     """Compile a model as Table 5 says; with `augment_on` "device", one around it, that augments."""
     if config.augment_on == "device":
         drawn, pictures = keras.Input((DRAWS,)), keras.Input(model.input_shape[1:], dtype="uint8")
-        model = keras.Model((pictures, drawn), model(OnDevice(config.seed)(pictures, drawn)))
+        with precision(model.dtype_policy.name):  # in half precision Keras scales the loss
+            model = keras.Model((pictures, drawn), model(OnDevice(config.seed)(pictures, drawn)))
     model.compile(
         optimizer=keras.optimizers.Adam(config.learning_rate),
         loss="categorical_crossentropy",
