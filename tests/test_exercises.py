@@ -1,5 +1,6 @@
 """The exercises: the right answer passes, each typical wrong one gets its own hint."""
 
+import numpy as np
 import pytest
 
 from allm_utils.book import exercises
@@ -47,6 +48,40 @@ def test_what_is_no_answer_to_an_exercise_is_told_so(answer, capsys):
     assert "keep its def line, and its name" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", exercises.EXERCISES)
+def test_a_constant_does_not_pass_unless_it_is_a_picture(name):
+    one = exercises.EXERCISES[name]
+    first = exercises._call(one["right"], one["cases"][0])
+    if name not in ("desaturate", "noise_in_cell"):
+        assert hint(lambda *arguments: first, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "told"),
+    [
+        ("steps", lambda n_all, n_hem, size: -(-(n_all + 2 * n_hem) // 16), "(40, 12, 32) is 2, n"),
+        ("calibration_error", lambda y, p, bins: exercises.calibration_error(y, p, 10), ", 3) is"),
+        ("desaturate", lambda image: image * 0, "[0, 0, 0] is 194, not 0"),
+        ("person_weights", lambda names: np.ones(4) / 4, "is (0.66667, 0.66667, 0.66667, 2), not"),
+        ("balanced_accuracy", print, "return"),
+    ],
+)
+def test_an_answer_that_nobody_foresaw_is_told_where_it_is_off(name, wrong, told):
+    assert told in hint(wrong, name)
+
+
+def test_an_array_is_an_array_and_a_list_is_as_good_as_one():
+    def sign_flips(gains):
+        signs = np.array(np.meshgrid(*[(1, -1)] * len(gains))).reshape(len(gains), -1)
+        return (abs(gains @ signs) >= abs(gains.sum())).mean()
+
+    def cells_of(people, drawn):
+        return [row for name in drawn for row, one in enumerate(people) if one == name]
+
+    exercises.judge(sign_flips)
+    exercises.judge(cells_of)
+
+
 def test_an_answer_may_not_spoil_the_next_case():
     def desaturate(image):
         image[:] = image.max(axis=2, keepdims=True)
@@ -57,7 +92,7 @@ def test_an_answer_may_not_spoil_the_next_case():
 
 
 def test_a_guess_is_compared_with_the_run(capsys):
-    for guess, found in (("precision", "precision"), (0.52, 0.5)):
+    for guess, found in (("precision", "precision"), (0.52, 0.5), (np.int64(17), 17)):
         exercises.check(exercises.check_guess, guess, found, 0.05)
         assert capsys.readouterr().out == "✓ Correct\n"
     for guess, found, hint in (

@@ -10,6 +10,7 @@ of its own, which raises `Hint`: ``exercises.check(rule, *answers)``.
 from collections.abc import Callable
 from copy import deepcopy
 from itertools import product
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -51,7 +52,7 @@ def judge(what: Callable, *answers) -> None:
         answer, expected = (_call(one, case) for one in (what, exercise["right"]))
         tried.append((case, answer))
         if answer is ... or answer is None:
-            raise Hint(f"{name} returns nothing yet: replace the three dots")
+            raise Hint(f"{name} returns nothing yet: replace the three dots, and mind the return")
         if _same(answer, expected):
             continue
         for wrong, hint in exercise["wrong"].items():
@@ -59,8 +60,11 @@ def judge(what: Callable, *answers) -> None:
                 raise Hint(hint)
         if isinstance(expected, tuple) and (np.ndim(answer) == 0 or len(answer) != len(expected)):
             raise Hint(f"return {len(expected)} things, not {_short(answer)}")
-        said = ", ".join(map(_short, case))
-        raise Hint(f"{name}({said}) is {_short(expected)}, not {_short(answer)}")
+        said = f"{name}({', '.join(map(_short, case))})"
+        if np.ndim(expected) > 1 and np.shape(answer) == np.shape(expected):
+            for at in np.argwhere(~np.isclose(answer, expected))[:1].tolist():
+                said, answer, expected = f"{said}{at}", np.asarray(answer)[*at], expected[*at]
+        raise Hint(f"{said} is {_short(expected)}, not {_short(answer)}")
 
 
 def check_guess(guess: str | float, found: str | float, within: float = 0) -> None:
@@ -69,7 +73,7 @@ def check_guess(guess: str | float, found: str | float, within: float = 0) -> No
         raise Hint("write down your guess first: replace the three dots")
     if isinstance(found, str) and guess != found:
         raise Hint(f"you guessed {guess!r}, the run says {found!r}; what did you leave out?")
-    if not isinstance(found, str) and not isinstance(guess, int | float):
+    if not isinstance(found, str) and not isinstance(guess, Real):
         raise Hint(f"guess a number, not {guess!r}")
     if not isinstance(found, str) and not abs(guess - found) <= within:
         raise Hint(f"you guessed {guess:g}, the run says {found:.3g}; why is it so far off?")
@@ -99,7 +103,8 @@ def _same(answer, expected):
     if isinstance(expected, str | bool) or isinstance(answer, str):
         return isinstance(answer, type(expected) | np.bool_) and answer == expected
     try:
-        close = np.shape(answer) == np.shape(expected) and np.allclose(answer, expected)
+        close = np.allclose(answer, expected, equal_nan=True)
+        close &= np.shape(answer) == np.shape(expected)
     except (TypeError, ValueError):
         return False
     picture = np.uint8 in (getattr(one, "dtype", None) for one in (answer, expected))
@@ -110,7 +115,7 @@ def _short(value):
     """The value in one short line."""
     if callable(value):
         return "rng"
-    if isinstance(value, tuple | list) and len(value) < 11:
+    if (isinstance(value, tuple | list) or np.ndim(value) == 1) and len(value) < 11:
         return f"({', '.join(map(_short, value))})"
     if np.ndim(value):
         return f"… of shape {np.shape(value)} and {getattr(value, 'dtype', type(value).__name__)}"
@@ -144,10 +149,14 @@ def parse(name):
     _, subject, smear, cell, kind = name.removesuffix(".bmp").split("_")
     return subject.upper(), int(smear), int(cell), int(kind == "all")
 
-@_exercise([[pd.DataFrame({"subject": ["11", "11", "H11", "H2"], "smear": smears})
-             for smears in ([1, 2, 3, 4], [1, 1, 1, 5])]], {
+@_exercise([[pd.DataFrame({"subject": names, "smear": smears}) for names, smears in both] for both in (
+    [(["11", "11", "H11", "H2"], [1, 2, 3, 4]), (["11", "11", "H11", "H2"], [1, 1, 1, 5])],
+    [(["1", "1", "1"], [12, 12, 12]), (["1", "11", "H3", "H2", "H5"], [12, 2, 4, 5, 1])])], {
     lambda *a: 100 * smear_leak(*a): "a share lies between 0 and 1",
-    lambda *a: 4 * smear_leak(*a): "a share: divide by the number of test cells",
+    lambda train, test: len(test) * smear_leak(train, test): "a share: divide by the number of test cells",
+    lambda train, test: len(test.merge(train)) / len(test): "smear 12 of 1 has several rows in train: count the test row once",
+    lambda *both: smear_leak(*(one.assign(subject=one["subject"] + one["smear"].astype(str)) for one in both), ["subject"]):
+        "1 with smear 12 and 11 with smear 2 are two smears: keep subject and smear apart",
     lambda *a: smear_leak(*a, ["smear"]): "smear 1 of 11 is not smear 1 of H11: compare both columns",
     lambda *a: smear_leak(*a, ["subject"]): "the same subject is not enough: compare smears too",
 })
@@ -217,24 +226,25 @@ def block_parameters(m, n):
     return 9 * m + m * n + 2 * (m + n)
 
 # Chapter 5: training
-@_exercise([([.9, .5, .6, .7, .4, .5, .45, .41, .42, .2], 3), ([.5, .4, .3], 3)], {
+@_exercise([([.9, .5, .6, .7, .4, .5, .45, .41, .42, .2], 3), ([.5, .4, .3], 3), ([.5, .4, .4, .6, .3], 2)], {
     lambda *a: tuple(epoch - 1 for epoch in early_stop(*a)): "count the epochs from 1",
-    lambda losses, patience: (int(np.argmin(losses)) + 1, len(losses)):
-        "the 0.2 of epoch 10 is never seen: training has stopped before",
+    lambda losses, patience: (int(np.argmin(losses)) + 1, len(losses)): "the 0.2 of epoch 10 is never seen: training has stopped before",
     lambda losses, patience: early_stop(losses, patience + 1): "that waits one epoch too long",
     lambda losses, patience: early_stop(losses, patience - 1): "that waits one epoch too little",
+    lambda *a: early_stop(*a, better=np.less_equal): "an equal loss is no smaller loss: go on waiting",
 })
-def early_stop(losses, patience):
+def early_stop(losses, patience, better=np.less):
     best = 0
     for epoch, loss in enumerate(losses):
-        best = epoch if loss < losses[best] else best
+        best = epoch if better(loss, losses[best]) else best
         if epoch - best >= patience:
             return best + 1, epoch + 1
     return best + 1, len(losses)
 
-@_exercise([(one["ALL"]["train"], one["HEM"]["train"], 16) for one in paper.TABLE_1.values()], {
+@_exercise([*((one["ALL"]["train"], one["HEM"]["train"], 16) for one in paper.TABLE_1.values()), (40, 12, 32)], {
     lambda n_all, n_hem, size: -(-(n_all + n_hem) // size): "balancing shows every HEM twice",
     lambda n_all, n_hem, size: (n_all + 2 * n_hem) // size: "the rest is a step too: round up",
+    lambda n_all, n_hem, size: (n_all + 2 * n_hem) // size + 1: "40 + 2 * 12 are two batches of 32: there is no rest",
     lambda n_all, n_hem, size: (n_all + 2 * n_hem) / size: "steps are whole; the rest is one too",
 })
 def steps(n_all, n_hem, size):
@@ -259,6 +269,7 @@ def macro_f1(tp, fn, fp, tn, weights=None):
 
 @_exercise([(np.array([*"1122344"]), np.array(drawn)) for drawn in ([*"1234"], [*"4412"])], {
     lambda who, drawn: np.flatnonzero(np.isin(who, drawn)): "a person drawn twice brings each cell twice",
+    lambda *a: np.sort(cells_of(*a)): "the rows are right: give them person by person, as drawn",
     lambda who, drawn: np.isin(who, drawn): "give the row numbers: np.flatnonzero",
     lambda who, drawn: np.array([np.argmax(who == one) for one in drawn]): "a person comes with all cells",
 })
@@ -281,23 +292,24 @@ _CELL = np.zeros((4, 5, 3), np.uint8)
 _CELL[1:3, 1:4] = (60, 0, 3)
 _CELL[1, 1] = (250, 200, 2)
 
-@_exercise([(_CELL, np.tile([10.4, 7.0, -9.0], (4, 5, 1)))], {
+@_exercise([(_CELL, np.tile([10.4, 6.6, -9.0], (4, 5, 1)))], {
     lambda image, noise: noise_in_cell(image, noise, True): "the background is to stay black: no noise there",
     lambda image, noise: image: "there is no noise in the cell",
     lambda image, noise: noise_in_cell(image, noise, clip=False): "250 + 10 became 4: clip before uint8",
     lambda image, noise: noise_in_cell(image, noise, image > 0): "a pixel of the cell may be 0 in one channel",
+    lambda *a: noise_in_cell(*a, finish=np.floor): "round, do not cut off: 200 + 6.6 is 207",
     lambda image, noise: noise_in_cell(image, noise) / 1.0: "a picture is uint8",
 })
-def noise_in_cell(image, noise, cell=None, clip=True):
+def noise_in_cell(image, noise, cell=None, clip=True, finish=np.rint):
     cell = image.any(axis=-1, keepdims=True) if cell is None else cell
-    noisy = np.rint(image + noise * cell)
+    noisy = finish(image + noise * cell)
     return (np.clip(noisy, 0, 255) if clip else noisy % 256).astype(np.uint8)
 
 # Chapter 8: two networks compared
 def _flips(gains):
     return np.array([np.dot(signs, gains) for signs in product((1, -1), repeat=len(gains))])
 
-@_exercise([([7, 3, 2, 2, -1, 1],), ([3, 2, -1],), ([-4, 1, 1, 2],), ([0, 0, 3],)], {
+@_exercise([(np.array(gains),) for gains in ([7, 3, 2, 2, -1, 1], [3, 2, -1], [-4, 1, 1, 2], [0, 0, 3])], {
     lambda gains: np.mean(abs(_flips(gains)) > abs(sum(gains))): "what was found is one of the flips: count ties",
     lambda gains: np.mean(_flips(gains) >= sum(gains)): "the other way would surprise as much: compare abs()",
 })
@@ -339,11 +351,12 @@ def effects(neither, balanced, augmented, both):
 def leaks(train, test, name=people.person):
     return bool(set(name(train)) & set(name(test)))
 
-@_exercise([(np.repeat([*"1234"], [3, 2, 1, 4]), share, [*order]) for share, order in ((.3, "3124"), (.5, "4123"))], {
+@_exercise([(np.repeat([*"1234"], [3, 2, 1, 4]), share, [*order]) for share, order in ((.3, "3124"), (.5, "4123"), (.4, "4123"))], {
     lambda names, share, order: np.arange(len(names)) < share * len(names): "draw people, not images",
     lambda names, share, order: np.isin(names, order[:int(share * 4)]): "the share is one of images",
     lambda names, share, order: test_people(names, share - .1, order): "go on until the share is reached",
     lambda names, share, order: names == names: "stop once the share is reached",
+    lambda names, share, order: test_people(names, share + 1e-9, order): "at least: a share that is just reached is enough",
 })
 def test_people(names, share, order):
     test = np.zeros(len(names), bool)
@@ -372,10 +385,11 @@ def people_needed(miss):
     return int(np.ceil(1 / miss - 1e-9)) - 1
 
 # Chapter 12: trust
-@_exercise([(np.array([1, 0, 1, 1, 0, 0, 1, 0]), np.array([.62, .68, .68, .97, .05, .15, .95, 1.]), 10)], {
+@_exercise([(np.array([1, 0, 1, 1, 0, 0, 1, 0]), np.array([.62, .68, .68, .97, .05, .15, .95, 1.]), n) for n in (10, 3)], {
     lambda y, p, bins: abs(p - y).mean(): "average inside each bin first: one image has no frequency",
     lambda y, p, bins: abs((p - y).mean()): "take the distance in each bin: over all they cancel out",
     lambda y, p, bins: calibration_error(y, p, bins) * len(y): "divide by the number of images",
+    lambda *a: np.nan: "a bin without cells has no mean: leave it out",
     lambda y, p, bins: calibration_error(y, p, bins, last=False): "1.0 belongs into the last bin, yours has lost it",
 })
 def calibration_error(labels, p_all, bins, last=True):
@@ -392,6 +406,7 @@ def _above(labels, p_all, specificity, of=0):
     lambda y, p, share: _above(y, p, share).mean(): "count among the ALL images only",
     lambda y, p, share: 1 - sensitivity_at(y, p, share): "these are missed: sensitivity is the rest",
     lambda y, p, share: _above(y, p, share, of=1)[y == 1].mean(): "the threshold comes from HEM images",
+    lambda y, p, share: sensitivity_at(y, p, share + .2): "a lower threshold will do: one between two HEM images",
 })
 def sensitivity_at(labels, p_all, specificity):
     return _above(labels, p_all, specificity)[labels == 1].mean()
@@ -403,13 +418,13 @@ def sensitivity_at(labels, p_all, specificity):
     lambda v, s, z: v * 1.0: "nothing was lost: round to whole numbers, and clip to -128 ... 127",
     lambda *a: round_trip(*a, rounded=np.trunc): "round to the nearest (np.rint), do not cut off",
     lambda *a: round_trip(*a, low=-1e9, high=1e9): "eight bits hold -128 to 127 only: clip q",
+    lambda v, s, z: s * ((round_trip(v, s, z) / s + z).astype(np.int8) - np.int8(z)): "q - zero does not fit in int8: make q a float first",
     lambda v, s, z: round_trip(v, s, 0): "mind the zero: it is q = value / scale + zero that is clipped",
 })
 def round_trip(values, scale, zero, rounded=np.rint, low=-128, high=127):
     return scale * (np.clip(rounded(values / scale) + zero, low, high) - zero)
 
 # Chapter 14: scaling
-
 @_exercise([(1.6, 2), (2.74, 8)], {
     lambda gain, n: 1 - gain / n: "that is the share of the workers' time that is lost: solve the equation for s",
     lambda gain, n: 1 / gain - 1 / n: "nearly: divide by 1 - 1/n, for one worker does all of the work",
