@@ -203,7 +203,7 @@ assert (
 # go on, write down: at σ = 20 and 40, does it hold, does it call everything ALL like the ruler, or everything HEM?** We ask it
 # about the same test cells.
 
-# %%
+# %% tags=["once"]
 steps = {0: "clean", 10: "noise:10", 20: "noise:20", 40: "noise:40"}
 inside = {s: name.replace("noise", "cell-noise") for s, name in steps.items()}
 scores = {}

@@ -380,8 +380,8 @@ columns = {"people": tests["mobilenet_m", "by people"]} | {
 NAMES |= {"people": "MobileNet_M", "probe_fine": "finer measures"}
 reached, dots = {}, []
 for name, of_rounds in columns.items():
-    far = [fold_2.assign(p_all=fold_2[f"{name}-round{n}"]) for n in range(5)]
-    sides = {"new people": of_rounds.pooled(), "from outside": pd.concat(far)}
+    far = records.by_rounds(fold_2, name)
+    sides = {"new people": of_rounds.pooled(), "from outside": far}
     for whose, rows in sides.items():
         how = rows["label"], rows["p_all"]
         reached[name, whose] = metrics.metrics(*how)["roc_auc"]

@@ -319,6 +319,9 @@ def test_the_outside_table_is_checked_against_its_record(tmp_path):
         (tmp_path / "outside" / name).write_bytes(source.read_bytes())
     found = records.outside(tmp_path)
     assert found.groupby("set")["person"].nunique().to_dict() == {"fold 2": 14, "prelim": 21}
+    asked = records.by_rounds(found, "full-draw")
+    assert asked["round"].value_counts().to_dict() == dict.fromkeys(range(5), len(found))
+    assert asked.loc[3, "p_all"].tolist() == [found.loc[3, f"full-draw-round{n}"] for n in range(5)]
     table = tmp_path / "outside" / "outside.csv.gz"
     text = gzip.decompress(table.read_bytes()).replace(b"0.9", b"0.8", 1)
     table.write_bytes(gzip.compress(text))

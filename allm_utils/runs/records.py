@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from allm_utils.data import people
+from allm_utils.data import people, splits
 from allm_utils.errors import RecordError
 from allm_utils.judge import metrics
 from allm_utils.runs import store
@@ -266,6 +266,16 @@ def outside(results: str | os.PathLike = RESULTS) -> pd.DataFrame:
         raise RecordError(f"{path}: not the record of the table beside it; restore both from git")
     table.insert(3, "person", table["subject"].map(people.person))
     return table
+
+
+def by_rounds(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Ask the five classifiers of the rounds about people from outside, who are strangers to all.
+
+    Rows of `outside`, once for each round; ``p_all`` is what that round's classifier says, and
+    ``round`` its number.
+    """
+    asked = (table.assign(p_all=table[f"{name}-round{n}"], round=n) for n in range(splits.N_ROUNDS))
+    return pd.concat(asked)
 
 
 def _with_person(rows: pd.DataFrame) -> pd.DataFrame:
