@@ -1,6 +1,7 @@
 """Write the chapters as notebooks in plain Markdown, for Colab, Kaggle, GitHub and every Jupyter.
 
-`make sync` calls it: ``editions/student`` has no solutions, ``editions/instructor`` has, and notes.
+`make sync` calls it: ``editions/instructor`` has solutions and notes. ``editions/student`` has of a
+solution what it does behind its check, as text: students run it on an answer of their own.
 What MyST says by name is said in words: citations, terms, numbers of figures and equations, boxes.
 A paragraph that holds numbers of the run becomes a cell that shows it with the numbers filled in.
 """
@@ -45,6 +46,8 @@ if False:  # True: real cells of one fold, for a GPU. Run this cell, and all bel
     from allm_utils.book import profile
 
     profile.use_real_data()"""
+USE = "**Once the check says ✓**, run this in a cell of your own:"
+"""What stands above the lines behind a solution's check, which students run on their answer."""
 HIDDEN = {"cellView": "form", "jupyter": {"source_hidden": True}}
 """Metadata that hide the code of a cell on Colab, and in JupyterLab."""
 
@@ -273,6 +276,9 @@ def edition(path: Path, kind: str) -> NotebookNode:
             cells += code(cell)
         elif kind == "instructor":
             cells += [new_markdown_cell("**Solution**"), *code(cell)]
+        else:
+            for use in filter(None, re.split(r"(?m)^exercises\.check\(.*\n*", cell.source)[1:]):
+                cells.append(new_markdown_cell(f"{USE}\n\n```python\n{use}\n```"))
     seen = Counter()
     for cell in cells:  # from its content, so that a change of one cell is a change of one cell
         name = hashlib.sha256(cell.source.encode()).hexdigest()[:8]

@@ -461,7 +461,7 @@ for name, hem, by in (
 # ### 3. Write a function
 #
 # Write `balanced_accuracy(labels, answers)`. Both are arrays of 0 (HEM) and 1 (ALL); return the mean of sensitivity and
-# specificity. The solution then asks it about the records.
+# specificity. Then ask it about the records.
 
 
 # %% tags=["exercise"]

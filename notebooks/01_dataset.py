@@ -531,8 +531,8 @@ exercises.check(parse)
 # ### 4. Measure a leak
 #
 # Write `smear_leak(train, test)`. Both are tables with the columns `subject` and `smear`. Return the share of the rows of
-# `test` whose smear photograph also has a row in `train`. Smears are numbered anew for each subject. The solution asks
-# it about the published folds: does it agree with the table above?
+# `test` whose smear photograph also has a row in `train`. Smears are numbered anew for each subject. Then ask it
+# about the published folds: does it agree with the table above?
 
 
 # %% tags=["exercise"]

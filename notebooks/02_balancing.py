@@ -528,7 +528,7 @@ assert table["balanced accuracy"].max() - table["balanced accuracy"]["neither"] 
 # ### 1. Predict, then run
 #
 # Take one grey ALL cell and enlarge it; its picture keeps its size. Does the probability of ALL rise, fall
-# or stay? Write your guess down, then open both cells below: the answer, and the experiment.
+# or stay? Write your guess down first. The experiment follows the check.
 
 # %% tags=["exercise"]
 guess = ...  # "rises", "falls" or "stays"
@@ -587,7 +587,7 @@ exercises.check(desaturate)
 #
 # ROC-AUC is the share of all pairs of one HEM and one ALL cell in which the ALL cell gets the higher
 # probability; a tie counts one half. Write `share_of_pairs(hem, leukemic)` for two arrays of
-# probabilities. The last lines of the solution ask it about a real network, in colour and in grey.
+# probabilities. Then ask it about a real network, in colour and in grey.
 
 
 # %% tags=["exercise"]
@@ -610,7 +610,7 @@ def share_of_pairs(hem, leukemic):
 exercises.check(share_of_pairs)
 for condition in ("clean", "grey"):
     tested = runs.where(experiment="table5", fold=0, seed=1337).one().rows(condition)
-    p_hem, p_all = (tested["p_all"][tested["label"] == k] for k in (0, 1))
+    p_hem, p_all = (tested["p_all"][tested["label"] == k].to_numpy() for k in (0, 1))
     print(condition, round(share_of_pairs(p_hem, p_all), 3))
 
 # %% [markdown]

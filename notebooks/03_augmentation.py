@@ -539,8 +539,8 @@ print("sensitivity {sensitivity:.3f}, specificity {specificity:.3f}".format(**as
 # ### 2. Add noise by hand
 #
 # Write `add_noise(image, sigma, rng)` as in {eq}`eq-augmentation-noise`. The picture is
-# `uint8 (H, W, 3)`, `rng` a `numpy.random.Generator`. Return a `uint8` picture of the same shape. Beware:
-# `uint8` numbers wrap round, 250 + 10 is 4.
+# `uint8 (H, W, 3)`, `rng` a `numpy.random.Generator`. Draw all the noise in one call, so that the check
+# can draw the same. Return a `uint8` picture of the same shape. Beware: `uint8` numbers wrap round, 250 + 10 is 4.
 
 
 # %% tags=["exercise"]

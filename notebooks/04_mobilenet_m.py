@@ -431,8 +431,8 @@ exercises.check(depthwise)
 # ### 3. Count a block
 #
 # Write `block_parameters(m, n)`: how many **trained** parameters has a block of MobileNet that takes `m` maps and gives
-# `n`? It holds a depthwise and a pointwise convolution without biases, and a batch normalisation after each. The solution
-# adds up the thirteen blocks and what stands around them: is it the number in the record of a real training?
+# `n`? It holds a depthwise and a pointwise convolution without biases, and a batch normalisation after each. Then add up
+# the thirteen blocks and what stands around them: is it the number in the record of a real training?
 
 
 # %% tags=["exercise"]

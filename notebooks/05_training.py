@@ -420,7 +420,7 @@ exercises.check(exercises.check_guess, 6, 6)  # the 0.38 of epoch 7 is never see
 # ### 2. When does it end?
 #
 # Write `early_stop(losses, patience)`. It returns two numbers, counted from 1: the best epoch, and the epoch after which
-# training ends. The solution then uses it on the records, with a patience of 20: does it give the epochs of the table above?
+# training ends. Then use it on the records, with a patience of 20: does it give the epochs of the table above?
 
 
 # %% tags=["exercise"]

@@ -557,9 +557,9 @@ exercises.check(macro_f1)
 # %% [markdown]
 # ### 3. Draw people, not cells
 #
-# Write `cells_of(people, drawn)`, the heart of the cluster bootstrap. `people` names the person of each cell, `drawn` the
-# people drawn. Return the row numbers of all their cells; a person drawn twice brings each cell twice. The solution then
-# uses it on the record: how far does the specificity of fold 1 wander?
+# Write `cells_of(people, drawn)`, the heart of the cluster bootstrap. Both are arrays of names: `people` has the person of
+# each cell, `drawn` the people drawn. Return the row numbers of all their cells, person by person as drawn; who is drawn
+# twice brings each cell twice. Then use it on the record: how far does the specificity of fold 1 wander?
 
 
 # %% tags=["exercise"]

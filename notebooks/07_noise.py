@@ -463,8 +463,8 @@ exercises.check(exercises.check_guess, guess, found_share, 0.1)
 # ### 2. What accuracy hides
 #
 # Two printed numbers are enough to find the specificity. Accuracy is the mean of both recalls, weighted by the sizes of the
-# classes; balanced accuracy is their plain mean. Solve the two equations. The
-# solution then applies it to the paper's Table 7, and to our record beside it.
+# classes; balanced accuracy is their plain mean. Solve the two equations. Then
+# apply it to the paper's Table 7, and to our record beside it.
 
 
 # %% tags=["exercise"]

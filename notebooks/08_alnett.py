@@ -529,9 +529,9 @@ exercises.check(exercises.check_guess, guess, p_five, 0.01)
 # %% [markdown]
 # ### 2. Flip the signs
 #
-# Write `sign_flips(gains)`. `gains` holds, for each person, how many more cells A got right than B. Return the share of
+# Write `sign_flips(gains)`. `gains` is an array: for each person, how many more cells A got right than B. Return the share of
 # all sign flips whose sum is at least as far from zero as that of `gains`. `product((1, -1), repeat=n)` lists all flips
-# of `n` signs. The solution applies it to the real fold 1.
+# of `n` signs. Then apply it to the real fold 1.
 
 
 # %% tags=["exercise"]
@@ -552,7 +552,7 @@ def sign_flips(gains):
 
 
 exercises.check(sign_flips)
-print(f"fold 1, on record: {sign_flips(lead):.4f}")
+print(f"fold 1, on record: {sign_flips(lead.to_numpy()):.4f}")
 
 # %% [markdown]
 # ### 3. Change, and explain
@@ -570,8 +570,8 @@ exercises.check(exercises.check_guess, still_ahead, int(gains.iloc[:-2].sum()))
 # %% tags=["solution", "hide-cell"]
 still_ahead = int(gains.iloc[:-2].sum())
 exercises.check(exercises.check_guess, still_ahead, int(gains.iloc[:-2].sum()))
-print(f"without the first two: p = {sign_flips(gains.iloc[:-2]):.3f}")
-one_way = gains[gains > 0]
+print(f"without the first two: p = {sign_flips(gains.to_numpy()[:-2]):.3f}")
+one_way = gains[gains > 0].to_numpy()
 print(f"{len(one_way)} people who all pull one way: p = {sign_flips(one_way):.3f}")
 
 # %% [markdown]

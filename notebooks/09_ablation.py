@@ -561,8 +561,8 @@ exercises.check(recalls)
 # %% [markdown]
 # ### 3. The effects of a grid
 #
-# Write `effects(neither, balanced, augmented, both)`: main effect of balance, main effect of augmentation, interaction. The solution
-# applies it to the specificity in the records.
+# Write `effects(neither, balanced, augmented, both)`: main effect of balance, main effect of augmentation, interaction. Then apply it
+# to the specificity in the records.
 
 
 # %% tags=["exercise"]

@@ -551,7 +551,7 @@ exercises.check(exercises.check_guess, guess, fall, 0.01)
 # ### 2. The calibration error
 #
 # Write `calibration_error(labels, p_all, bins)` after {eq}`eq-trust-ece`, with bins of equal width; a probability of
-# exactly 1 belongs to the last. `np.bincount` with weights helps. The solution then shows the error of each of the five rounds
+# exactly 1 belongs to the last. `np.bincount` with weights helps. Then look at the error of each of the five rounds
 # with 5, 10 and 20 bins: does it depend on their number?
 
 
@@ -582,7 +582,8 @@ for one in rounds:
 # ### 3. What few alarms cost
 #
 # Write `sensitivity_at(labels, p_all, specificity)`: find the lowest threshold such that at least this share of the HEM cells
-# lies **below** it, and return the share of the ALL cells at or above it. The solution asks our records of all three kinds of people.
+# lies **below** it, and return the share of the ALL cells at or above it. A threshold may lie between two cells. Then ask our
+# records of all three kinds of people.
 
 
 # %% tags=["exercise"]

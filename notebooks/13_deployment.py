@@ -580,7 +580,7 @@ print(f"threshold {raised:.3f}, sensitivity {moved['sensitivity']:.3f}")
 # ### 2. To eight bits and back
 #
 # Write `round_trip(values, scale, zero)` after {eq}`eq-deployment-affine`: quantise floats to whole numbers from −128 to 127, and
-# return the floats that they stand for. The solution then tries it on the last depthwise layer, with one scale and with many.
+# return the floats that they stand for. Then try it on the last depthwise layer, with one scale and with many.
 
 
 # %% tags=["exercise"]

@@ -236,7 +236,7 @@ assert headline["value"].is_monotonic_decreasing
 # {glue:text}`lesson-known` for known people, {glue:text}`lesson-new` for new ones, {glue:text}`lesson-outside` outside. All
 # three are true, and the paper reports the first.
 #
-# **Write the test that a split must pass.** `train` and `test` hold subject names. Mind two traps: H11 is not 11, and 20 is 21.
+# **Write the test that a split must pass.** `train` and `test` are Series of subject names. Mind two traps: H11 is not 11, and 20 is 21.
 
 
 # %% tags=["exercise"]

@@ -259,8 +259,9 @@ pd.DataFrame(accuracy).T.fillna("not run yet")
 # ## Exercise: the verdict
 #
 # Write the rule yourself: `verdict(printed, ours, low, high, digits)` returns `"reproduced"`,
-# `"within interval"` or `"differs"`. `digits` is the number of decimals that the paper prints. Ours
-# reproduces the printed value if it lies within half a unit of the last printed digit.
+# `"within interval"` or `"differs"`. `low` and `high` are the ends of our
+# interval, `digits` is the number of decimals that the paper prints. Ours reproduces the printed value if it lies within
+# half a unit of the last printed digit.
 
 
 # %% tags=["exercise"]

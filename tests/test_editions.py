@@ -48,7 +48,8 @@ def test_prose_is_plain_and_links_are_whole(both):
     myst = re.search(r"\{[\w:]+\}|:::|```|\$\$ *\(|^\(.*\)=$", prose, re.MULTILINE)
     assert not myst, prose[myst.start() - 80 : myst.end() + 40]
     assert re.findall(r"\]\((?!https://)[^)]*\)", prose) == []
-    assert "[[" not in "".join(c.source for c in both[1] if c.cell_type == "markdown")
+    written = "\n".join(c.source for c in both[1] if c.cell_type == "markdown")
+    assert "[[" not in re.sub(elsewhere, "", written, flags=re.DOTALL)
 
 
 def test_code_is_the_chapters_and_only_the_instructor_has_solutions(both):
@@ -62,6 +63,12 @@ def test_code_is_the_chapters_and_only_the_instructor_has_solutions(both):
     ]
     found = [c.source for c in edition if c.cell_type == "code" and not is_said(c)]
     assert found[2:] == expected
+    given = "\n".join(c.source for c in edition if c.source.startswith(editions.USE))
+    for cell in chapter:
+        if "solution" in cell.metadata.get("tags", []) and kind == "student":
+            assert cell.source.rpartition("exercises.check(")[2].partition("\n")[2].strip() in given
+    for lines in re.findall(r"```python\n(.*?)```", given, re.DOTALL):
+        assert ast.parse(lines).body and not re.search("def |return |exercises", lines)
     assert set().union(*(c.metadata.tags for c in edition if "tags" in c.metadata)) >= OURS
 
 
