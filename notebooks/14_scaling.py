@@ -210,7 +210,7 @@ print("one worker {:.1f} s, two workers {:.1f} s".format(*seconds.values()))
 #
 # One trap is left. JAX **compiles** each step when it first sees its shape. The five runs of `full-draw` and seven others began at once and all compiled
 # the same steps, on one card: they took {glue:text}`compiling` minutes. Five runs of as many epochs came later and found them in a cache, the folder that
-# `JAX_COMPILATION_CACHE_DIR` names: {glue:text}`compiled` minutes each. Let one run begin alone.
+# `JAX_COMPILATION_CACHE_DIR` names: {glue:text}`compiled` minutes each. `allm sweep` gives its runs such a folder. Still, let one run begin alone.
 
 # %% tags=["remove-cell"]
 bench = max((RESULTS.parent / "benchmarks/results").glob("*.json"))
