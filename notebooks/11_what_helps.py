@@ -396,9 +396,9 @@ assert [*(wide[heads[3]] > 0), *below] == [0, 1, 1, 1]
 
 # %% [markdown]
 # Drawing people leads again. On new people the interval holds zero, outside it does not: what the small networks suggested was no
-# accident of their size. But the same people judge, and each recipe was trained once. With eight views the {glue:text}`drawn_alone` stand beside
-# {glue:text}`network` of chapter 10, whose network had up to twice the epochs. And **outside, width does not pay**: there both lie below the
-# small networks of their recipes.
+# accident of their size. But the same people judge, and each recipe was trained once. With eight views it reaches {glue:text}`drawn_alone`; the
+# network of chapter 10, with up to twice the epochs, {glue:text}`network`. And **outside, more network does not pay**: wider, sharper and longer trained,
+# both lie below the small ones of their recipes.
 #
 # ### Averages, and a person's own statistics
 #
