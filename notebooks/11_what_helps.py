@@ -380,7 +380,7 @@ assert far_off["specificity"].filter(regex="jitter$").max() < 0.2
 #
 # ### At full width
 #
-# All these networks are small. Two of the eight were trained again at full width, with 224 pixels and twelve epochs: plain, and with
+# Two of the eight were trained again at full width, with 224 pixels and twelve epochs: plain, and with
 # people drawn, as the small ones had suggested. What does it gain there?
 
 # %% tags=["hide-input"]
