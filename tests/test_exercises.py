@@ -92,7 +92,7 @@ def test_an_answer_may_not_spoil_the_next_case():
 
 
 def test_a_guess_is_compared_with_the_run(capsys):
-    for guess, found in (("precision", "precision"), (0.52, 0.5), (np.int64(17), 17)):
+    for guess, found in (("Precision ", "precision"), (0.52, 0.5), (np.int64(17), 17)):
         exercises.check(exercises.check_guess, guess, found, 0.05)
         assert capsys.readouterr().out == "✓ Correct\n"
     for guess, found, hint in (

@@ -71,7 +71,7 @@ def check_guess(guess: str | float, found: str | float, within: float = 0) -> No
     """Compare a guess that was written down first with what the run then found, give or take."""
     if guess is ...:
         raise Hint("write down your guess first: replace the three dots")
-    if isinstance(found, str) and guess != found:
+    if isinstance(found, str) and str(guess).strip().lower() != found:
         raise Hint(f"you guessed {guess!r}, the run says {found!r}; what did you leave out?")
     if not isinstance(found, str) and not isinstance(guess, Real):
         raise Hint(f"guess a number, not {guess!r}")
