@@ -1,9 +1,11 @@
 """The exercises: the right answer passes, each typical wrong one gets its own hint."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from allm_utils.book import exercises
+from allm_utils.data import people
 
 
 def hint(function, name):
@@ -56,6 +58,14 @@ def test_a_constant_does_not_pass_unless_it_is_a_picture(name):
         assert hint(lambda *arguments: first, name)
 
 
+def twice(*sides):
+    return pd.concat([people.person(side) for side in sides]).duplicated().any()
+
+
+def one_sided(gains):
+    return min(1, 2 * np.mean(exercises._flips(gains) >= sum(gains)))
+
+
 @pytest.mark.parametrize(
     ("name", "wrong", "told"),
     [
@@ -64,6 +74,10 @@ def test_a_constant_does_not_pass_unless_it_is_a_picture(name):
         ("desaturate", lambda image: image * 0, "[0, 0, 0] is 194, not 0"),
         ("person_weights", lambda names: np.ones(4) / 4, "is (0.66667, 0.66667, 0.66667, 2), not"),
         ("balanced_accuracy", print, "return"),
+        ("share_of_pairs", lambda hem, leukemic: (leukemic[:3] > hem).mean(), "is 0.58333, not"),
+        ("sign_flips", one_sided, "sign_flips((-5, -3, 1)) is 0.5, not 1"),
+        ("leaks", twice, "leaks((20, 21), (14, H8)) is False"),
+        ("test_people", lambda names, share, order: names == order[0], "share is reached"),
     ],
 )
 def test_an_answer_that_nobody_foresaw_is_told_where_it_is_off(name, wrong, told):
