@@ -110,7 +110,7 @@ def test_a_plan_prices_what_is_not_there_by_recorded_speed(study, runs, capsys):
     table = sweep.plan(sweep.expand(path), known)
     recorded = {r.name: r.seconds / 3600 for r in known.where(experiment="table5")}
     assert not table["there"].any() and table["gpu"].all()
-    assert 0.5 < table["hours"].sum() / sum(recorded.values()) < 2
+    assert 0.7 < table["hours"].sum() / sum(recorded.values()) < 1.3
     table = sweep.plan(sweep.expand(path, out=records.RESULTS), known)
     assert table["there"].all()
     config = study("[[runs]]\nepochs = 100\neach.image_size = [224, 64]\neach.alpha = [1.0, 0.75]")

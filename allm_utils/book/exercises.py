@@ -188,8 +188,7 @@ def share_of_pairs(hem, leukemic):
 @_exercise([(np.full((9, 9, 3), grey, np.uint8), 9, lambda: np.random.default_rng(1))
             for grey in (128, 0, 255)], {
     lambda image, sigma, rng: image: "the picture is unchanged: add rng.normal(0, sigma, ...)",
-    lambda image, sigma, rng: np.repeat(add_noise(image[..., :1], sigma, rng), 3, axis=2):
-        "the three channels got the same noise: draw image.shape numbers",
+    lambda image, sigma, rng: np.repeat(add_noise(image[..., :1], sigma, rng), 3, axis=2): "the three channels got the same noise: draw image.shape numbers",
     lambda image, sigma, rng: add_noise(image, sigma**2, rng): "sigma is no variance: do not square",
     lambda *a: add_noise(*a, clip=False): "values wrap round at 0 or 255: clip before uint8",
     lambda *a: add_noise(*a, finish=np.floor): "the mean moves: round, do not cut off",

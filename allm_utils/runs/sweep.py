@@ -101,9 +101,9 @@ def plan(configs: Sequence[RunConfig], known: records.Runs) -> pd.DataFrame:
     """Say what would run, and how long, by the speed of runs that are recorded.
 
     The time of a run grows with its epochs and with the pictures of its folds. Speed is the median
-    over the records of the same network, width and image size, on a GPU if there are any; an early
-    stop is taken to come as it came there. A record made while several runs shared one card has the
-    time that it took beside the others.
+    over the records of the same network, width and image size, on a GPU if there are any, and of as
+    many epochs if there are any: an early stop is taken to come as it came there. A record made
+    while several runs shared one card has the time that it took beside the others.
 
     By name: ``there`` (bool), ``hours`` (nan where no record tells), ``on``, the hardware, ``gpu``.
     """
@@ -133,6 +133,8 @@ def _price(config, known) -> tuple[float, records.Record | None]:
         and "source" not in record.data
     ]
     like = [r for r in like if r.last["hardware"]["accelerator"]] or like
+    asked = config.training.epochs if isinstance(config, ExperimentConfig) else 1
+    like = [r for r in like if r.data["config"].get("epochs") == asked] or like
     if not like:
         return math.nan, None
     speed, share = [], []
@@ -140,7 +142,6 @@ def _price(config, known) -> tuple[float, records.Record | None]:
         epochs = record.data["epochs_run"] or 1  # a probe has none
         speed.append(record.seconds / epochs / record.data["data"]["n_images"])
         share.append(epochs / record.data["config"].get("epochs", 1))
-    asked = config.training.epochs if isinstance(config, ExperimentConfig) else 1
     epochs = asked * pd.Series(share).median()
     return pd.Series(speed).median() * epochs, like[0]
 
