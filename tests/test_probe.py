@@ -125,6 +125,19 @@ def test_a_run_is_recorded_and_beats_chance_on_new_people(config, model):
     assert not trained & tested
 
 
+def test_a_probe_may_learn_from_the_validation_part_too(config, monkeypatch):
+    learned, fit = [], probe.fit
+    monkeypatch.setattr(probe, "fit", lambda c, x, y: learned.append(len(y)) or fit(c, x, y))
+    where = {"model": "area", "protocol": "patient-disjoint", "folds": (0, 1)}
+    one, both = (
+        records.load(probe.run(config(**where, learn_from=parts, experiment=name), progress=False))
+        for name, parts in {"one": "train", "both": "train+val"}.items()
+    )
+    split = one.data["split"]
+    assert learned == [split["train"]["n"], split["train"]["n"] + split["val"]["n"]]
+    assert both.data["split"] == split and one.metrics() != both.metrics()
+
+
 def test_features_are_computed_once_and_keep_the_order(config, monkeypatch):
     frame, _ = experiment.select(config(folds=(0, 1), protocol="cross-fold"))
     found = probe.features(config(), frame)

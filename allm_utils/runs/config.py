@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 from allm_utils.data import images, splits
 from allm_utils.errors import ConfigError, check_choice, check_range, reason
@@ -200,6 +200,8 @@ class ProbeConfig(RunConfig):
     ----------
     weights : str or None
         Of the MobileNet of probe_mobilenet: "imagenet" or a .h5 file.
+    learn_from : {"train", "train+val"}
+        Parts to fit on. Nothing is chosen on the validation part, so a probe may learn from it.
     seed : int
         Of the paper's split, and of the trees.
     """
@@ -207,11 +209,13 @@ class ProbeConfig(RunConfig):
     experiment: str = "probe"
     model: str = "probe_mobilenet"
     weights: str | os.PathLike | None = "imagenet"
+    learn_from: Literal["train", "train+val"] = "train"
     seed: int = 1337  # type: ignore[reportIncompatibleMethodOverride]
 
     def __post_init__(self):
         super().__post_init__()
         check_choice("model", self.model, PROBES)
+        check_choice("learn_from", self.learn_from, ("train", "train+val"))
         check_range("seed", self.seed, 0, 2**32 - 1)
         if self.model != "probe_mobilenet":
             object.__setattr__(self, "weights", None)

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from allm_utils.data import cnmc, images, splits
 from allm_utils.data.people import person
-from allm_utils.errors import ConfigError, RecordError
+from allm_utils.errors import ConfigError, RecordError, check_choice
 from allm_utils.files import check_writable, write_whole
 from allm_utils.judge.referral import strangeness
 from allm_utils.runs import experiment, probe, records, store
@@ -41,6 +41,7 @@ def run(config: ProbeConfig, outside: Path, progress: bool = True) -> Path:
     path = place / f"{config.model}.json"
     if config.protocol != "patient-disjoint" or path.exists():
         raise ConfigError(f"{path}: give --protocol patient-disjoint, and a place where it is not")
+    check_choice("learn_from", config.learn_from, ("train",))  # a point says what it learns from
     check_writable(place)
     frame, _ = experiment.select(config)
     frame = pd.concat([frame.assign(far=False), cnmc.index(outside).assign(far=True)])

@@ -113,9 +113,9 @@ def fit(config: ProbeConfig, values: np.ndarray, labels: np.ndarray, weights=Non
 
 
 def run(config: ProbeConfig, progress: bool = True) -> Path:
-    """Fit a probe on the training part, test it, and return the JSON file of the record.
+    """Fit a probe on the parts that it learns from, test it, and return the record's JSON file.
 
-    Nothing is tuned, so the validation part is not used. The record holds one condition, ``clean``.
+    The record holds one condition, ``clean``.
     """
     clock = experiment.Clock()
     check_writable(config.records)
@@ -123,7 +123,8 @@ def run(config: ProbeConfig, progress: bool = True) -> Path:
     about = experiment.describe(config, frame, split)
     store.check_free(config.records, config.run_id(), about["data"]["kind"])
     values, labels = features(config, frame, progress), frame["label"].to_numpy(int)
-    train, test = (split == "train").to_numpy(), (split == "test").to_numpy()
+    train = split.isin(config.learn_from.split("+")).to_numpy()
+    test = (split == "test").to_numpy()
     classifier = fit(config, values[train], labels[train])
     p_all = classifier.predict_proba(values[test])[:, 1]
     record = {

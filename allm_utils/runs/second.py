@@ -38,6 +38,7 @@ def make(config: ProbeConfig, network: str | os.PathLike, progress: bool = True)
     the validation part, whose people neither judge has learned from.
     """
     check_choice("model", config.model, ("probe_handmade",))
+    check_choice("learn_from", config.learn_from, ("train",))  # on the rest the share is chosen
     model, card = saving.load(network)
     frame, split = experiment.select(config)
     train, val = ((split == part).to_numpy() for part in ("train", "val"))
