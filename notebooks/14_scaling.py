@@ -445,7 +445,7 @@ print(f"{guess:.2f} guessed, {wanted:.2f} by the plan")
 # %% [markdown]
 # ### 2. How much do more workers gain?
 #
-# Write `serial_share(gain, n)`: the $s$ of {eq}`eq-scaling-amdahl` that a measured gain of $n$ workers tells. The solution then asks what eight
+# Write `serial_share(gain, n)`: the $s$ of {eq}`eq-scaling-amdahl` that a measured gain of $n$ workers tells. Then ask what eight
 # runs on one H200 tell, and what sixteen would gain.
 
 
