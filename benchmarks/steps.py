@@ -16,16 +16,21 @@ from .measure import compare, tree
 from .pipeline import training_data
 
 
-def rows(scale, folder):
-    """Compare an epoch with bare steps; MobileNet_M at its full width."""
+def epoch(scale, folder):
+    """Return the data of one epoch of so many steps, which shows its pictures over and over."""
     root = tree(folder, scale.pictures)
     pictures = training_data(root, scale.size, Path(folder) / "cache").images
     config = TrainingConfig(recipe=Recipe(balance="none"))
     n = scale.steps * config.batch_size
     labels, shown = np.arange(len(pictures)) % 2, np.arange(n) % len(pictures)
-    data = TrainingData(pictures, labels, config, shown)
+    return TrainingData(pictures, labels, config, shown)
+
+
+def rows(scale, folder):
+    """Compare an epoch with bare steps; MobileNet_M at its full width."""
+    data = epoch(scale, folder)
     batch = data.batch(0, 0)
-    model = compiled(models.mobilenet_m(weights=None, image_size=scale.size), config)
+    model = compiled(models.mobilenet_m(weights=None, image_size=scale.size), data.config)
 
     def bare():
         for _ in range(scale.steps):
@@ -34,5 +39,5 @@ def rows(scale, folder):
     yield compare(
         "A training epoch, its pictures made meanwhile", "the same steps on a ready batch",
         lambda: model.fit(data, shuffle=False, verbose=0), bare,
-        turns=scale.turns, count=n, goal=1 / 1.05,
+        turns=scale.turns, count=len(data.rows), goal=1 / 1.05,
     )  # fmt: skip
