@@ -114,10 +114,12 @@ def busy(way, seconds=4):
     """
     ask = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
     with subprocess.Popen([*ask, "-lms", "100"], stdout=subprocess.PIPE, text=True) as watcher:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            way()
-        watcher.terminate()
+        try:
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                way()
+        finally:
+            watcher.terminate()  # it would watch for ever, and we would wait for it
         shares = [float(line) / 100 for line in watcher.stdout]
     return float(np.mean(shares[len(shares) // 4 :]))  # the first looks back at what ran before
 

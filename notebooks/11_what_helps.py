@@ -199,8 +199,8 @@ for key, odds in {"five": by_all, "drawn_alone": odds_drawn}.items():
     glue(key, f"{auc(odds):.3f}", display=False)
 
 # %% [markdown]
-# Every score rises, and the interval of the weighted F1 lies above zero; that of the ROC-AUC holds zero. Shares fixed
-# beforehand do no worse than chosen ones: the people of four rounds are few to choose on. But about a hundred other ways were tried on these
+# Every score rises, and the interval of the weighted F1 lies above zero; that of the ROC-AUC holds zero. Nothing
+# seems lost because no share was chosen: the people of four rounds are few to choose on. But about a hundred other ways were tried on these
 # rounds, and this is one of the better. Expect less of the next people. And outside, finer measures are worth no more than coarse ones.
 #
 # ## People or cells?

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import shutil
+import signal
 import subprocess
 import time
 from types import SimpleNamespace
@@ -115,12 +116,22 @@ def test_ways_take_turns_and_the_clock_is_the_one_named():
 
 def test_a_card_is_watched_while_a_way_runs(tmp_path, monkeypatch):
     watcher = tmp_path / "nvidia-smi"
-    watcher.write_text("#!/bin/sh\nfor share in 0 50 70 90; do echo $share; done; sleep 9\n")
+    watcher.write_text("#!/bin/sh\nfor share in 0 50 70 90; do echo $share; done; exec sleep 9\n")
     watcher.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    calls = []
+    calls, watchers = [], []
+
+    class Seen(subprocess.Popen):
+        def __init__(self, *words, **how):
+            super().__init__(*words, **how)
+            watchers.append(self)
+
+    monkeypatch.setattr(subprocess, "Popen", Seen)
     assert measure.busy(lambda: calls.append(time.sleep(0.05)), seconds=0.2) == pytest.approx(0.7)
     assert len(calls) >= 2
+    with pytest.raises(ZeroDivisionError):
+        measure.busy(lambda: 1 / 0)
+    assert [watcher.returncode for watcher in watchers] == [-signal.SIGTERM] * 2
     measured = row("this", "that", [1], [2], unit="s") | {"busy": 0.7, "alternative_busy": 0.25}
     shown = report.tables({"rows": [measured], "growth": {}})
     assert "the card busy 70% of it" in shown and "the card busy 25% of it" in shown
