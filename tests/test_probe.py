@@ -1,10 +1,14 @@
 """The probes: their features, their classifiers, and the record of a run."""
 
+import keras
 import numpy as np
 import pytest
+from scipy.special import expit
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.preprocessing import StandardScaler
 
 from allm_utils.data import cnmc, images, people
-from allm_utils.errors import AllmError, ConfigError, DataError
+from allm_utils.errors import AllmError, DataError
 from allm_utils.network import models
 from allm_utils.runs import experiment, measures, probe, records
 from allm_utils.runs.config import ProbeConfig
@@ -81,17 +85,35 @@ def test_deep_features_are_those_of_the_frozen_network():
     np.testing.assert_allclose(found, again, rtol=1e-4, atol=1e-5)
 
 
-def test_parameters_of_the_linear_probe_are_counted():
+def test_features_of_the_middle_are_mean_and_spread_of_every_channel():
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
+    found = probe.deep_features(pictures, None, alpha=0.25, middle=True)
+    settings = {"image_size": 64, "weights": None, "alpha": 0.25, "scaling": "imagenet", "seed": 0}
+    whole = models.build("mobilenet_m", settings)
+    layers = [whole.get_layer(name).output for name in probe.MIDDLE]
+    maps = map(np.asarray, keras.Model(whole.inputs, layers).predict_on_batch(pictures))
+    expected = [f(one, axis=(1, 2)) for one in maps for f in (np.mean, np.std)]
+    np.testing.assert_allclose(found, np.hstack(expected), rtol=1e-3, atol=1e-5)
+    assert found.shape == (3, 640)
+
+
+@pytest.mark.parametrize(
+    ("model", "layers", "each"),
+    [("probe_mobilenet", [models.BACKBONE_END], 1), ("probe_middle", probe.MIDDLE, 2)],
+)
+def test_parameters_of_the_probes_of_a_frozen_network_are_counted(model, layers, each):
     whole = models.build("mobilenet_m", {"image_size": 64, "weights": None, "seed": 0})
     names = [layer.name for layer in whole.layers]
-    end = names.index(models.BACKBONE_END) + 1
+    end = names.index(layers[-1]) + 1
     frozen = sum(layer.count_params() for layer in whole.layers[:end])
-    width = whole.get_layer(models.BACKBONE_END).output.shape[-1]
+    width = each * sum(whole.get_layer(name).output.shape[-1] for name in layers)
     expected = {"total": frozen + width + 1, "trainable": width + 1}
-    assert records.PARAMETERS["probe_mobilenet", None] == expected
+    assert records.PARAMETERS[model, None] == expected
 
 
-@pytest.mark.parametrize("make", [probe.linear, probe.fisher, lambda: probe.boosted(seed=1)])
+@pytest.mark.parametrize(
+    "make", [probe.linear, lambda: probe.fisher(200), lambda: probe.boosted(seed=1)]
+)
 def test_each_classifier_learns_and_repeats(make):
     rng = np.random.default_rng(0)
     labels = (rng.random(300) < 0.7).astype(int)
@@ -103,12 +125,37 @@ def test_each_classifier_learns_and_repeats(make):
     np.testing.assert_array_equal(*p_all)
 
 
-def test_the_discriminant_refuses_weights_that_it_would_not_heed():
-    settings = ProbeConfig(model="probe_fine", image_size=300)
-    values, labels = np.arange(12.0).reshape(6, 2), np.arange(6) % 2
-    assert probe.fit(settings, values, labels).predict(values).shape == (6,)
-    with pytest.raises(ConfigError, match="probe_fine: all its cells weigh the same"):
-        probe.fit(settings, values, labels, np.ones(6))
+def test_the_regression_finds_the_direction_of_fishers_discriminant():
+    rng = np.random.default_rng(0)
+    labels = (rng.random(400) < 0.7).astype(int)
+    values = rng.normal(0, 1, (400, 4)) @ rng.normal(0, 1, (4, 4)) + labels[:, None]
+    values = StandardScaler().fit_transform(values)
+    ours = probe.Fisher(alpha=1e-6).fit(values, labels)
+    theirs = LinearDiscriminantAnalysis("lsqr").fit(values, labels)
+    both = [np.ravel(one.coef_) / np.linalg.norm(one.coef_) for one in (ours, theirs)]
+    np.testing.assert_allclose(*both, atol=1e-6)
+    odds = ours.decision_function(values)
+    np.testing.assert_allclose(ours.predict_proba(values).T, [expit(-2 * odds), expit(2 * odds)])
+
+
+@pytest.mark.parametrize("model", ["probe_fine", "probe_handmade", "area"])
+def test_weights_of_people_are_heeded(config, model):
+    frame, _ = experiment.select(config(folds=(0, 1), protocol="cross-fold"))
+    weights, labels = probe.weights("person", frame), frame["label"].to_numpy(int)
+    counts = people.person(frame["subject"]).map(people.person(frame["subject"]).value_counts())
+    assert probe.weights("cell", frame) is None
+    for label in (0, 1):
+        own = labels == label
+        assert weights[own].mean() == pytest.approx(1)
+        assert np.ptp(weights[own] * np.sqrt(counts[own])) == pytest.approx(0, abs=1e-9)
+    settings = config(model=model, **{"image_size": 300} if model == "probe_fine" else {})
+    values = np.random.default_rng(0).normal(0, 1, (len(frame), 3)) + labels[:, None]
+    alike, ones, drawn = (
+        probe.fit(settings, values, labels, w).predict_proba(values)
+        for w in (None, np.ones(len(frame)), weights)
+    )
+    np.testing.assert_allclose(alike, ones)
+    assert np.abs(alike - drawn).max() > 1e-3
 
 
 @pytest.mark.parametrize("model", ["probe_handmade", "area"])
@@ -127,14 +174,16 @@ def test_a_run_is_recorded_and_beats_chance_on_new_people(config, model):
 
 def test_a_probe_may_learn_from_the_validation_part_too(config, monkeypatch):
     learned, fit = [], probe.fit
-    monkeypatch.setattr(probe, "fit", lambda c, x, y: learned.append(len(y)) or fit(c, x, y))
-    where = {"model": "area", "protocol": "patient-disjoint", "folds": (0, 1)}
+    monkeypatch.setattr(probe, "fit", lambda *given: learned.append(given) or fit(*given))
+    where = {"model": "area", "protocol": "patient-disjoint", "folds": (0, 1), "draw": "person"}
     one, both = (
         records.load(probe.run(config(**where, learn_from=parts, experiment=name), progress=False))
         for name, parts in {"one": "train", "both": "train+val"}.items()
     )
     split = one.data["split"]
-    assert learned == [split["train"]["n"], split["train"]["n"] + split["val"]["n"]]
+    parts = split["train"]["n"], split["train"]["n"] + split["val"]["n"]
+    for (_, values, _, drawn), n in zip(learned, parts, strict=True):
+        assert len(values) == len(drawn) == n and np.ptp(drawn) > 0
     assert both.data["split"] == split and one.metrics() != both.metrics()
 
 
@@ -153,6 +202,7 @@ def test_features_are_computed_once_and_keep_the_order(config, monkeypatch):
     [
         {"model": "mobilenet_m"},
         {"model": "probe_fine"},
+        {"draw": "people"},
         {"protocol": "official"},
         {"test": "prelim"},
         {"round": 5},

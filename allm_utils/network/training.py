@@ -205,7 +205,7 @@ class TrainingData(keras.utils.PyDataset):
         if config.draw == "person":
             if people is None:
                 raise DataError("draw 'person' needs the person of each picture; give people")
-            self._chances = _chances(self.labels[self.rows], np.asarray(people)[self.rows])
+            self._chances = chances(self.labels[self.rows], np.asarray(people)[self.rows])
         here = config.recipe.augment and config.augment_on == "host"
         self._augment = Augmenter(config.recipe, config.seed) if here else None
         self._order = (-1, np.empty(0, int))
@@ -256,14 +256,17 @@ class TrainingData(keras.utils.PyDataset):
         return self._ahead[places[0]].result()
 
 
-def _chances(labels: np.ndarray, people: np.ndarray) -> np.ndarray:
-    """Chance of each picture: 1 / sqrt(pictures of its person); a class keeps its share."""
+def chances(labels: np.ndarray, people: np.ndarray) -> np.ndarray:
+    """Chance of each picture: 1 / sqrt(pictures of its person); a class keeps its share.
+
+    Takes ``int (N,)`` labels and the person of each, and returns ``float (N,)`` whose sum is 1.
+    """
     _, person, pictures = np.unique(people, return_inverse=True, return_counts=True)
-    chances = 1 / np.sqrt(pictures[person])
+    found = 1 / np.sqrt(pictures[person])
     for label in (0, 1):
         of_class = labels == label
-        chances[of_class] *= of_class.mean() / chances[of_class].sum()
-    return chances
+        found[of_class] *= of_class.mean() / found[of_class].sum()
+    return found
 
 
 @dataclass

@@ -5,17 +5,17 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 from allm_utils.data import images, splits
 from allm_utils.errors import ConfigError, check_choice, check_range, reason
 from allm_utils.judge import conditions
 from allm_utils.network.models import BUILDERS, LARGEST
-from allm_utils.network.training import TrainingConfig
+from allm_utils.network.training import Draw, TrainingConfig
 
 _NOISE = [f"{place}:{sigma}" for place in ("noise", "cell-noise") for sigma in (2, 5, 8, 10)]
 _TEST = ("clean", *_NOISE, "grey", "tta")  # as in Tables 6-8, and what they leave out
-PROBES = ("probe_mobilenet", "probe_handmade", "probe_fine", "area")
+PROBES = ("probe_mobilenet", "probe_middle", "probe_handmade", "probe_fine", "area")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # settings that decide no number of a run
 _PLACES = ("data", "out", "work", "experiment", "note", "model_file", "conditions")
@@ -199,7 +199,9 @@ class ProbeConfig(RunConfig):
     Attributes
     ----------
     weights : str or None
-        Of the MobileNet of probe_mobilenet: "imagenet" or a .h5 file.
+        Of the MobileNet of probe_mobilenet and probe_middle: "imagenet" or a .h5 file.
+    draw : {"cell", "person"}
+        "cell": all cells weigh the same. "person": as networks draw people, see TrainingConfig.
     learn_from : {"train", "train+val"}
         Parts to fit on. Nothing is chosen on the validation part, so a probe may learn from it.
     seed : int
@@ -209,15 +211,17 @@ class ProbeConfig(RunConfig):
     experiment: str = "probe"
     model: str = "probe_mobilenet"
     weights: str | os.PathLike | None = "imagenet"
+    draw: Draw = "cell"
     learn_from: Literal["train", "train+val"] = "train"
     seed: int = 1337  # type: ignore[reportIncompatibleMethodOverride]
 
     def __post_init__(self):
         super().__post_init__()
         check_choice("model", self.model, PROBES)
+        check_choice("draw", self.draw, get_args(Draw))
         check_choice("learn_from", self.learn_from, ("train", "train+val"))
         check_range("seed", self.seed, 0, 2**32 - 1)
-        if self.model != "probe_mobilenet":
+        if self.model not in ("probe_mobilenet", "probe_middle"):
             object.__setattr__(self, "weights", None)
         if self.model == "probe_fine" and self.image_size != self.crop:
             raise ConfigError(

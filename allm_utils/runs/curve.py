@@ -41,7 +41,8 @@ def run(config: ProbeConfig, outside: Path, progress: bool = True) -> Path:
     path = place / f"{config.model}.json"
     if config.protocol != "patient-disjoint" or path.exists():
         raise ConfigError(f"{path}: give --protocol patient-disjoint, and a place where it is not")
-    check_choice("learn_from", config.learn_from, ("train",))  # a point says what it learns from
+    check_choice("learn_from", config.learn_from, ("train",))  # a point says what it learns from,
+    check_choice("draw", config.draw, ("cell",))  # and how
     check_writable(place)
     frame, _ = experiment.select(config)
     frame = pd.concat([frame.assign(far=False), cnmc.index(outside).assign(far=True)])
@@ -81,7 +82,7 @@ def run(config: ProbeConfig, outside: Path, progress: bool = True) -> Path:
 _SETS = (("rounds", False), ("outside", True))
 
 
-def _points(frame, part, number) -> Iterator[tuple[dict, np.ndarray, np.ndarray]]:
+def _points(frame, part, number) -> Iterator[tuple[dict, np.ndarray, np.ndarray | None]]:
     """Name, training rows and weights of every point of a round."""
     own, far = np.isin(part, ("train", "val")), frame["far"].to_numpy()
     for design, people in enumerate(PEOPLE):
@@ -95,18 +96,12 @@ def _points(frame, part, number) -> Iterator[tuple[dict, np.ndarray, np.ndarray]
                     for who in rng.permutation(sorted(theirs))[:n]:
                         rows += rng.permutation(table[theirs[who]])[: cells // n].tolist()
                 learned = {"healthy": people[0], "leukemic": people[1], "cells": cells}
-                yield learned | {"number": draw}, np.array(rows), np.ones(len(rows))
+                yield learned | {"number": draw}, np.array(rows), None
     for known in (own, own | far):
         rows = np.flatnonzero(known)
         for draw in ("cell", "person"):
             learned = {"draw": draw, "with outside": bool(known[far].any())}
-            yield learned, rows, _weights(frame.iloc[rows], draw)
-
-
-def _weights(rows, draw):
-    """Weights of training cells, mean 1 in each class; people with few cells weigh more."""
-    weights = rows.groupby("person")["path"].transform("size") ** (-0.5 if draw == "person" else 0)
-    return (weights / weights.groupby(rows["label"]).transform("mean")).to_numpy()
+            yield learned, rows, probe.weights(draw, frame.iloc[rows])
 
 
 def _people(frame):

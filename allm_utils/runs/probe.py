@@ -1,9 +1,10 @@
 """Classifiers that are fitted in seconds, to ask what a split alone is worth.
 
 `probe_mobilenet` is a logistic regression on the 1,024 features of MobileNet as ImageNet left it.
+`probe_middle` is Fisher's discriminant on what layers in its middle find, mean and spread.
 `probe_handmade` reads some hundred measures of colour, texture and size with boosted trees.
-`probe_fine` is a linear discriminant (Fisher) on hundreds of finer ones, of pictures that were not
-made smaller. `area` is a logistic regression on the area of the cell alone: the ruler that every
+`probe_fine` is Fisher's discriminant on hundreds of finer ones, of pictures that were not made
+smaller. `area` is a logistic regression on the area of the cell alone: the ruler that every
 network must beat. No network is trained, so none can learn a person by heart.
 """
 
@@ -15,30 +16,43 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from keras import ops
+from scipy.special import expit
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tqdm.auto import tqdm
 
 from allm_utils.data import images
-from allm_utils.errors import ConfigError
+from allm_utils.data.people import person
 from allm_utils.files import check_writable, sha256, write_arrays
 from allm_utils.network.models import mobilenet_m, resolve_weights
+from allm_utils.network.training import chances
 from allm_utils.runs import experiment, measures, store
 from allm_utils.runs.config import ProbeConfig
 
+MIDDLE = ("conv_pw_5_relu", "conv_pw_7_relu", "conv_pw_9_relu")
+"""Layers of MobileNet that `probe_middle` reads, of thirteen pairs."""
 
-def deep_features(pictures, weights="imagenet", alpha=1.0, batch_size=64, progress=False):
+
+def deep_features(
+    pictures, weights="imagenet", alpha=1.0, batch_size=64, progress=False, middle=False
+):
     """Features of a MobileNet that has not seen a cell: what its average pooling gives.
 
     Takes ``uint8 (N, S, S, 3)``, which may be a memory map, and weights as `mobilenet_m` does.
-    Returns ``float32 (N, 1024 alpha)``, of pictures scaled to [-1, 1].
+    Returns ``float32 (N, 1024 alpha)``, of pictures scaled to [-1, 1]; with `middle` instead mean
+    and standard deviation of every channel of the layers `MIDDLE`, ``float32 (N, 2560 alpha)``.
     """
     pictures = images.as_batch(pictures)
     whole = mobilenet_m(weights, pictures.shape[1], alpha, scaling="imagenet", seed=0)
-    backbone = keras.Model(whole.inputs, whole.get_layer("average_pooling").output)
+    found = whole.get_layer("average_pooling").output
+    if middle:
+        maps = [whole.get_layer(name).output for name in MIDDLE]
+        both = [measure(one, (1, 2)) for one in maps for measure in (ops.mean, ops.std)]
+        found = ops.concatenate(both, -1)
+    backbone = keras.Model(whole.inputs, found)
     starts = tqdm(range(0, len(pictures), batch_size), "features", disable=not progress)
     batches = (np.asarray(pictures[start : start + batch_size]) for start in starts)
     return np.concatenate([np.asarray(backbone.predict_on_batch(batch)) for batch in batches])
@@ -60,14 +74,30 @@ def boosted(seed: int = 0) -> HistGradientBoostingClassifier:
     return HistGradientBoostingClassifier(class_weight="balanced", random_state=seed)
 
 
-def fisher() -> Pipeline:
-    """Make Fisher's discriminant: standardised measures, their covariance shrunk by a tenth.
+class Fisher(RidgeClassifier):
+    """Fisher's discriminant of two classes, found by ridge regression to the class, -1 or 1.
 
-    Both classes weigh alike. The features are many and move together; without shrinkage it would
+    Of two classes both find the same direction (Hastie et al., 2009, exercise 4.2), and the
+    regression can weigh cells.
+    """
+
+    def predict_proba(self, values: np.ndarray) -> np.ndarray:
+        """Turn the regression into probabilities, ``float (N, 2)``.
+
+        (1 + regression) / 2 is an estimate of that of ALL, but leaves [0, 1]; this is the logistic
+        curve with the same slope in the middle.
+        """
+        p_all = expit(2 * self.decision_function(values))
+        return np.stack([1 - p_all, p_all], axis=1)
+
+
+def fisher(n: int) -> Pipeline:
+    """Make Fisher's discriminant of n cells: standardised features, their spread plus a tenth.
+
+    Both classes weigh alike. The features are many and move together; without the tenth it would
     lean on differences that nobody could see twice.
     """
-    discriminant = LinearDiscriminantAnalysis("lsqr", shrinkage=0.1, priors=(0.5, 0.5))
-    return make_pipeline(StandardScaler(), discriminant)
+    return make_pipeline(StandardScaler(), Fisher(alpha=0.1 * n, class_weight="balanced"))
 
 
 def features(config: ProbeConfig, frame: pd.DataFrame, progress: bool = False) -> np.ndarray:
@@ -89,8 +119,9 @@ def features(config: ProbeConfig, frame: pd.DataFrame, progress: bool = False) -
 
 
 def _measured(config, pictures, progress):
-    if config.model == "probe_mobilenet":
-        return deep_features(pictures, config.weights, progress=progress)
+    if config.model in ("probe_mobilenet", "probe_middle"):
+        middle = config.model == "probe_middle"
+        return deep_features(pictures, config.weights, progress=progress, middle=middle)
     if config.model == "area":
         return area(pictures)
     fine = config.model == "probe_fine"
@@ -98,17 +129,26 @@ def _measured(config, pictures, progress):
     return measure(pictures, progress).to_numpy()
 
 
+def weights(draw: str, frame: pd.DataFrame) -> np.ndarray | None:
+    """Weights of training cells, mean 1 in each class, ``float (N,)``; None for alike.
+
+    If people are drawn, each cell weighs 1 / sqrt(cells of its person), as `training.chances`.
+    """
+    if draw == "cell":
+        return None
+    people = person(frame["subject"]).to_numpy()
+    return len(frame) * chances(frame["label"].to_numpy(int), people)
+
+
 def fit(config: ProbeConfig, values: np.ndarray, labels: np.ndarray, weights=None) -> Any:
     """Fit the classifier of a probe to ``float (N, K)`` values and ``int (N,)`` labels.
 
-    Without weights all cells weigh the same; a ConfigError for those of probe_fine.
+    Without weights, ``float (N,)``, all cells weigh the same.
     """
     if config.model == "probe_handmade":
         return boosted(config.seed).fit(values, labels, weights)
-    if config.model == "probe_fine":
-        if weights is not None:
-            raise ConfigError("model probe_fine: all its cells weigh the same; give another model")
-        return fisher().fit(values, labels)
+    if config.model in ("probe_fine", "probe_middle"):
+        return fisher(len(values)).fit(values, labels, fisher__sample_weight=weights)
     return linear().fit(values, labels, logisticregression__sample_weight=weights)
 
 
@@ -125,7 +165,7 @@ def run(config: ProbeConfig, progress: bool = True) -> Path:
     values, labels = features(config, frame, progress), frame["label"].to_numpy(int)
     train = split.isin(config.learn_from.split("+")).to_numpy()
     test = (split == "test").to_numpy()
-    classifier = fit(config, values[train], labels[train])
+    classifier = fit(config, values[train], labels[train], weights(config.draw, frame[train]))
     p_all = classifier.predict_proba(values[test])[:, 1]
     record = {
         **about,

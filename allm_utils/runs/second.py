@@ -45,7 +45,8 @@ def make(config: ProbeConfig, network: str | os.PathLike, progress: bool = True)
     if {*map(person, card.get("people", ()))} != {*person(frame["subject"][train])}:
         raise RecordError(f"{network}: was trained on other people; give the split of its record")
     labels, values = frame["label"].to_numpy(int), probe.features(config, frame, progress)
-    arrays = _arrays(probe.fit(config, values[train], labels[train]))
+    weights = probe.weights(config.draw, frame[train])
+    arrays = _arrays(probe.fit(config, values[train], labels[train], weights))
     about = {key: card[key] for key in ("image_size", "crop", "classes", "people", "record")}
     about |= {"neutral": float(labels[train].mean()), "measures": values.shape[1]}
     shown = images.load(frame[val], card["image_size"], card["crop"], config.work / "images")

@@ -35,6 +35,7 @@ PARAMETERS = {
     ("googlenet", 1.0): {"total": 5_997_442, "trainable": 5_982_882},
     ("alexnet", 1.0): {"total": 3_749_122, "trainable": 3_748_418},
     ("probe_mobilenet", None): {"total": 3_229_889, "trainable": 1_025},
+    ("probe_middle", None): {"total": 1_088_705, "trainable": 2_561},
     ("probe_handmade", None): {"total": 0, "trainable": 0},  # trees, as large as they grow
     ("probe_fine", None): {"total": 420, "trainable": 420},
     ("area", None): {"total": 2, "trainable": 2},
