@@ -264,18 +264,18 @@ def outside(results: str | os.PathLike = RESULTS) -> pd.DataFrame:
         sound, asked = False, []
     if not sound or list(table) != ["set", "file", "subject", "label", *asked]:
         raise RecordError(f"{path}: not the record of the table beside it; restore both from git")
-    table.insert(3, "person", table["subject"].map(people.person))
-    return table
+    who = table["subject"].map(people.person).rename("person")
+    return pd.concat([table.iloc[:, :3], who, table.iloc[:, 3:]], axis=1).copy()  # in one piece
 
 
 def by_rounds(table: pd.DataFrame, name: str) -> pd.DataFrame:
     """Ask the five classifiers of the rounds about people from outside, who are strangers to all.
 
-    Rows of `outside`, once for each round; ``p_all`` is what that round's classifier says, and
-    ``round`` its number.
+    The first five columns of `outside`, once for each round; ``p_all`` is what that round's
+    classifier says, and ``round`` its number.
     """
-    asked = (table.assign(p_all=table[f"{name}-round{n}"], round=n) for n in range(splits.N_ROUNDS))
-    return pd.concat(asked)
+    rounds, about = range(splits.N_ROUNDS), table.iloc[:, :5]
+    return pd.concat(about.assign(p_all=table[f"{name}-round{n}"], round=n) for n in rounds)
 
 
 def _with_person(rows: pd.DataFrame) -> pd.DataFrame:
