@@ -130,7 +130,7 @@ def test_the_regression_finds_the_direction_of_fishers_discriminant():
     labels = (rng.random(400) < 0.7).astype(int)
     values = rng.normal(0, 1, (400, 4)) @ rng.normal(0, 1, (4, 4)) + labels[:, None]
     values = StandardScaler().fit_transform(values)
-    ours = probe.Fisher(alpha=1e-6).fit(values, labels)
+    ours = probe._Fisher(alpha=1e-6).fit(values, labels)
     theirs = LinearDiscriminantAnalysis("lsqr").fit(values, labels)
     both = [np.ravel(one.coef_) / np.linalg.norm(one.coef_) for one in (ours, theirs)]
     np.testing.assert_allclose(*both, atol=1e-6)

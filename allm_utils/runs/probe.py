@@ -74,7 +74,7 @@ def boosted(seed: int = 0) -> HistGradientBoostingClassifier:
     return HistGradientBoostingClassifier(class_weight="balanced", random_state=seed)
 
 
-class Fisher(RidgeClassifier):
+class _Fisher(RidgeClassifier):
     """Fisher's discriminant of two classes, found by ridge regression to the class, -1 or 1.
 
     Of two classes both find the same direction (Hastie et al., 2009, exercise 4.2), and the
@@ -97,7 +97,8 @@ def fisher(n: int) -> Pipeline:
     Both classes weigh alike. The features are many and move together; without the tenth it would
     lean on differences that nobody could see twice.
     """
-    return make_pipeline(StandardScaler(), Fisher(alpha=0.1 * n, class_weight="balanced"))
+    regression = _Fisher(alpha=0.1 * n, class_weight="balanced")
+    return Pipeline([("scale", StandardScaler()), ("fisher", regression)])
 
 
 def features(config: ProbeConfig, frame: pd.DataFrame, progress: bool = False) -> np.ndarray:
