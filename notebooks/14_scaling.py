@@ -53,8 +53,8 @@ place = Path(folder.name)
 # %% [markdown]
 # ## In brief
 #
-# The {glue:text}`n_trained` trainings on a GPU behind this book took {glue:text}`run_hours` hours one after another, and about {glue:text}`gpu_hours` hours of
-# one GPU, because as a rule eight of them shared the card. The largest took {glue:text}`longest` minutes: none needs a second GPU, all
+# The {glue:text}`n_trained` trainings on a GPU behind this book took {glue:text}`run_hours` hours, each counted by itself, and {glue:text}`gpu_hours` hours of
+# one GPU, because several of them shared the card. The largest took {glue:text}`longest` minutes: none needs a second GPU, all
 # together need **many runs side by side** ({numref}`fig-scaling-brief`). One file describes such a study, one command runs it
 # on a laptop, on Ray or under Slurm, and a run that dies goes on from its {term}`checkpoint`.
 
@@ -71,10 +71,13 @@ figure
 # %% tags=["remove-cell"]
 every = [r for r in runs if r.data["epochs_run"]]
 SHARE = engines.EngineConfig().gpus
+times = [[p["started"], p["finished"]] for r in trained for p in r.data["processes"]]
+times = pd.DataFrame(times).apply(pd.to_datetime)
+by_day = times.groupby(times[0].dt.date).agg({0: "min", 1: "max"})
 for key, value in {
     "n_trained": str(len(trained)),
     "run_hours": f"{minutes.sum() / 60:.1f}",
-    "gpu_hours": f"{minutes.sum() / 60 * SHARE:.1f}",
+    "gpu_hours": f"{(by_day[1] - by_day[0]).sum().total_seconds() / 3600:.1f}",
     "longest": f"{minutes.max():.0f}",
 }.items():
     glue(key, value, display=False)
@@ -198,8 +201,8 @@ print("one worker {:.1f} s, two workers {:.1f} s".format(*seconds.values()))
 # eight runs together about {glue:text}`eight`; the second number was read off the running trainings, and is in no record. Alone, a run lets
 # the card compute in {glue:text}`busy_before` of the time, because the *host* needs some milliseconds to prepare each step. Eight runs fill the pauses of one another.
 #
-# The benchmark of {glue:text}`bench_day` shows the host's part in a step of 16 pictures: making them takes {glue:text}`bench_pictures` ms of one core, the network
-# {glue:text}`bench_network` ms of both. On a CPU there is nothing to gain. But the card needs at most {glue:text}`bench_card` ms for its part, less than the pictures
+# The benchmark of {glue:text}`bench_day`, on two cores and not on the card's machine, shows the host's part in a step of 16 pictures: making them takes {glue:text}`bench_pictures` ms of one core, the network
+# {glue:text}`bench_network` ms of both. On a CPU there is nothing to gain. But the card needs {glue:text}`bench_card` ms for its part, less than the pictures
 # take: there threads must make them ahead, and each millisecond of Python around a step counts.
 #
 # Or the card makes its own pictures. With `allm train --augment-on device --steps-per-call 16` the host only reads the pictures and draws the
@@ -209,8 +212,8 @@ print("one worker {:.1f} s, two workers {:.1f} s".format(*seconds.values()))
 # the step itself.
 #
 # One trap is left. JAX **compiles** each step when it first sees its shape. The five runs of `full-draw` began at once, beside seven others that were given
-# up, and all compiled the same steps on one card: they took {glue:text}`compiling` minutes. Five runs of as many epochs came later and found them in a cache, the folder that
-# `JAX_COMPILATION_CACHE_DIR` names: {glue:text}`compiled` minutes each. `allm sweep` gives its runs such a folder. Still, let one run begin alone.
+# up, and all compiled the same steps on one card: they took {glue:text}`compiling` minutes. Five runs of as many epochs came after them and found them in a cache, the folder that
+# `JAX_COMPILATION_CACHE_DIR` names: {glue:text}`compiled` minutes each. Five instead of twelve on the card explain a part of it, not all. `allm sweep` gives its runs such a folder. Still, let one run begin alone.
 
 # %% tags=["remove-cell"]
 bench = max((RESULTS.parent / "benchmarks/results").glob("*.json"))
@@ -227,7 +230,6 @@ glue("bench_pictures", f"{pictures:.1f}", display=False)
 drawn = 16 * speed["Pictures as they are, for a GPU that makes the rest"]["ours"]
 glue("bench_drawn", f"{drawn:.1f}", display=False)
 glue("bench_network", f"{computed:.0f}", display=False)
-glue("bench_card", f"{on_card:.1f}", display=False)
 glue("gain", f"{gain:.2f}", display=False)
 glue("cores", str(os.cpu_count()), display=False)
 
@@ -237,14 +239,17 @@ gpu_bench = json.loads(gpu_bench.read_text(encoding="utf-8"))
 ready, host = gpu_bench["rows"]
 assert 1 < host["low"] < 2 and ready["low"] < 1 < ready["high"]
 ALONE = 1000 / 16 / host["alternative"]
+by_share = 1000 / ALONE * host["alternative_busy"]
+assert on_card < by_share < pictures
 there = sorted(1000 / 16 / row["ours"] for row in (ready, host))
 for key, value in {
     "card_name": gpu_bench["hardware"]["accelerator"],
     "alone": f"{ALONE:.0f}",
+    "bench_card": f"{on_card:.1f} to {by_share:.1f}",
     "there": "{:.0f} to {:.0f}".format(*there),
     "faster": f"{host['ratio']:.1f}",
     "faster_range": f"{host['low']:.1f} to {host['high']:.1f}",
-    "busy": f"{host['busy']:.0%}",
+    "busy": "{:.0%} to {:.0%}".format(*sorted((host["busy"], ready["busy"]))),
     "busy_before": f"{host['alternative_busy']:.0%}",
     "ready": f"{1000 / 16 / ready['alternative']:.0f}",
 }.items():
@@ -293,7 +298,7 @@ for q in (0.001, 0.01, 0.02):
 #
 # | you have | command | who decides |
 # |---|---|---|
-# | a laptop, or one machine with GPUs | `allm sweep study.toml` | this command: as many at a time as cores, memory and cards bear |
+# | a laptop, or one machine with GPUs | `allm sweep study.toml` | this command: as many at a time as memory and cards bear, or memory and cores |
 # | machines that you reach by SSH, or a cloud | `allm sweep study.toml --engine ray --address HOST:6379` | Ray {cite:p}`moritz2018` |
 # | an account on a cluster | `allm sweep study.toml --engine slurm --gpus 1` | Slurm {cite:p}`yoo2003`, with its queue |
 # | Kubernetes | `kubectl apply -f studies/kubernetes.yaml` | one pod for each run, by its number |
@@ -388,7 +393,7 @@ figure
 #
 # | what breaks first | because | what then |
 # |---|---|---|
-# | the disk | a cell of C-NMC is a BMP of 0.6 MB: {glue:text}`terabytes` TB for a million | PNG or WebP hold the same pixels in a fifth |
+# | the disk | a cell of C-NMC is a BMP of 0.6 MB: {glue:text}`terabytes` TB for a million | PNG holds the same pixels in a tenth or less, lossless WebP in about a twentieth |
 # | one machine | its cores are all busy | hand out folders: a process for each, or Ray Data below |
 # | the question | a million cells of new people get the answers of [chapter 10](10_unseen_people.ipynb) | no machine helps |
 #
