@@ -77,7 +77,7 @@ alarms = (1 - at_home["specificity"]) * (1 / far["label"].mean() - 1)
 glue("by_mix", f"{100 / (1 + alarms / at_home['sensitivity']):.0f} %", display=False)
 assert list(map(len, asked.values())) == [1425, 7108, 398]
 
-# %% mystnb={"figure": {"caption": "How often a stated probability came true, one mark for each tenth of the scale: one recipe, asked about 1,425 cells of known people, 7,108 of new people (five rounds together) and 398 of people from outside. On the dotted diagonal every promise is kept. From our records.", "name": "fig-trust-brief"}, "image": {"alt": "Three lines against the stated probability. Those of known and of new people run near the diagonal, but for known people who dip below it between 0.3 and 0.5. That of people from outside stays far below it and ends a little above one half where the network states almost 1."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "How often a stated probability came true, one mark for each tenth of the scale: one recipe, asked about 1,425 cells of known people, 7,108 of new people (five rounds together) and 398 of people from outside. On the dotted diagonal every promise is kept. From our records.", "name": "fig-trust-brief"}, "image": {"alt": "Three lines against the stated probability. Those of known and of new people run near the diagonal, but for known people who dip below it in the middle. That of people from outside stays far below it and ends a little above one half where the network states almost 1."}} tags=["hide-input"]
 pairs = {who: (rows["label"], rows["p_all"]) for who, rows in asked.items()}
 figures.reliability(pairs)
 
@@ -488,7 +488,7 @@ for kind in (*kinds, "size"):
             low, high = limits[key]
             lines[key][strength] = low, values[key], high
 
-# %% mystnb={"figure": {"caption": "Sensitivity and specificity of the shipped network against the severity of five corruptions (0: clean), and against the size of the cell (1: as it is). Bands: 95 % intervals by image. 1,425 test cells of known people, from our records.", "name": "fig-trust-curves"}, "image": {"alt": "Six panels with two lines each. Under blur, light, contrast and jpeg sensitivity stays near 1 while specificity falls, furthest under contrast and jpeg of severity 3, to about a third. Under stain both fall. With size sensitivity rises from factor 0.8 to 1.2; specificity is level up to 1, and lower at 1.2."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Sensitivity and specificity of the shipped network against the severity of five corruptions (0: clean), and against the size of the cell (1: as it is). Bands: 95 % intervals by image. 1,425 test cells of known people, from our records.", "name": "fig-trust-curves"}, "image": {"alt": "Six panels with two lines each. Under blur, light, contrast and jpeg sensitivity stays near 1 while specificity falls, furthest under contrast and jpeg of severity 3, to about a third. Under stain both fall. With size sensitivity rises, and specificity is level at first and lower for larger cells."}} tags=["hide-input"]
 figures.against(panels, "")
 
 # %% tags=["hide-input"]
