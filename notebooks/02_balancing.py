@@ -51,6 +51,7 @@ from myst_nb import glue
 
 def put(**texts):
     for name, text in texts.items():
+        text = f"{text:.2f}" if isinstance(text, float) else text
         glue("balancing-" + name.replace("_", "-"), text, display=False)
 
 
@@ -60,7 +61,7 @@ def put(**texts):
 # In every {term}`fold` of {term}`C-NMC <C-NMC 2019>` two {term}`cells <cell>` of three are {term}`ALL`.
 # The paper evens the classes out by giving each {term}`HEM` cell of the training part a second picture,
 # without colour. That builds a trap: in training, *grey* now means *healthy*, always. Of our networks that were
-# trained so, all {glue:text}`balancing-n-hem` call **every** grey test cell healthy, of both classes.
+# trained so, we asked {glue:text}`balancing-n-hem`: all call **every** grey test cell healthy, of both classes.
 # {numref}`fig-balancing-brief` asks for less, only for the order of the cells. In colour every network has it
 # nearly right. In grey those of the paper's recipe turn it round, and only those without grey copies keep it. No test
 # cell of C-NMC is grey, so no score of the paper shows it.
@@ -224,11 +225,9 @@ figures.cells(panels, ["colour", "saturation", "value", "green"], 4, source=sour
 middles = np.asarray(small[:, 44:84, 44:84], float)
 largest, green = middles.max(axis=-1), middles[..., 1]
 blue = (middles[..., 2] == largest).mean()
-contrast = [x.std(axis=(1, 2)) / x.mean(axis=(1, 2)) for x in (green, largest)]
-middle = [np.median(x) for x in contrast]
+middle = [np.median(x.std((1, 2)) / x.mean((1, 2))) for x in (green, largest)]
 assert blue > 0.85 and middle[1] < middle[0] / 2
-put(blue=f"{blue:.0%}")
-put(contrast_green=f"{middle[0]:.2f}", contrast_value=f"{middle[1]:.2f}")
+put(blue=f"{blue:.0%}", contrast_green=middle[0], contrast_value=middle[1])
 
 # %% [markdown]
 # Look how flat the value is. In a purple cell the largest channel is blue: in
@@ -312,7 +311,8 @@ assert moved["sensitivity"] < -0.03 and moved["specificity"] > 0.1
 # %% [markdown]
 # The {term}`ROC-AUC`, which asks for the *order* of the cells and for no cut, hardly moves in either pair. In the
 # first pair nothing else moves either. In the second it is the trade: the copies cost sensitivity and buy more
-# specificity. That is one seed; [chapter 9](09_ablation.ipynb) has the others.
+# specificity. That is one seed. *Neither* and *noise and warp* have no other;
+# [chapter 9](09_ablation.ipynb) says what that leaves open.
 
 # %% [markdown]
 # ## Only one class is copied
@@ -435,15 +435,19 @@ of_way = {w: [s for v, look, s in caught if (v, look) == (w, "in grey")] for w i
 both_classes = runs.where(experiment="ablation-grey-both").one().metrics("grey")
 assert max(of_way.pop("HEM copies in grey (the paper)")) < 0.25
 assert min(map(min, of_way.values())) > 0.5 and both_classes["roc_auc"] > 0.85
-put(both=f"{both_classes['roc_auc']:.2f}")
+put(both=both_classes["roc_auc"])
+worst = pd.DataFrame([r.metrics("grey") for r in plain]).min()
+assert worst["sensitivity"] < 0.75 and abs(worst["specificity"] - 0.25) < 0.02
 
 # %% [markdown]
 # Without copies, with copies in colour, with grey copies of both classes, leukemic cells are found in grey
 # as in colour. Only *grey for one class* teaches that grey means healthy: in five splits of five. The
-# networks agree as far as they were run: grey cells are still told apart without copies
-# ({numref}`fig-balancing-brief`), and by the one with grey copies of both classes that was asked (ROC-AUC
-# {glue:text}`balancing-both`). MobileNet with HEM copies *in colour* has not been trained; the probe
-# has to stand in for it.
+# networks agree in the *order* of the cells: grey ones are still told apart without copies
+# ({numref}`fig-balancing-brief`), and by one network with grey copies of both classes (ROC-AUC
+# {glue:text}`balancing-both`). That one was trained at 112 pixels for eight epochs, those of the figure at 224
+# and for longer. In the *calls* they do not agree: of the two without copies, one misses more than a quarter of the
+# grey ALL cells, and the other calls about three quarters of the grey HEM cells ALL.
+# MobileNet with HEM copies *in colour* has not been trained; the probe has to stand in for it.
 
 # %% [markdown]
 # ## Below a half
@@ -454,8 +458,7 @@ put(both=f"{both_classes['roc_auc']:.2f}")
 
 # %% tags=["remove-cell"]
 whole_recipe = [*runs.where(experiment="table5"), *runs.where(experiment="same-recipe")]
-below_half = [r.intervals("grey")["roc_auc"][1] < 0.5 for r in whole_recipe]
-assert all(below_half) and len(whole_recipe) == 12
+assert [r.intervals("grey")["roc_auc"][1] < 0.5 for r in whole_recipe] == [True] * 12
 alone = runs.where(experiment="table5-balance")
 assert all(0.5 < r.metrics("grey")["roc_auc"] < 0.6 for r in alone) and len(alone) == 2
 
@@ -468,29 +471,32 @@ answered.set(xlabel="area, 1000 pixels", ylabel="probability of ALL, in grey")
 answered.legend(title=run.source)
 below
 
+
 # %% tags=["remove-cell"]
 within = pd.DataFrame({"area": area[mine], "p": grey}).groupby(labels[mine])
 rho = within.apply(lambda cells_of: cells_of.corr("spearman").loc["area", "p"])
 by_area, in_grey_auc = (roc_auc_score(labels[mine], x) for x in (area[mine], grey))
 assert rho.max() < -0.6 and abs(1 - by_area - in_grey_auc) < 0.06
-put(rho_0=f"{rho[0]:.2f}", rho_1=f"{rho[1]:.2f}")
 sizes_of = pd.DataFrame({"file": file, "area": area})
 joined = [r.rows("grey").merge(sizes_of, on="file") for r in whole_recipe]
 all_rho = [rows_of["p_all"].corr(rows_of["area"], "spearman") for rows_of in joined]
+halves = [t[t["label"] == k] for t, k in product(joined, (0, 1))]
+inside = max(half["p_all"].corr(half["area"], "spearman") for half in halves)
 assert max(all_rho) < -0.3
-put(weakest=f"{max(all_rho):.2f}", strongest=f"{min(all_rho):.2f}")
-put(ruler=f"{by_area:.2f}", back=f"{1 - by_area:.2f}", grey=f"{in_grey_auc:.2f}")
+put(rho_0=rho[0], rho_1=rho[1], weakest=max(all_rho), strongest=min(all_rho))
+put(ruler=by_area, back=1 - by_area, grey=in_grey_auc, inside=inside)
 
 # %% [markdown]
 # The classes lie on one curve: **the larger the grey cell, the healthier**. Within the HEM cells the rank
 # correlation is {glue:text}`balancing-rho-0`, within the ALL cells {glue:text}`balancing-rho-1`. A large grey cell
-# is more of what meant *healthy* in training. ALL cells are larger, so they come out healthiest.
+# may be more of what meant *healthy* in training; ALL cells are larger, so they come out healthiest. That is a guess.
 #
 # In grey the network is our ruler, read backwards. The area alone has a ROC-AUC of {glue:text}`balancing-ruler` on
 # these cells, so backwards {glue:text}`balancing-back`; the network has {glue:text}`balancing-grey`. The other eleven
-# do the same. Over both classes together, the rank correlation of size and answer on the cells of this page reaches
-# from {glue:text}`balancing-strongest` to {glue:text}`balancing-weakest` among the twelve. The two networks with grey
-# copies alone, without noise and warp, stay just above a half.
+# lean the same way. Over both classes together, the rank correlation of size and answer on the cells of this page
+# reaches from {glue:text}`balancing-strongest` to {glue:text}`balancing-weakest` among the twelve; within one
+# class the weakest is {glue:text}`balancing-inside`. The two networks with grey copies alone, without noise and warp,
+# were taught that grey is healthy too, and stay just above a half: the guess does not explain them.
 
 # %% [markdown]
 # ## Paper and us
@@ -541,10 +547,9 @@ guess = "falls"
 exercises.check(exercises.check_guess, guess, "falls")
 
 # %% tags=["hide-cell"]
-some = pictures[four]
 mean_p = {}
 for factor in (0.7, 1, 1.3):
-    changed = conditions.apply(f"size:{factor}", some)
+    changed = conditions.apply(f"size:{factor}", pictures[four])
     mean_p[factor] = [predict(model, changed, how).mean() for how in CONDITION.values()]
 pd.DataFrame(mean_p, [*CONDITION]).round(3).add_prefix("side × ")
 
@@ -646,8 +651,8 @@ for condition in ("clean", "grey"):
 # - Crop in pixels, and wider than 224, or the border becomes a sign of leukemia.
 # - Removing saturation is $\max(R, G, B)$ in all three channels, and in these cells that keeps little texture.
 # - Balancing can move errors from one class to the other; the order of the cells stays.
-# - Copies that only one class gets make a shortcut. Every network trained so has taken it: all grey cells
-#   are healthy; with the paper's whole recipe, the larger the healthier.
+# - Copies that only one class gets make a shortcut. Every network trained so that we asked has taken it: all
+#   grey cells are healthy; with the paper's whole recipe, the larger the healthier.
 # - A finding about a cause needs controls. Here a probe of seconds has them all.
 #
 # ## Further reading
