@@ -48,11 +48,13 @@ runs = Runs.load()
 # %% [markdown]
 # ## In brief
 #
-# Trained as the paper says, MobileNet_M is more than ten points of accuracy ahead of our imitation of ALNett. But look at the
-# other rows of {numref}`fig-alnett-brief`. Boosted trees on hand-made measures, such as area, roundness and colour, are fitted
-# in seconds and **cannot be told from MobileNet_M on fold 0**: accuracy {glue:text}`trees-0` against {glue:text}`net-0`. And in
-# balanced accuracy the imitation is hardly better than the {term}`ruler`, the area of the cell alone; in accuracy it leads by five
-# to six points. A rival that a ruler nearly matches proves little, whoever beats it.
+# Trained as the paper says, MobileNet_M is more than ten points of accuracy ahead of our imitation of ALNett, which had pictures
+# of half the width, random weights and twelve epochs. At equal pixels, on fold 1, it leads by {glue:text}`fair` points, and p by
+# person is {glue:text}`p-fair`. And look at the other rows of {numref}`fig-alnett-brief`. Boosted trees on hand-made measures,
+# such as area, roundness and colour, are fitted in seconds and **cannot be told from MobileNet_M on fold 0**: accuracy {glue:text}`trees-0` against {glue:text}`net-0`. And in
+# balanced accuracy at 0.5 the imitation is hardly better than the {term}`ruler`, the area of the cell alone. But the ruler was
+# fitted to weigh both classes alike, as the trees were. In accuracy the imitation leads by five to six points, in
+# {term}`ROC-AUC` by two to four hundredths. A rival that a ruler nearly matches proves little, whoever beats it.
 
 # %% tags=["setup", "hide-input"]
 NAMES = {
@@ -79,14 +81,14 @@ figures.intervals(dots, "balanced accuracy", line=0.5, digits=2)
 # %% tags=["remove-cell"]
 score = {key: one.metrics() for key, one in tested.items()}
 for fold in (0, 1):
-    mine = {name: score[fold, name] for name in NAMES}
+    mine = pd.DataFrame({name: score[fold, name] for name in NAMES})
     for name, short in {"probe_handmade": "trees", "mobilenet_m": "net"}.items():
         glue(f"{short}-{fold}", f"{mine[name]['accuracy']:.3f}", display=False)
-    ranked = [one["balanced_accuracy"] for one in mine.values()]
-    plain = [one["accuracy"] for one in mine.values()]
+    ranked, plain, auc = mine.loc[["balanced_accuracy", "accuracy", "roc_auc"]].values
     assert ranked[0] > ranked[1] > ranked[2] and abs(ranked[3] - ranked[4]) < 0.03
     assert np.allclose(ranked, (0.94, 0.91, 0.87, 0.8, 0.8), atol=0.03)
     assert plain[0] > plain[3] + 0.1 and 0.05 < plain[3] - plain[4] < 0.07
+    assert 0.015 < auc[3] - auc[4] < 0.045
 
 # %% [markdown]
 # ## What is known of ALNett
@@ -102,8 +104,8 @@ for fold in (0, 1):
 # | "less computational complexity" than four large networks | parameters, input size |
 #
 # We found neither code nor an open text. So we *cannot* build ALNett. We can build a network of the layers on the left that
-# needs as little computation. We call it **ALNett-style**, and everything on the right is our choice. Its results are ours,
-# and never stand in a row of ALNett.
+# also needs less computation than those four. We call it **ALNett-style**, and everything on the right is our choice. Its
+# results are ours, and never stand in a row of ALNett.
 #
 # ## Holes in a filter
 #
@@ -149,8 +151,8 @@ for window in (3, 7):
 
 # %% [markdown]
 # In a picture of 224 pixels a cell is some {glue:text}`wide` pixels wide. With dilation the last cluster sees all of it; without
-# dilation it does not. The number of weights is the same. The price is the holes: a filter with holes can miss a small thing. So
-# several rates stand side by side.
+# dilation it does not. At the 112 pixels of our records a cell is half as wide, and both see it whole. The number of weights is
+# the same. The price is the holes: a filter with holes can miss a small thing. So several rates stand side by side.
 #
 # :::{figure} ../book/_static/cluster.svg
 # :name: fig-alnett-cluster
@@ -244,9 +246,9 @@ figures.table(pd.crosstab(*(f"{name} " + said[name] for name in said)), "cells")
 # %% tags=["remove-cell"]
 wide = 2 * np.sqrt(areas.mean() / np.pi)
 glue("wide", f"{wide:.0f}", display=False)
-assert 94 < wide < 218 and right["network"].sum() > right["ruler"].sum()
+assert 94 < wide < 2 * 94 < 218 and right["network"].sum() > right["ruler"].sum()
 
-# %% mystnb={"figure": {"caption": "Test cells of this page that only the network calls rightly (above), and that only the ruler does (below), with their class. Real cells of C-NMC 2019, those of this page; below them the people.", "name": "fig-alnett-cells"}, "image": {"alt": "Two rows of cells titled with their class. In the upper row a large healthy cell and leukemic ones of middling size; in the lower row cells that only the ruler calls rightly, most of them healthy."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Test cells of this page that only the network calls rightly (above), and that only the ruler does (below), with their class. Real cells of C-NMC 2019, those of this page; below them the people.", "name": "fig-alnett-cells"}, "image": {"alt": "Two rows of cells titled with their class. In the upper row a large healthy cell and leukemic ones of middling size; in the lower row cells that only the ruler calls rightly, all of them healthy."}} tags=["hide-input"]
 only = [right["network"] & ~right["ruler"], right["ruler"] & ~right["network"]]
 found = [np.flatnonzero(one) for one in only]
 rows = np.concatenate([f[np.linspace(0, len(f) - 1, 5, dtype=int)] for f in found])
@@ -314,7 +316,7 @@ assert alarms[0] > 0.15 and alarms[1] < 0.1
 swapped = metrics.paired_test_by_person(*pair, both["person"])
 print(f"{swapped['people']} people, p = {swapped['pvalue']:.3f}")
 
-# %% mystnb={"figure": {"caption": "Test cells of fold 1 that only one of two networks calls rightly, by person; names joined by + are one person, H marks the healthy. ALNett-style is our reconstruction. From our records, seed 1337.", "name": "fig-alnett-people"}, "image": {"alt": "Bars to the left for MobileNet_M and to the right for ALNett-style, one row per person. Three healthy people and one patient have long bars to the left; most people have bars of a few cells."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Test cells of fold 1 that only one of two networks calls rightly, by person; names joined by + are one person, H marks the healthy. ALNett-style is our reconstruction. From our records, seed 1337.", "name": "fig-alnett-people"}, "image": {"alt": "Bars to the left for MobileNet_M and to the right for ALNett-style, one row per person. Three healthy people have long bars to the left and two patients shorter ones; most people have bars of a few cells."}} tags=["hide-input"]
 hits = pd.DataFrame({"a": pair[1].ge(0.5) == pair[0], "b": pair[2].ge(0.5) == pair[0]})
 lone = pd.DataFrame({"a": hits["a"] & ~hits["b"], "b": hits["b"] & ~hits["a"]})
 lone = lone.groupby(both["person"]).sum().sort_values("a")
@@ -328,16 +330,16 @@ figure
 
 # %% tags=["remove-cell"]
 lead = lone["a"] - lone["b"]
-first = lead.nlargest(4).sum()
-glue("lead-of-four", f"{first} of {lead.sum()}", display=False)
+ahead = lead[lead > 0]
+glue("lead-of-three", f"{ahead.nlargest(3).sum()} of {ahead.sum()}", display=False)
 assert lead.nsmallest(12).sum() < lead.sum() / 2 and mcnemar["pvalue"] < 1e-10
-assert 0.05 < swapped["pvalue"] < 0.06 and first > 0.9 * lead.sum()
+assert 0.05 < swapped["pvalue"] < 0.06 and len(ahead) == 7
 assert set(both["person"][both["label"] == 0]) == set(lead.nlargest(3).index)
 glue("p-whole", f"{swapped['pvalue']:.3f}", display=False)
 
 # %% [markdown]
-# By person p is {glue:text}`p-whole`. Four of fourteen people carry {glue:text}`lead-of-four` cells of the lead, and three of
-# the four are all the healthy people that fold 1 has. Many cells are not many witnesses.
+# By person p is {glue:text}`p-whole`. MobileNet_M leads in seven of fourteen people, and {glue:text}`lead-of-three` cells of its
+# lead in these come from three of them, all the healthy people that fold 1 has. Many cells are not many witnesses.
 #
 # ## The comparison, with controls
 #
@@ -385,17 +387,18 @@ assert near["p by cell"] < 0.01 and 0.03 < near["p by person"] < 0.05
 glue("p-near", f"{near['p by person']:.3f}", display=False)
 for fold in (0, 1):
     seeds = scorecard.paper_runs(runs, fold)
-    least, *_, most = sorted(one.metrics()["accuracy"] for one in seeds)
+    least, _, most = sorted(one.metrics()["accuracy"] for one in seeds)
     glue(f"span-{fold}", f"{least:.3f} to {most:.3f}", display=False)
-    inside = least < score[fold, "probe_handmade"]["accuracy"] < most
-    assert len(seeds) == 3 and inside == (fold == 0)
+    assert (least < score[fold, "probe_handmade"]["accuracy"] < most) == (fold == 0)
+assert p_of.loc[(0, NAMES["alnett_style"])].max() < 0.001
 
 # %% [markdown]
 # A is MobileNet_M; in brackets stand 95 % {term}`intervals <interval>` by person. Read it from the bottom of each fold:
 #
 # - The **area alone** is beaten clearly, by both tests. So is the linear probe.
 # - **The trees cannot be told from MobileNet_M on fold 0.** Neither test sees a difference. Three {term}`seeds <seed>` of MobileNet_M have
-#   {glue:text}`span-0` there, and the trees' {glue:text}`trees-0` lies between them.
+#   {glue:text}`span-0` there, and the trees' {glue:text}`trees-0` lies between them. The other seeds
+#   deal other test cells, so this is a scale and no pairing.
 # - On **fold 1** the network is ahead of the trees. By person p is {glue:text}`p-near`, one of eight tests. Its three
 #   seeds have {glue:text}`span-1`, the trees {glue:text}`trees-1`.
 # - In **ALNett-style on fold 1** interval and test disagree: one excludes zero, the other does not exclude chance. With
@@ -404,7 +407,8 @@ for fold in (0, 1):
 # And before you believe the row of ALNett-style at all, four cautions. Its pictures have **half the width**. It starts from
 # **random weights**. It was trained once, for twelve epochs, and the weights kept are those of epoch {glue:text}`best-0` on
 # fold 0 and of epoch {glue:text}`best-1` on fold 1. And the tests know only other *cells* and *people*, not other *trainings*
-# {cite:p}`dietterich1998`. So they say that *this recipe* beats *that one*; nothing about ALNett.
+# {cite:p}`dietterich1998`. So on fold 0 they say that *this recipe* beats *that one*; on fold 1 the test by person
+# does not. Neither says anything about ALNett.
 
 # %% tags=["remove-cell"]
 for fold in (0, 1):

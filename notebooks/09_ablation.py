@@ -54,7 +54,7 @@ CORNERS = {
 # Without balancing and augmentation, says the paper's Table 9, MobileNet_M breaks down: accuracy {glue:text}`mcn` on fold 1
 # where the full recipe has {glue:text}`mac`. We trained all four combinations of the two, and **none breaks down**:
 # {glue:text}`lowest` to {glue:text}`highest` on clean cells ({numref}`fig-ablation-brief`). What augmentation buys shows under
-# noise: there the four are worlds apart.
+# noise: there the two without it fall far.
 
 # %% mystnb={"figure": {"caption": "Accuracy on the test cells of fold 1, of people who are in training too: the paper's two models, MCN and MAC; our four combinations, with every seed that was run; and the area of the cell alone. Bars: 95 % intervals by person. The line is the share of ALL, the score of always answering ALL. Ours from our records.", "name": "fig-ablation-brief"}, "image": {"alt": "The paper's model with neither lies on the line at 0.68, that with both at 0.96. All seven of our runs lie near 0.95 on clean cells. Under sigma 10 those with augmentation stay above 0.9, neither falls to 0.73 and balance alone to 0.33."}} tags=["hide-input"]
 four = [one for name in CORNERS for one in runs.where(experiment=name, fold=1)]
@@ -114,10 +114,9 @@ table_9 = pd.DataFrame(table_9, heads).T
 table_9.round(2)
 
 # %% tags=["remove-cell"]
-below = table_9["accuracy"] < table_9["always ALL"]
-assert below.sum() == 2 and (table_9["HEM found"] > 0.95).all()
+assert (table_9["accuracy"] < table_9["always ALL"]).sum() == 2
 assert (table_9["called HEM"] > table_9["truly HEM"] + 0.1).all()
-assert (table_9["ALL found"] < 0.6).all()
+assert (table_9["HEM found"] > 0.95).all() and (table_9["ALL found"] < 0.6).all()
 
 # %% [markdown]
 # All columns are shares, and the first is the accuracy of MCN. In two of three folds it is lower than that of always
@@ -202,20 +201,24 @@ assert all(abs(gains[name, "clean"][0]) < 0.02 for name in ("balance", "interact
 assert -0.03 < gains["augmentation", "clean"][0] < 0 and len(seed_2) == 4
 assert gains["balance", "clean"][1] < 0 < gains["balance", "clean"][2]
 assert gains["augmentation", "σ 10"][1] > 0.2 and gains["balance", "σ 10"][2] < 0
-assert gains["interaction", "σ 10"][1] > 0.2
+assert gains["interaction", "σ 10"][1] > 0.2 and filled.iloc[3:, -1].min() > 0.9
 by_word = {name: gain[0] for (name, word), gain in gains.items() if word == "σ 10"}
 assert np.allclose([*by_word.values()], (-0.2, 0.4, 0.4), atol=0.05)
 for name, points in by_word.items():
     glue(f"{name}-noisy", f"{100 * points:+.0f}", display=False)
 assert np.allclose(filled.iloc[:3, -1], (0.73, 0.33, 0.33), atol=0.01)
-assert filled.iloc[3:, -1].min() > 0.9
+for corner, one in seed_2.items():
+    glue(f"spec-{corner}", f"{one.metrics()['specificity']:.2f}", display=False)
+assert filled["sensitivity"].iloc[5] < filled["sensitivity"].iloc[3] - 0.03
 full = [one.metrics()["accuracy"] for one in grid.where(experiment="table5")]
 glue("seeds", f"{100 * np.ptp(full):.1f}", display=False)
 
 # %% [markdown]
-# - **On clean cells** neither factor gains anything. Balance has no effect to be seen. Augmentation, if anything, costs a
-#   point or two; three {term}`seeds <seed>` of the full recipe lie {glue:text}`seeds` points apart by themselves.
-# - **Under noise** augmentation is worth {glue:text}`augmentation-noisy` points. That is the recipe's real merit.
+# - **On clean cells** no gain in accuracy can be seen. But beside augmentation, balance lifts specificity from
+#   {glue:text}`spec-augmentation` to {glue:text}`spec-both` and costs sensitivity. Augmentation, if anything, costs a point or
+#   two of accuracy; three {term}`seeds <seed>` of the full recipe lie {glue:text}`seeds` points apart by themselves.
+# - **Under noise** augmentation is worth {glue:text}`augmentation-noisy` points. It holds noise of σ 3 and 9, warps and
+#   brightness; most likely the noise does it, but no run parts them.
 # - **Balance under noise** is worth {glue:text}`balance-noisy` points on average, but the average hides what happens: there
 #   is an {term}`interaction` of {glue:text}`interaction-noisy` points. Alone, the grey copies are a disaster: the network calls
 #   nearly *every* noisy cell HEM, with both seeds. With augmentation they do no harm. "The effect of balancing" does not exist;
@@ -241,7 +244,7 @@ glue("theirs", f"{100 * (dots[1][2] - dots[0][2]):.0f}", display=False)
 #
 # ## The collapse that did not come
 #
-# We could not reproduce MCN's collapse. But look at how our four networks got where they are:
+# Our one training of MCN, on fold 1, did not collapse. But look at how our four networks got where they are:
 
 # %% mystnb={"figure": {"caption": "Accuracy on the validation cells of fold 1 in the first 25 epochs of our four trainings of seed 2. The line is the share of ALL. From our records.", "name": "fig-ablation-valleys"}, "image": {"alt": "Four jagged curves. In the first ten epochs those of neither, balance and augmentation dip to or below the line, neither to less than 0.4 in its third epoch; by epoch twenty all are above 0.85."}} tags=["hide-input"]
 figure, axis = figures.new(height=3.4)
@@ -388,8 +391,8 @@ glue("apart", f"{100 * far.iloc[1]:.0f}", display=False)
 #
 # **L1.** The paper credits it with preventing overfitting. It puts a price on the last layer alone: 2,048 of 3.2 million
 # weights. And it can be dodged: before that layer stands a batch normalisation, which multiplies each feature by a factor
-# γ that costs nothing. Double γ, halve the weight: same answer, half the price {cite:p}`vanlaarhoven2017`. All γ start at 1. Where
-# are they in our shipped network, and what is left of the price?
+# γ and adds a shift, at no cost. Double both, halve the weight: same answer, half the price {cite:p}`vanlaarhoven2017`. All γ
+# start at 1. Where are they in our shipped network, and what is left of the price?
 
 # %%
 network, card = saving.load(RESULTS / "models" / "images.safetensors")
@@ -481,9 +484,8 @@ assert len(hem_only) == 6 and (in_grey.loc[hem_only, "sensitivity"] == 0).all()
 others = in_grey.drop(index=hem_only)
 assert len(others) == 3 and others["roc_auc"].min() > 0.85
 assert in_grey.loc["112 px, grey for both", "sensitivity"] > 0.9
-assert all(float(title) < 0.5 for title in titles[6:])
 six = [one.metrics("grey")["roc_auc"] for one in runs.where(experiment="table5")]
-assert len(six) == 6 and max(six) < 0.5
+assert len(six) == 6 and max(six) < 0.5 and max(map(float, titles[6:])) < 0.5
 
 # %% [markdown]
 # Wherever HEM alone has grey copies, **no** grey ALL cell is found, whatever else was changed. Without any copies,
@@ -506,7 +508,7 @@ scorecard.table("Table 9")
 # |---|---|
 # | MCN decides in favour of ALL | its own numbers mean the opposite: it favours HEM |
 # | imbalance made MCN fail | two of three folds lie below *always ALL*; our MCN on fold 1 is a sound network |
-# | MAC against MCN shows the gain of balancing and augmentation | two changes at once; on clean cells neither gains anything, under noise augmentation does |
+# | MAC against MCN shows the gain of balancing and augmentation | two changes at once; on clean cells no gain in accuracy is seen, under noise augmentation gains |
 # | L1 prevents overfitting | it acts on {glue:text}`l1-share` of the weights and can be dodged; leaving it out moves one short run by less than another seed does |
 #
 # ## Exercises
@@ -589,8 +591,8 @@ print("on specificity, clean:", *(f"{one:+.3f}" for one in effects(*real)))
 
 # %% [markdown]
 # :::{dropdown} What it says
-# On clean cells accuracy hid a shift between the classes: with augmentation alone fewer healthy cells are found, and balance brings
-# them back. That is an interaction, too. But it rests on one seed of *augmentation*.
+# On clean cells accuracy hid a shift between the classes. Balance brings healthy cells back, but only beside augmentation:
+# an interaction. It rests on one seed of *augmentation*.
 # :::
 
 # %% [markdown]
@@ -617,8 +619,8 @@ print("on specificity, clean:", *(f"{one:+.3f}" for one in effects(*real)))
 # ## Take away
 #
 # - Change one thing, or fill the whole grid. Two changes at once show a sum of which nobody knows the parts.
-# - On clean cells, on fold 1 and for known people, neither balance nor augmentation buys anything. Under noise augmentation is everything, and balance alone a disaster.
-# - Below the share of the larger class, suspect the training first. We could not reproduce MCN's collapse.
+# - On clean cells, on fold 1 and for known people, neither balance nor augmentation is seen to raise accuracy; beside augmentation, balance moves calls from ALL to HEM. Under noise augmentation is everything, and balance alone a disaster.
+# - Below the share of the larger class, suspect the training first. In one training, on fold 1, MCN did not collapse.
 # - A network can learn and still give one answer to everything: look at its running statistics and its scaling.
 # - A strange answer needs a control. Grey copies of one class teach that grey is an answer; of both they do not.
 # - Two seeds of a short training differ by more than the effects one looks for.
