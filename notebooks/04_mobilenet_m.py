@@ -46,7 +46,7 @@ frame = run.frame()
 #
 # :::{figure} ../book/_static/mobilenet_m.svg
 # :name: fig-mobilenet-network
-# :alt: A column of boxes from raw pixels through scaling, a convolution and 13 blocks to pooling, flatten, dropout, batch normalisation and a dense layer of two outputs.
+# :alt: A column of boxes from the picture through a convolution and 13 blocks to pooling, flatten, dropout, batch normalisation and a dense layer of two outputs; beside it one block: depthwise, normalisation, ReLU, pointwise, normalisation, ReLU.
 #
 # MobileNet_M from the raw picture to two probabilities, after the paper's Fig. 5 and Table 4. At the right of each box
 # stands the size of what leaves it: height, width and number of channels.
@@ -81,7 +81,7 @@ kernels = np.full((3, 3), 1 / 9), step, step.T
 looks = [abs(look(cell, kernel)) for kernel in kernels]
 mixes = [cell @ [[w] * 3 for w in ws] for ws in ([0.3, 0.6, 0.1], [1, -1, 0])]
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-mobilenet-look-mix", "caption": "One cell, three ways to look around in its channels, and two ways to mix them. Real cell of C-NMC 2019; brightened."}, "image": {"alt": "Six pictures of one cell: the cell; the same but blurred; left-right edges lit; up-down edges lit; a grey version; and how much more red than green there is."}}
+# %% mystnb={"figure": {"caption": "One cell, three ways to look around in its channels, and two ways to mix them. Real cell of C-NMC 2019; brightened.", "name": "fig-mobilenet-look-mix"}, "image": {"alt": "Six pictures of one cell: the cell; the same but blurred; left-right edges lit; up-down edges lit; a grey version; and how much more red than green there is."}} tags=["hide-input"]
 titles = [
     "the cell",
     "look: mean",
@@ -203,7 +203,7 @@ weights = {
 }
 madds = {name: sum(map(work, each)) for name, each in parts.items()}
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-mobilenet-costs", "caption": "Share of each part of MobileNet in its weights and in its multiply-adds, at width 1 and 224 pixels. Counted from the network."}, "image": {"alt": "Two bar charts over the first layer and the blocks 1 to 13. The weights pile up in the last blocks; the multiply-adds are spread evenly, with less in the blocks of stride 2."}}
+# %% mystnb={"figure": {"caption": "Share of each part of MobileNet in its weights and in its multiply-adds, at width 1 and 224 pixels. Counted from the network.", "name": "fig-mobilenet-costs"}, "image": {"alt": "Two bar charts over the first layer and the blocks 1 to 13. The weights pile up in the last blocks; the multiply-adds are spread evenly, with about half as much in the first block and the blocks of stride 2, and least in the first layer."}} tags=["hide-input"]
 figure, axes = figures.new(1, 2, 3.8, sharey=True)
 for axis, (title, values) in zip(
     axes, {"weights": weights, "multiply-adds": madds}.items(), strict=True
@@ -215,6 +215,12 @@ for axis, (title, values) in zip(
     axis.set(title=title, xlabel="% of the network")
 axes[0].invert_yaxis()
 figure
+
+# %% tags=["remove-cell"]
+halves = [madds[f"block {i}"] for i in (1, 2, 4, 6, 12)]
+others = [madds[f"block {i}"] for i in (3, 5, *range(7, 12), 13)]
+assert 0.4 < min(halves) / max(others) and max(halves) / min(others) < 0.6
+assert min(madds.values()) == madds["first layer"]
 
 # %% [markdown]
 # The weights sit at the end, where maps are many and small. The work is spread more evenly: whenever the maps halve in
@@ -283,10 +289,15 @@ print(len(wrong), "of", len(lines), "lines differ")
 misprints = wrong.set_index("what")[["paper", "ours"]].rename_axis(None)
 misprints.set_axis(["printed", "counted"], axis=1)
 
+# %% tags=["remove-cell"]
+kernels_512 = [each for each in convolutions if each.kernel.shape[-2:] == (512, 512)]
+assert len(kernels_512) == 5 and (lines["paper"].str.count("×512×512,") == 1).sum() == 1
+
 # %% [markdown]
-# None of this changes the network, which Keras builds right. But whoever rebuilds it from the table gets another one. The
-# stride 2 of row 18 is inherited: the article that introduced MobileNet has it as well. With it the maps of
-# 7 × 7 would shrink to 4 × 4, and the next line says 7 × 7.
+# The block of 512 maps stands in the table once, and MobileNet has it five times. None of this changes the network, which
+# Keras builds right. But whoever rebuilds it from the table gets another one, four blocks short. The stride 2 of row 18 is
+# inherited: the article that introduced MobileNet has it as well. With it the maps of 7 × 7 would shrink to 4 × 4, and the
+# next line says 7 × 7.
 #
 # ## The head
 #
@@ -461,19 +472,21 @@ print(f"{trained:,} by hand, {recorded.data['parameters']['trainable']:,} on rec
 # %% [markdown]
 # ### 4. Change and explain
 #
-# In the dozen lines, leave out `Rescaling`, and compare the answers for one cell. Then leave out `Flatten`. Which of the
-# two matters, and why?
+# In the dozen lines, leave out `Rescaling`: write `scaled = pixels`. In the cell that compares the two networks, put a `#`
+# before `assert`, and print all of `answers`. Both have the same weights. Then put `Rescaling` back, and leave out
+# `Flatten`. Which of the two matters, and why?
 #
 # :::{dropdown} What happens
-# `Rescaling` matters: without it the first layer gets numbers that are 255 times as large as those it was trained on.
+# `Rescaling` matters: without it the first layer gets numbers from 0 to 255, and it was trained on [−1, 1].
 # `Flatten` does not: what it gets is a vector already.
 # :::
 #
 # ## Quiz
 #
 # :::{dropdown} Two 3 × 3 kernels, one depthwise separable, one standard, from 512 to 512 maps. Which can do more?
-# The standard one. The two steps together are a standard convolution whose kernel is a product of two smaller ones; it
-# can only do what such products can.
+# The standard one, if nothing stands between the two steps. Then they are together a standard convolution whose kernel is
+# a product of two smaller ones, and can only do what such products can. MobileNet puts a normalisation and a ReLU between
+# them, and then the two cannot be compared so simply.
 # :::
 #
 # :::{dropdown} The loss falls from 1.5 to 0.7 in the first epochs. Has the network learned to tell cells apart?

@@ -16,7 +16,7 @@
 # > - what augmentation buys on clean cells, and what under noise;
 # > - how a classifier can fail completely while its ROC-AUC stays where it was;
 # > - why noise on a black background is an unfair test, and what a fairer one is;
-# > - that a network is robust to what it was trained on, as far as that goes;
+# > - that training with noise helps about as far as its noise went, and not without loss;
 # > - what else the paper's recipe taught the network, without meaning to.
 # >
 # > **Before you start:** [Noise and augmentation](03_augmentation.ipynb) and
@@ -89,13 +89,18 @@ pairs = clean.loc[hard].reset_index().merge(clean.loc[bare].reset_index(), on="s
 assert len(clean) == 7 and len(pairs) == 5
 assert all(one.metrics()["n"] == 718 for one in four.where(fold=1))
 balanced = under_10["balanced accuracy"].groupby(level=0).agg(["min", "max"])
-assert np.allclose(balanced.loc[hard], 0.9, atol=0.05)
+helped = [one for one in four.where(fold=1) if one.data["experiment"] in hard]
+marks = [
+    one.metrics(condition)["balanced_accuracy"]
+    for one, condition in product(helped, ("clean", "noise:5", "noise:10"))
+]
+assert round(min(marks), 2) == 0.86 and round(max(marks), 2) == 0.95
 assert np.allclose(balanced.loc[bare].T, (0.5, 0.6), atol=0.02)
 for name in ("accuracy", "balanced accuracy"):
     assert (pairs[f"{name}_x"] - pairs[f"{name}_y"]).max() < 0.005
 assert (under_10.loc[hard].min() - under_10.loc[bare].max() > 0.15).all()
 
-# %% mystnb={"figure": {"caption": "Balanced accuracy of seven networks trained on fold 1, on its 718 test cells, of people who are in training too: clean, and under noise everywhere in the picture. Bars: 95 % intervals by person. The line at 0.5 is what answering without looking gets. From our records.", "name": "fig-noise-brief"}, "image": {"alt": "Seven networks. With augmentation the three marks of each lie close together near 0.9. Without it the clean mark is as far right, but the mark of sigma 10 falls to 0.5 with grey copies only and to about 0.6 with neither."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Balanced accuracy of seven networks trained on fold 1, on its 718 test cells, of people who are in training too: clean, and under noise everywhere in the picture. Bars: 95 % intervals by person. The line at 0.5 is what answering without looking gets. From our records.", "name": "fig-noise-brief"}, "image": {"alt": "Seven networks. With augmentation the three marks of each lie between 0.86 and 0.95. Without it the clean mark is as far right, but the mark of sigma 10 falls to 0.5 with grey copies only and to about 0.6 with neither."}} tags=["hide-input"]
 words = {"clean": "clean", "noise:5": "σ 5", "noise:10": "σ 10"}
 dots = []
 for one, (condition, word) in product(four.where(fold=1), words.items()):
@@ -178,21 +183,20 @@ broken = pd.DataFrame(broken, [*BOTH, "accuracy", "roc_auc"]).T
 broken.rename(index=conditions.in_words, columns={"roc_auc": "ROC-AUC"}).round(3)
 
 # %% tags=["remove-cell"]
-assert (
-    broken.loc["noise:2", "specificity"] == 0
-    and broken.loc["noise:2", "sensitivity"] == 1
-)
-assert abs(broken.loc["noise:10", "roc_auc"] - broken.loc["clean", "roc_auc"]) < 0.02
-assert (
-    abs(broken.loc["cell-noise:10", "accuracy"] - broken.loc["clean", "accuracy"])
-    < 0.02
-)
+change = (broken - broken.loc["clean"]).abs()
+assert [*broken.loc["noise:2", [*BOTH]]] == [1, 0]
+assert change.loc["noise:10", "roc_auc"] < 0.02
+assert change.loc["cell-noise:10", "accuracy"] < 0.02
+if run.data is None:
+    counts = (broken[[*BOTH]] * [truth.sum(), (1 - truth).sum()]).round()
+    for s in (10, 20):
+        assert [*counts.loc[f"cell-noise:{s}"] - counts.loc["clean"]] == [0, 1]
 
 # %% [markdown]
 # - At the faintest noise **specificity** is zero: all that is not black counts as cell, and huge cells are ALL.
 # - **Accuracy** falls to the share of ALL among the cells. It looks like a bad day, not like a total failure.
 # - The **ROC-AUC** hardly moves. The *order* of the cells is fine; the {term}`threshold` is not.
-# - In the cell only, nothing happens. It was the background that broke the ruler.
+# - In the cell only, almost nothing happens: one healthy cell more is spared. It was the background that broke the ruler.
 #
 # Whichever single number you pick, it hides what happened. Look at sensitivity *and* specificity *and* the order.
 
@@ -206,12 +210,12 @@ assert (
 # %% tags=["once"]
 steps = {0: "clean", 10: "noise:10", 20: "noise:20", 40: "noise:40"}
 inside = {s: name.replace("noise", "cell-noise") for s, name in steps.items()}
-scores = {}
+asked, scores = {}, {}
 for name in {*steps.values(), *inside.values()}:
-    p_all = predict.predict(model, unseen, name, seed=7)
-    scores[name] = metrics.metrics(truth, p_all)
+    asked[name] = predict.predict(model, unseen, name, seed=7)
+    scores[name] = metrics.metrics(truth, asked[name])
 
-# %% mystnb={"figure": {"caption": "Three metrics of the shipped network on the test cells of this page, under noise everywhere and in the cell only. Real cells of C-NMC 2019, those of this page; the fewer, the more single points scatter.", "name": "fig-noise-live"}, "image": {"alt": "Two panels against sigma. Up to 10 the lines stay; beyond, specificity falls to about a half at sigma 20. At 40 everywhere sensitivity collapses and specificity rises; in the cell only it is the other way round. ROC-AUC falls more slowly than either."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Three metrics of the shipped network on the test cells of this page, under noise everywhere and in the cell only. Real cells of C-NMC 2019, those of this page; the fewer, the more single points scatter.", "name": "fig-noise-live"}, "image": {"alt": "Two panels against sigma. Up to 10 the lines hardly move. At 20 specificity is about a half and sensitivity still near one. At 40 everywhere sensitivity collapses and specificity rises; in the cell only specificity collapses and sensitivity stays. ROC-AUC falls in both."}} tags=["hide-input"]
 growing = {}
 for title, names in {"everywhere": steps, "in the cell only": inside}.items():
     lines = pd.DataFrame({sigma: scores[name] for sigma, name in names.items()})
@@ -222,23 +226,44 @@ figures.against(growing, "σ, grey levels", "metric", source=run.source)
 # %% tags=["remove-cell"]
 glue("ruled", f"{broken.loc['cell-noise:20', [*BOTH]].mean():.2f}", display=False)
 glue("at_20", f"{scores['cell-noise:20']['balanced_accuracy']:.2f}", display=False)
-recorded_as = runs.where(experiment="same-recipe", protocol="paper").one().name
-if run.data is None and card["record"] == recorded_as:
+if run.data is None and card["record"] == record.name:
     of_page = pd.DataFrame(scores).T  # what the text says of this sample
     at_40, at_40_cell = of_page.loc["noise:40"], of_page.loc["cell-noise:40"]
     assert of_page.loc["noise:10", "roc_auc"] > 0.9 > of_page.loc["noise:20", "roc_auc"]
-    assert 0.4 < of_page.loc["noise:20", "specificity"] < 0.6
+    moves = of_page.loc[["noise:10", "cell-noise:10"]] - of_page.loc["clean"]
+    assert (moves[[*BOTH, "roc_auc"]].abs() < 0.05).all(axis=None)
+    at_20 = of_page.loc[["noise:20", "cell-noise:20"]]
+    assert at_20["specificity"].between(0.4, 0.6).all()
+    assert at_20["sensitivity"].min() > 0.9
     assert at_40["sensitivity"] < 0.6 < at_40["specificity"]
     assert at_40_cell["sensitivity"] > 0.9 and at_40_cell["specificity"] < 0.3
+    assert of_page.loc["cell-noise:10", "balanced_accuracy"] > 0.85
+    assert broken.loc["cell-noise:10", [*BOTH]].mean() < 0.8 and len(truth) < 110
+    by_ruler = ruler.predict_proba(area(conditions.apply("cell-noise:20", unseen, 7)))
+    versus = metrics.paired_intervals(truth, by_ruler[:, 1], asked["cell-noise:20"])
+    assert versus["balanced_accuracy"][1] < 0 < versus["balanced_accuracy"][2]
+    assert versus["specificity"][1] > 0 > versus["sensitivity"][2]
+
+# %% tags=["remove-cell"]
+at_8 = trained.table("specificity", condition="noise:8")["specificity"]
+fewer = 100 * (trained.table("specificity")["specificity"] - at_8)
+assert max(fewer["0"]) < 1 and max(fewer["1"]) > 10 and len(fewer) == 6
+assert all(one.settings["sigmas"] == [3, 9] for one in trained)
+glue("fewer", span(fewer["1"], 0), display=False)
 
 # %% [markdown]
 # All three, in a way. Up to 10, about where its training ends, it holds. At 20 it calls half of the healthy cells
 # leukemic. At 40 it does **opposite** things: with noise everywhere, most leukemic cells become HEM; in the cell only, most
 # healthy ones become ALL. ROC-AUC falls more slowly, so a good part of the harm is the threshold again.
 #
-# A network is robust to what it was trained on, and a little beyond. The ruler does better where the noise is in the cell
-# only: at σ = 20 its balanced accuracy is {glue:text}`ruled`, that of the network {glue:text}`at_20`. The ruler measures one
-# thing, and the noise does not touch it.
+# On these cells the network holds about as far as its training went. The records are less kind. On fold 1 all three
+# trainings with the full recipe spare {glue:text}`fewer` points fewer healthy cells at σ = 8 than on clean pictures, and 8
+# lies between the two levels that they saw. On fold 0 none loses more than one point.
+#
+# In the cell only, the ruler stays where it was, and the network comes down to it. At σ = 10 the network is still ahead. At
+# σ = 20 its balanced accuracy is {glue:text}`at_20`, that of the ruler {glue:text}`ruled`. About a hundred cells cannot say
+# which of the two is higher: the ruler spares more healthy cells, the network finds more leukemic ones. The ruler measures
+# one thing, and the noise hardly touches it.
 
 # %% [markdown]
 # ## What augmentation buys
@@ -357,13 +382,17 @@ figures.against(panels, "σ, grey levels", ylim=(0.7, 1.0))
 #
 # And look at the width of our bands. At σ = 10 three trainings on fold 0, alike but for the {term}`seed` and so the split, reach accuracies of
 # {glue:text}`acc_0`. The paper calls its network robust because accuracy moves by a point or two between levels. One point
-# is **seven images**. What stands out from all that scatter is the gap to the networks without augmentation.
+# is **seven images**. On fold 1, the only one where we trained without augmentation, the gap is larger than such
+# scatter: {glue:text}`acc_hard` with it, {glue:text}`acc_bare` without.
 
 # %% tags=["remove-cell"]
 noisy_10 = trained.table(*BOTH, "accuracy", "balanced_accuracy", condition="noise:10")
 moved = noisy_10[[*BOTH]] - trained.table(*BOTH)
 assert (moved["specificity"] < 0).sum() == (moved["sensitivity"] > 0).sum() == 5
-assert np.ptp(noisy_10.loc["0", "accuracy"]) > 0.05
+scatter = np.ptp(noisy_10.loc["0", "accuracy"])
+gap = under_10.loc[hard, "accuracy"].min() - under_10.loc[bare, "accuracy"].max()
+assert gap > 2 * scatter > 0.1
+assert {one.data["experiment"] for one in four.where(fold=0)} == {"table5"}
 glue("acc_0", span(noisy_10.loc["0", "accuracy"], 3), display=False)
 
 # %% [markdown]
@@ -384,14 +413,18 @@ uncopied = grey.loc[["table5-augment", "table5-neither"], "ROC-AUC"]
 small = runs.where(experiment="ablation-mac").table("roc_auc", condition="grey")[
     "ROC-AUC"
 ]
-assert min(uncopied) > 0.8 and min(small) > 0.5
+assert min(uncopied) > 0.8 and min(small) > 0.5 and len(uncopied) == 2
+in_colour = clean.loc[["table5-augment", "table5-neither"], "ROC-AUC"]
+assert set(in_colour.round(2)) == {0.99}
+glue("in_colour", f"{in_colour.min():.2f}", display=False)
 for name, values in {"inverted": full, "coloured": uncopied, "small": small}.items():
     glue(name, span(values), display=False)
 
 # %% [markdown]
 # All eight networks that saw grey copies call **every** grey cell healthy, leukemic or not: grey became a sign of health.
 # In the six of the full recipe even the *order* is turned round. ROC-AUC lies below a half, at {glue:text}`inverted`: a grey leukemic cell
-# gets a lower probability than a grey healthy one, most of the time. In the two networks without grey copies it stays at
+# gets a lower probability than a grey healthy one, most of the time. In the two networks without grey copies, one training
+# each, it falls too, from {glue:text}`in_colour` on the pictures in colour, but stays on the right side:
 # {glue:text}`coloured`.
 #
 # [Chapter 2](02_balancing.ipynb) shows how the order turns: the larger a grey cell, the healthier it looks to these networks. It is
@@ -400,8 +433,8 @@ for name, values in {"inverted": full, "coloured": uncopied, "small": small}.ite
 # %% [markdown]
 # ## Paper and us
 #
-# Tables 6 and 7 in full, *paper / ours*. Ours are from the training with the paper's split, seed 1337; Table 8 is of
-# fold 2, which the code serves and we have not run.
+# Tables 6 and 7 in full, *paper / ours*. Ours are from the training with seed 1337, the default of the tool that
+# the paper's counts point to; Table 8 is of fold 2, which the code serves and we have not run.
 
 # %%
 scorecard.table("Table 6")
@@ -554,7 +587,7 @@ exercises.check(noise_in_cell)
 #
 # - On clean cells of known people, on fold 1, augmentation buys nothing here. Under strong noise it is the difference between a network and little more
 #   than a coin.
-# - A network is robust to what it was trained on, and a little beyond.
+# - Training with noise helps about as far as its noise went. Even there specificity may fall by more than ten points.
 # - Noise on a black background is not zero-mean. Test with noise in the cell as well.
 # - Specificity can go to zero while ROC-AUC stays: the order is fine, the threshold is not.
 # - Grey copies of one class taught the network that grey is healthy.

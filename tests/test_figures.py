@@ -91,6 +91,14 @@ def test_every_figure_is_looked_at():
     assert drawing - {"Figure", "log_ticks", "new", "table"} == set(FIGURES)
 
 
+def test_a_rate_that_is_only_rounded_has_not_fallen():
+    rates = [1e-3, 1e-4, 1e-5, 1.0000001111620804e-06, 9.999999974752427e-07]
+    history = {key: [0.5] * len(rates) for key in HISTORY} | {"learning_rate": rates}
+    for axis in figures.curves({"seed 2": (history, 1)}).axes:
+        falls = [line.get_xdata()[0] for line in axis.lines if line.get_linestyle() == ":"]
+        assert falls == [1.5, 2.5, 3.5]
+
+
 def test_brightening_clips_and_does_not_wrap_round():
     figure = figures.cells([np.full((8, 8, 3), 200, np.uint8)], brighten=2)
     assert (figure.axes[0].images[0].get_array() == 255).all()

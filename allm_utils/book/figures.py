@@ -344,7 +344,7 @@ def curves(runs) -> Figure:
     figure, axes = new(2, len(runs), 5.0, squeeze=False, sharex="col", sharey="row")
     for column, (title, (history, best)) in enumerate(runs.items()):
         history = pd.DataFrame(history).set_axis(range(1, len(history["loss"]) + 1))
-        falls = history.index[history["learning_rate"].diff() < 0] - 0.5
+        falls = history.index[history["learning_rate"].pct_change() < -0.01] - 0.5
         for axis, key in zip(axes[:, column], ("loss", "accuracy"), strict=True):
             axis.plot(history[key], "--", color="#7F7F7F", label="training")
             axis.plot(history[f"val_{key}"], "-", color="black", label="validation")
