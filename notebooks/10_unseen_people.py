@@ -98,7 +98,7 @@ two_folds = published[published["fold"] < 2].reset_index(drop=True)
 by_people = splits.patient_disjoint_split(two_folds)[0]
 met["folds 0 and 1, by people"] = splits.leakage(two_folds, by_people)
 
-# %% mystnb={"figure": {"caption": "Share of the test cells that training has met before, in the paper's split (seed 1337) and in one of our rounds by people. Published names and hashes of C-NMC 2019.", "name": "fig-unseen-met"}, "image": {"alt": "For each fold of the paper's split the mark for the same person stands at one hundred per cent and that for the same smear above ninety; split by people both stand at zero."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Share of the test cells that training has met before, in what we take for the paper's split (seed 1337) and in one of our rounds by people. Published names and hashes of C-NMC 2019.", "name": "fig-unseen-met"}, "image": {"alt": "For each fold of the paper's split the mark for the same person stands at one hundred per cent and that for the same smear above ninety; split by people both stand at zero."}} tags=["hide-input"]
 figures.intervals(
     [
         (name, f"same {what}", 100 * share)

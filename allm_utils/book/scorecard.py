@@ -33,7 +33,7 @@ _METRICS = {
 
 
 def paper_runs(runs: Runs, fold: int, **changed) -> list[Record]:
-    """Runs on a fold with the paper's recipe: that with the paper's split (seed 1337) first.
+    """Runs on a fold with the paper's recipe: that with what we take for its split (1337) first.
 
     `changed` settings stand in place of the paper's.
     """
