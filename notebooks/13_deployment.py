@@ -396,7 +396,7 @@ glue("plain", f"{times_as_fast['tf.function(model)(x)']:.0f}", display=False)
 glue("eight", f"{typical[LITERT] / typical[LITERT_8]:.1f}", display=False)
 
 # %% [markdown]
-# On this page's run LiteRT in eight bits was {glue:text}`faster` times as fast as `model.predict`. Most of that is what `predict`
+# On this page's run LiteRT in eight bits was {glue:text}`faster` times as fast as `model.predict`. A good part of that is what `predict`
 # sets up at each call: the compiled call, on the same layers, is {glue:text}`plain` times as fast. Eight bits alone, LiteRT against
 # LiteRT, are a factor of {glue:text}`eight`.
 #

@@ -1,5 +1,7 @@
 """The learning curve over people: its record, made on the sample, and what is read from it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,6 +18,12 @@ from allm_utils.runs.config import ProbeConfig
 def config(tree, work, tmp_path_factory):
     how = {"model": "area", "folds": (0, 1), "protocol": "patient-disjoint", "image_size": 48}
     return ProbeConfig(data=tree, work=work, out=tmp_path_factory.mktemp("curve"), **how)
+
+
+@pytest.mark.parametrize("own", [{"draw": "person"}, {"learn_from": "train+val"}])
+def test_what_each_point_has_of_its_own_cannot_be_set(config, tmp_path, own):
+    with pytest.raises(AllmError, match=f"{next(iter(own))} '.*': choose one of"):
+        curve.run(replace(config, out=tmp_path, **own), config.data, progress=False)
 
 
 def test_a_curve_is_recorded_and_read(config, monkeypatch):

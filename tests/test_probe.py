@@ -141,9 +141,9 @@ def test_the_regression_finds_the_direction_of_fishers_discriminant():
 @pytest.mark.parametrize("model", ["probe_fine", "probe_handmade", "area"])
 def test_weights_of_people_are_heeded(config, model):
     frame, _ = experiment.select(config(folds=(0, 1), protocol="cross-fold"))
-    weights, labels = probe.weights("person", frame), frame["label"].to_numpy(int)
+    weights, labels = probe.cell_weights("person", frame), frame["label"].to_numpy(int)
     counts = people.person(frame["subject"]).map(people.person(frame["subject"]).value_counts())
-    assert probe.weights("cell", frame) is None
+    assert probe.cell_weights("cell", frame) is None
     for label in (0, 1):
         own = labels == label
         assert weights[own].mean() == pytest.approx(1)

@@ -86,6 +86,15 @@ def test_only_the_trees_become_a_second_judge(pair, changes):
         second.make(replace(config, **changes), path, progress=False)
 
 
+def test_people_may_weigh_alike(pair, tmp_path):
+    config, network, judge, _ = pair
+    for file in (network, saving.card_path(network)):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    drawn = replace(config, draw="person")
+    made = second.make(drawn, tmp_path / network.name, progress=False)
+    assert made.read_bytes() != judge.read_bytes()
+
+
 def test_a_judge_of_other_people_is_refused(pair):
     config, path, _, _ = pair
     other = ProbeConfig(**{**vars(config), "round": 1})

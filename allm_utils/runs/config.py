@@ -15,7 +15,8 @@ from allm_utils.network.training import Draw, TrainingConfig
 
 _NOISE = [f"{place}:{sigma}" for place in ("noise", "cell-noise") for sigma in (2, 5, 8, 10)]
 _TEST = ("clean", *_NOISE, "grey", "tta")  # as in Tables 6-8, and what they leave out
-PROBES = ("probe_mobilenet", "probe_middle", "probe_handmade", "probe_fine", "area")
+FROZEN = ("probe_mobilenet", "probe_middle")  # read a MobileNet that has not seen a cell
+PROBES = (*FROZEN, "probe_handmade", "probe_fine", "area")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # settings that decide no number of a run
 _PLACES = ("data", "out", "work", "experiment", "note", "model_file", "conditions")
@@ -221,7 +222,7 @@ class ProbeConfig(RunConfig):
         check_choice("draw", self.draw, get_args(Draw))
         check_choice("learn_from", self.learn_from, ("train", "train+val"))
         check_range("seed", self.seed, 0, 2**32 - 1)
-        if self.model not in ("probe_mobilenet", "probe_middle"):
+        if self.model not in FROZEN:
             object.__setattr__(self, "weights", None)
         if self.model == "probe_fine" and self.image_size != self.crop:
             raise ConfigError(

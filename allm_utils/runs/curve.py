@@ -41,8 +41,8 @@ def run(config: ProbeConfig, outside: Path, progress: bool = True) -> Path:
     path = place / f"{config.model}.json"
     if config.protocol != "patient-disjoint" or path.exists():
         raise ConfigError(f"{path}: give --protocol patient-disjoint, and a place where it is not")
-    check_choice("learn_from", config.learn_from, ("train",))  # a point says what it learns from,
-    check_choice("draw", config.draw, ("cell",))  # and how
+    for name, own in {"learn_from": "train", "draw": "cell"}.items():  # each point has its own
+        check_choice(name, getattr(config, name), (own,))
     check_writable(place)
     frame, _ = experiment.select(config)
     frame = pd.concat([frame.assign(far=False), cnmc.index(outside).assign(far=True)])
@@ -101,7 +101,7 @@ def _points(frame, part, number) -> Iterator[tuple[dict, np.ndarray, np.ndarray 
         rows = np.flatnonzero(known)
         for draw in ("cell", "person"):
             learned = {"draw": draw, "with outside": bool(known[far].any())}
-            yield learned, rows, probe.weights(draw, frame.iloc[rows])
+            yield learned, rows, probe.cell_weights(draw, frame.iloc[rows])
 
 
 def _people(frame):

@@ -30,7 +30,7 @@ from allm_utils.files import check_writable, sha256, write_arrays
 from allm_utils.network.models import mobilenet_m, resolve_weights
 from allm_utils.network.training import chances
 from allm_utils.runs import experiment, measures, store
-from allm_utils.runs.config import ProbeConfig
+from allm_utils.runs.config import FROZEN, ProbeConfig
 
 MIDDLE = ("conv_pw_5_relu", "conv_pw_7_relu", "conv_pw_9_relu")
 """Layers of MobileNet that `probe_middle` reads, of thirteen pairs."""
@@ -120,7 +120,7 @@ def features(config: ProbeConfig, frame: pd.DataFrame, progress: bool = False) -
 
 
 def _measured(config, pictures, progress):
-    if config.model in ("probe_mobilenet", "probe_middle"):
+    if config.model in FROZEN:
         middle = config.model == "probe_middle"
         return deep_features(pictures, config.weights, progress=progress, middle=middle)
     if config.model == "area":
@@ -130,7 +130,7 @@ def _measured(config, pictures, progress):
     return measure(pictures, progress).to_numpy()
 
 
-def weights(draw: str, frame: pd.DataFrame) -> np.ndarray | None:
+def cell_weights(draw: str, frame: pd.DataFrame) -> np.ndarray | None:
     """Weights of training cells, mean 1 in each class, ``float (N,)``; None for alike.
 
     If people are drawn, each cell weighs 1 / sqrt(cells of its person), as `training.chances`.
@@ -166,7 +166,8 @@ def run(config: ProbeConfig, progress: bool = True) -> Path:
     values, labels = features(config, frame, progress), frame["label"].to_numpy(int)
     train = split.isin(config.learn_from.split("+")).to_numpy()
     test = (split == "test").to_numpy()
-    classifier = fit(config, values[train], labels[train], weights(config.draw, frame[train]))
+    drawn = cell_weights(config.draw, frame[train])
+    classifier = fit(config, values[train], labels[train], drawn)
     p_all = classifier.predict_proba(values[test])[:, 1]
     record = {
         **about,

@@ -45,7 +45,7 @@ def make(config: ProbeConfig, network: str | os.PathLike, progress: bool = True)
     if {*map(person, card.get("people", ()))} != {*person(frame["subject"][train])}:
         raise RecordError(f"{network}: was trained on other people; give the split of its record")
     labels, values = frame["label"].to_numpy(int), probe.features(config, frame, progress)
-    weights = probe.weights(config.draw, frame[train])
+    weights = probe.cell_weights(config.draw, frame[train])
     arrays = _arrays(probe.fit(config, values[train], labels[train], weights))
     about = {key: card[key] for key in ("image_size", "crop", "classes", "people", "record")}
     about |= {"neutral": float(labels[train].mean()), "measures": values.shape[1]}
