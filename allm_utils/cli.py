@@ -149,6 +149,7 @@ def _flag(text: str) -> Any:
 
 
 MODEL = _option(Path, "A saved model with its card.")
+BESIDE = "More judges to ask, after the images: NAME is MODEL-NAME.safetensors beside the model."
 CHOICE = ("data", "work", "folds", "protocol", "round", "test", "seed", "split_seed")
 """Settings that choose the pictures of a run."""
 
@@ -168,13 +169,10 @@ def _train():
 
 def _probe():
     """Fit, test and record a classifier that takes seconds."""
-    from allm_utils.runs import curve, probe, second
+    from allm_utils.runs import curve, probe
     from allm_utils.runs.config import ProbeConfig, configured
 
     options = _options(ProbeConfig)
-    network = (
-        "Instead, make a second judge of probe_handmade, beside this saved network of the split."
-    )
     points = (
         "Instead, learn from few and many people and cells, over the five rounds; judge these and "
         "the people from outside in this tree."
@@ -184,13 +182,10 @@ def _probe():
         *,
         settings: type(options) = options,
         outside: _option(Path | None, points, name="--curve") = None,
-        beside: _option(Path | None, network) = None,
     ):
         config = configured(ProbeConfig, vars(settings))
         if outside:
             print(curve.run(config, outside))
-        elif beside:
-            print(second.make(config, beside))
         else:
             _print_record(probe.run(config))
 
@@ -282,13 +277,11 @@ def _predict():
     """Classify images of single cells."""
     from allm_utils.ship import inference
 
-    judge = "Ask a second judge too: boosted trees on hand-made measures, beside the model."
-
     def predict(
         model: MODEL,
         /,
         *image: _option(Path, "Images, folders or archives of them, .txt files of paths."),
-        second: _option(Literal["handmade"] | None, judge, name="--with") = None,
+        beside: _option(tuple[str, ...], BESIDE, name="--with") = (),
         batch_size: _option(int, "Images in memory.") = 64,
         out: _option(Path | None, "Write to NAME.csv or NAME.parquet, however many.") = None,
         resume: _flag("Go on with what is there.") = False,
@@ -297,7 +290,7 @@ def _predict():
     ):
         if not image or json + csv + bool(out) > 1:
             raise ConfigError("give images, and --json or --csv or --out but not both")
-        how = {"batch_size": batch_size, "handmade": bool(second)}
+        how = {"batch_size": batch_size, "beside": beside}
         if out:
             return max(map(_fail, inference.write(model, image, out, resume, **how)), default=0)
         found, refused = inference.predict_images(model, image, **how)
@@ -353,8 +346,7 @@ def _export():
 def _retest():
     """Test a saved model again, under other conditions or in other formats, and record it."""
     from allm_utils.judge import conditions, explain
-    from allm_utils.judge.predict import predict
-    from allm_utils.runs import experiment, records, second
+    from allm_utils.runs import experiment, records
     from allm_utils.runs.config import ExperimentConfig
     from allm_utils.ship import export, inference
 
@@ -368,18 +360,18 @@ def _retest():
         settings: type(options) = options,
         condition: _option(tuple[str, ...], conditions.described()) = conditions.CORRUPTIONS,
         formats: _flag("Test it in every format of `allm export` instead.") = False,
-        handmade: _flag("Test it with its second judge instead.") = False,
+        beside: _option(tuple[str, ...], BESIDE, name="--with") = (),
     ):
         source, out = records.load(record), settings.out or settings.work / "records"
         where = model, source, settings.data, out, settings.work
+        if formats and beside:
+            raise ConfigError("--formats and --with: give one of them")
         if formats:
             tests, more = export.tests(model, source, settings.data, settings.work)
             how = {"experiment": "deployment", "tests": tests, "more": more}
-        elif handmade:
-            network, both = inference.load(model)[0], second.load(model)
-            ask = {"clean": lambda seen: predict(network, seen)}
-            ask["with-handmade"] = lambda seen: both.judge(ask["clean"](seen), seen)
-            how = {"experiment": "two-judges", "tests": ask}
+        elif beside:
+            tests, more = inference.tests(model, beside, source, settings.data, settings.work)
+            how = {"experiment": "together", "tests": tests, "more": more}
         else:
             measures = explain.measures(inference.load(model)[0])
             how = {"experiment": "trust", "tests": condition, "measures": measures}
@@ -406,7 +398,7 @@ def _scorecard():
 
 def _app(words):
     """The command line, with that command alone whole that is asked for."""
-    plain = Parameter(negative_iterable=(), consume_multiple=True)
+    plain = Parameter(negative_iterable=(), consume_multiple=1)
     how = {"help_format": "plaintext", "help_formatter": "plain", "default_parameter": plain}
     app = App(name="allm", help="MobileNet_M on C-NMC 2019.", version=__version__, **how)
     app.suppress_keyboard_interrupt = False

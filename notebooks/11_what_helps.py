@@ -29,11 +29,12 @@ from itertools import product
 import numpy as np
 import pandas as pd
 from myst_nb import glue
-from scipy.special import expit, logit
+from scipy.special import expit
 
 from allm_utils.book import exercises, figures, profile
 from allm_utils.data import cnmc, images, people, splits
 from allm_utils.judge import metrics
+from allm_utils.judge.calibration import log_odds
 from allm_utils.runs import curve, probe, records
 from allm_utils.runs.records import Runs
 
@@ -60,7 +61,8 @@ probes = [runs.where(experiment="probe", model=model, **rounds) for model in fit
 drawing = ("probe_handmade", "probe_fine", "probe_middle")
 probes += [runs.where(experiment="probe-people", model=model) for model in drawing]
 drawn_network = runs.where(experiment="full-draw-views")
-judges = records.aligned(network.pooled("tta"), drawn_network.pooled("tta"), *probes)
+views = [one.pooled("tta") for one in (network, drawn_network)]
+judges = records.aligned(*views, *probes, network, runs.where(experiment="full-draw"))
 labels, who = judges["label"], judges["person"]
 new = pd.concat(r.rows().assign(round=r.data["config"]["round"]) for r in network)
 round_of = judges["file"].map(dict(zip(new["file"], new["round"], strict=True)))
@@ -71,14 +73,9 @@ fold_2 = far[far["set"] == "fold 2"]
 pairs = [(trees, linear) for trees in (0, 0.25, 0.5, 1) for linear in (0, 0.25, 0.5, 1)]
 
 
-def odds_of(p_all, neutral):
-    """Log-odds above the point at which a judge favours neither class."""
-    return logit(np.clip(p_all, 1e-6, 1 - 1e-6)) - logit(neutral)
-
-
-odds_network = odds_of(judges["p_a"], network.share_of_all())
-odds_drawn = odds_of(judges["p_b"], drawn_network.share_of_all())
-others = (odds_of(judges[f"p_{letter}"], 0.5) for letter in "cdefghi")
+odds_network = log_odds(judges["p_a"], network.share_of_all())
+odds_drawn = log_odds(judges["p_b"], drawn_network.share_of_all())
+others = (log_odds(judges[f"p_{letter}"]) for letter in "cdefghi")
 odds_trees, odds_linear, odds_fine, odds_area, *odds_people = others
 
 
@@ -104,15 +101,10 @@ of_all = sum(odds / odds.std() for odds in five_odds)
 untrained = sum(odds / odds.std() for odds in odds_people)
 
 # %% mystnb={"figure": {"caption": "ROC-AUC over the five rounds by people, with 95 % intervals by people. From our records on the 7,108 cells of folds 0 and 1; the networks see eight views of each cell, finer measures read 300 pixels a side and the rest fewer, and three of the five judges learned from the validation people too.", "name": "fig-helps-brief"}, "image": {"alt": "Seven dots with intervals: the area alone lowest, then the linear probe, the trees, the network and the finer measures, then three judges together, and five highest."}} tags=["hide-input"]
-shown_odds = {
-    "area alone": odds_area,
-    "linear probe": odds_linear,
-    "trees, hand-made measures": odds_trees,
-    "MobileNet_M": odds_network,
-    "finer measures": odds_fine,
-    "network, trees, linear probe": together,
-    "five judges": of_all,
-}
+shown_odds = {"area alone": odds_area, "linear probe": odds_linear}
+shown_odds |= {"trees, hand-made measures": odds_trees, "MobileNet_M": odds_network}
+shown_odds |= {"finer measures": odds_fine, "network, trees, linear probe": together}
+shown_odds["five judges"] = of_all
 lines = [
     (words, "", auc(odds), *metrics.intervals(labels, expit(odds), who)["roc_auc"])
     for words, odds in shown_odds.items()
@@ -170,13 +162,6 @@ glue("gained", f"{gain['ROC-AUC']:.3f}", display=False)
 #
 # Why should more judges help at all? A network sees texture that nobody measured. Trees see size, colour and roughness
 # as numbers. If they err on different people, each can be right where the other is wrong.
-#
-# Two judges can be used as one. The network `people-round0` of this repository has its trees beside it, with a share that was chosen
-# on the validation people of its own round; the record `two-judges` holds what they say of its test people:
-#
-# ```bash
-# allm predict results/models/people-round0.safetensors FOLDER --with handmade
-# ```
 #
 # ## People or cells?
 #
@@ -372,7 +357,7 @@ assert [*(wide[heads[3]] > 0), *below] == [0, 1, 1, 1]
 
 # %% tags=["hide-input"]
 names = ["people", "full-draw", *(f"{name}-people" for name in drawing)]
-far_odds = [odds_of(records.by_rounds(fold_2, name)["p_all"], 0.5) for name in names]
+far_odds = [log_odds(records.by_rounds(fold_2, name)["p_all"]) for name in names]
 far_all = sum(f / own.std() for f, own in zip(far_odds, five_odds, strict=True))
 at_home = gained(judges.assign(p_all=expit(odds_drawn)), expit(of_all))
 by_five = at_home, gained(full_draw["from outside"], expit(far_all))
@@ -383,6 +368,9 @@ figures.table(by_five, "tested on")
 assert max(map(auc, five_odds)) < auc(untrained) < auc(of_all)
 assert np.sign(by_five[heads[2:]]).to_numpy().tolist() == [[1, -1, 1], [-1, -1, 1]]
 five_scores = metrics.metrics(labels, expit(of_all)) | {"untrained": auc(untrained)}
+once = [*odds_people, *(log_odds(judges[name]) for name in ("p_j", "p_k"))]
+for key, several in {"four_once": once[:-1], "once": once}.items():
+    five_scores[key] = auc(sum(odds / odds.std() for odds in several))
 for key, value in five_scores.items():
     glue(f"five_{key}", f"{value:.3f}", display=False)
 
@@ -392,6 +380,16 @@ for key, value in five_scores.items():
 # more people. The interval of the gain holds zero, and about two hundred other ways were tried on these rounds, of which this is one of the
 # best: expect less of the next people. From outside the five lie below the drawn network, and that interval holds zero too. **What five
 # judges of one house seemed to gain at home, they did not show elsewhere.**
+#
+# Ask them yourself. Beside the network `people-round0` stand the probes of its round:
+#
+# ```bash
+# allm predict results/models/people-round0.safetensors FOLDER --with handmade fine middle
+# ```
+#
+# The middle needs MobileNet's ImageNet weights, downloaded once. The spread is that on the validation people, before a probe
+# learned from them; the record `together` has what they say of the round. With one view, and the spread over the
+# rounds, four have {glue:text}`five_four_once`, and five {glue:text}`five_once`. `results/README.md` trains the fifth.
 #
 # ### Averages, and a person's own statistics
 #
@@ -412,7 +410,7 @@ seed_2, grey = answers_of("new-people-draw", seed=2), answers_of("new-people-gre
 tried = {}
 for whose, rows in answers["-draw"].items():
     tables = rows, seed_2[whose], own_tables[whose], answers["-draw-one-size"][whose]
-    drawn, again, own, one_size = (odds_of(table["p_all"], 0.5) for table in tables)
+    drawn, again, own, one_size = (log_odds(table["p_all"]) for table in tables)
     ideas = {
         "both sizes": (drawn + one_size) / 2,
         "two seeds": (drawn + again) / 2,
@@ -421,7 +419,7 @@ for whose, rows in answers["-draw"].items():
     }
     if whose == "from outside":  # strangers to all of them
         ideas["five networks"] = drawn.groupby(rows["file"]).transform("mean")
-        ideas["all 35 people"] = np.tile(odds_of(fold_2["new-people-all"], 0.5), 5)
+        ideas["all 35 people"] = np.tile(log_odds(fold_2["new-people-all"]), 5)
     for idea, odds in ideas.items():
         tried[idea, whose] = gained(rows, expit(odds))
     tried["grey for both", whose] = gained(answers[""][whose], grey[whose]["p_all"])
@@ -444,19 +442,17 @@ for name, value in {"worst": min(alone), "best": max(alone), "seed_2": other}.it
     glue(f"alone_{name}", f"{value:.2f}", display=False)
 
 # %% [markdown]
-# **Own statistics** leave nothing: a coin. All cells of a person are of one class, so their mean holds the class, and it is subtracted: the trap of
+# **Own statistics** leave nothing: a coin. All cells of a person are of one class, so subtracting their mean subtracts it: the trap of
 # exercise 1 below, in a network. Half of the poison is still poison.
 #
 # **Both sizes** change nothing that can be told; nor does **grey for both** on new people, and outside it loses. **Two seeds** look a little better than one: on new
 # people the interval holds zero, outside it lies just above. The second alone has {glue:text}`alone_seed_2` on new people, and it is the same recipe: an idea
 # must gain more than these two differ before one may speak of it. The average of **five networks** pays more there: alone they
-# reach from {glue:text}`alone_worst` to {glue:text}`alone_best`, together {glue:text}`alone_five`. That is more than their mean, and less
-# than the best, whom nobody would have known beforehand. One network of **all 35 people** does not do as well as that, nor better than those of the
-# rounds, which had learned from fewer.
+# reach from {glue:text}`alone_worst` to {glue:text}`alone_best`, together {glue:text}`alone_five`. That is more than their mean, and less than the best, whom nobody would have known. One network of **all 35 people** does not do as well, nor better than those of the rounds, which learned from fewer.
 #
 # ### Fourteen people more
 #
-# Now let the people from outside into training, all fourteen of them, and judge on the rounds:
+# Now let all fourteen people from outside into training, and judge on the rounds:
 
 # %% tags=["hide-input"]
 added = {}
@@ -471,9 +467,7 @@ figures.table(pd.DataFrame(added, heads).T, "recipe")
 # kind that the rounds do not ask about. What they are worth for **other** people from outside only such people can tell. Of those we
 # have {glue:text}`n_kept` cells, and they are kept for a last test.
 #
-# Two small networks stand ready for it in `results/models`, for whoever holds pictures of other people. `new-people-all` has learned from
-# everybody in folds 0 and 1. `new-people-draw-more-round0` has learned from the people of round 0 and from the fourteen. This asks the
-# second about all people in `TREE` who are strangers to it, and reports person by person:
+# Two small networks stand ready for it in `results/models`, for whoever holds pictures of other people. `new-people-all` learned from everybody in folds 0 and 1. `new-people-draw-more-round0` learned from the people of round 0 and from the fourteen. This asks the second about people in `TREE` from outside, person by person:
 #
 # ```bash
 # allm evaluate results/models/new-people-draw-more-round0.safetensors --data TREE --people outside

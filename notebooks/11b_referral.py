@@ -27,12 +27,13 @@
 import numpy as np
 import pandas as pd
 from myst_nb import glue
-from scipy.special import expit, logit
+from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from allm_utils.book import exercises, figures, profile, widgets
 from allm_utils.data import cnmc, splits
 from allm_utils.judge import metrics, referral
+from allm_utils.judge.calibration import log_odds
 from allm_utils.runs import curve, records
 from allm_utils.runs.records import Runs
 
@@ -60,7 +61,7 @@ network = runs.where(
 def odds_of(p_all, record):
     """Log-odds above the share of ALL that the network has learned from."""
     part = record.data["split"]["train"]
-    return logit(np.clip(p_all, 1e-6, 1 - 1e-6)) - logit(part["n_all"] / part["n"])
+    return log_odds(p_all, part["n_all"] / part["n"])
 
 
 tables = []

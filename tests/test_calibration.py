@@ -15,6 +15,12 @@ def made(n=4000, temperature=1.0, seed=0):
     return (rng.random(n) < p).astype(int), expit(logit(p) / temperature)
 
 
+def test_log_odds_are_those_above_the_probability_that_favours_no_class():
+    np.testing.assert_allclose(calibration.log_odds([0.5, 0.8], 0.5), [0, np.log(4)])
+    np.testing.assert_allclose(calibration.log_odds([0.6, 0.8], 0.6), [0, logit(0.8) - logit(0.6)])
+    assert np.isfinite(calibration.log_odds(np.array([0, 1], np.float32))).all()
+
+
 def test_calibration_error_by_hand():
     labels, p_all = [1, 0, 1, 1], [0.62, 0.68, 0.68, 1.0]
     # bin 0.6 to 0.7: promised 0.66, came true 2 of 3; bin 0.9 to 1: 1.0, 1 of 1

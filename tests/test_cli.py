@@ -4,12 +4,16 @@ import dataclasses
 import io
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
+from cyclopts import CycloptsError
 
 from allm_utils import cli
 from allm_utils.data import cnmc, people, sample
@@ -18,6 +22,7 @@ from allm_utils.runs import experiment, probe, records
 from allm_utils.runs.config import ExperimentConfig, ProbeConfig
 from allm_utils.ship import export
 
+ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = ("train", "probe", "sweep", "evaluate", "predict", "export", "retest", "scorecard")
 
 
@@ -87,6 +92,37 @@ def test_the_help_of_train_is_that_of_the_configuration(run):
         option = cli.NAMES.get(field.name, f"--{field.name.replace('_', '-')}")
         assert f" {option}" in shown and " ".join(text.split()) in shown
     assert all(part in shown for part in ("0.4 0.8", "ALLM_DATA", "--no-augment"))
+
+
+def told(text):
+    """Commands in the code blocks of a page, with its variables filled in."""
+    for block in re.findall(r"```bash\n(.*?)```", re.sub(r"(?m)^ *(# ?)?", "", text), re.DOTALL):
+        block = block.replace("\\\n", " ")
+        for name, value in reversed(re.findall(r'(?m)^(\w+)="(.*)"$', block)):
+            block = block.replace(f"${name}", value)
+        for line in re.findall(r"(?m)^(?:\w+=\S+ )*(?:\S*/)?allm (.*)", block):
+            yield shlex.split(line, comments=True)
+
+
+PAGES = [p for place in (".", "book", "results", "notebooks") for p in (ROOT / place).glob("*.*")]
+TOLD = [
+    (p.name, *c) for p in PAGES if p.suffix in (".md", ".py") for c in told(p.read_text("utf-8"))
+]
+
+
+@pytest.mark.parametrize("command", TOLD, ids=" ".join)
+def test_commands_that_the_pages_tell_are_understood(command):
+    _, *words = command
+    cli._app(words).parse_args(words, exit_on_error=False, print_error=False)
+
+
+def test_the_pages_tell_commands_and_one_that_nobody_knows_is_found():
+    assert len(TOLD) > 20 and {words[1] for words in TOLD} >= {"data", "train", "predict", "probe"}
+    text = '# ```bash\n# W="--round 0"\n# allm probe $W \\\n#   --grid\n# ```\n'
+    (words,) = told(text)
+    assert words == ["probe", "--round", "0", "--grid"]
+    with pytest.raises(CycloptsError, match="--grid"):
+        cli._app(words).parse_args(words, exit_on_error=False, print_error=False)
 
 
 def flat(config):

@@ -8,31 +8,27 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from allm_utils.data import images, sample
 from allm_utils.errors import ConfigError, ModelError
 from allm_utils.judge.predict import predict
 from allm_utils.network import models, saving
+from allm_utils.runs import records
 from allm_utils.ship import export, inference
 
-SIZE, CROP = 32, 300
+SIZE, CROP = 112, 300
 
 
 @pytest.fixture(scope="module")
-def cells():
-    """Pictures as the network sees them: a coloured square on black."""
-    rng = np.random.default_rng(0)
-    pictures = np.zeros((24, SIZE, SIZE, 3), np.uint8)
-    pictures[:, 6:-6, 6:-6] = rng.integers(20, 230, (24, 1, 1, 3))
-    return pictures + rng.integers(0, 20, pictures.shape, dtype=np.uint8)
+def cells(work):
+    """Real cells as the network sees them: random pixels and weights would amplify rounding."""
+    paths = sample.index(work)["path"].iloc[::25]
+    return np.asarray(images.load(paths, SIZE, CROP, work / "images", progress=False))
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory, cells):
-    """A small MobileNet_M; its batch normalisation has seen the cells, so that they matter."""
-    model = models.mobilenet_m(
-        weights=None, image_size=SIZE, alpha=0.25, bn_momentum=0.5, dropout=0, seed=1
-    )
-    for _ in range(10):
-        model(cells, training=True)
+def saved(tmp_path_factory):
+    """The smallest network that ships."""
+    model, _ = saving.load(records.RESULTS / "models" / "new-people-all.safetensors")
     path = tmp_path_factory.mktemp("model") / "small.safetensors"
     return saving.save(model, path, {"crop": CROP, "record": "e/r"})
 
@@ -70,8 +66,8 @@ def test_raw_pixels_give_the_answers_of_keras(name, exported, cells, exact):
     found = predict(model, cells, batch_size=10)
     assert found.dtype == np.float32
     assert np.ptp(exact) > 0.05  # the pictures matter
-    if name in export.INT8:  # random weights amplify the rounding; the record has a trained network
-        assert np.corrcoef(found, exact)[0, 1] > 0.5
+    if name in export.INT8:
+        assert np.corrcoef(found, exact)[0, 1] > 0.9
     else:
         assert np.abs(found - exact).max() < (5e-2 if "web" in name else 1e-4)  # 16 bits
 
@@ -99,8 +95,8 @@ def test_eight_bits_shift_no_channel_of_a_page(saved, cells):
     step = np.abs(kernel).max((0, 1), keepdims=True) / 127
     exact, corrected = means(model, name), means(copy, name)
     copy.get_layer(name).set_weights([np.rint(kernel / step) * step])
-    np.testing.assert_allclose(means(copy, name), exact, atol=1e-4)
-    assert np.abs(corrected - exact).max() > 1e-3  # what the eight bits will add
+    np.testing.assert_allclose(means(copy, name), exact, atol=1e-3)
+    assert np.abs(corrected - exact).max() > 1e-2  # what the eight bits will add
 
 
 def test_only_mobilenet_m_goes_into_a_page(cells, tmp_path):
@@ -157,7 +153,7 @@ def test_what_cannot_be_exported_is_said(saved, exported, cells, tmp_path, monke
         export.export(saved, ["onnx-int8"], tmp_path, cells[:0])
     with pytest.raises(ModelError, match="no such model"):
         export.export(tmp_path / "none.safetensors", ["onnx"], tmp_path)
-    with pytest.raises(ModelError, match="exported already"):
+    with pytest.raises(ModelError, match="not a model of ours; give"):
         export.export(exported["onnx"], ["litert"], tmp_path)
     monkeypatch.setattr(export.keras.backend, "backend", lambda: "jax")
     with pytest.raises(ConfigError, match="jax"):

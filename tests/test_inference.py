@@ -3,17 +3,23 @@
 import json
 import os
 import shutil
+import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from allm_utils.data import images
+from allm_utils import cli
+from allm_utils.data import images, sample
 from allm_utils.errors import ConfigError, DataError, ImageError, ModelError
 from allm_utils.files import sha256
+from allm_utils.judge import together
 from allm_utils.judge.predict import predict
-from allm_utils.network import models, saving
+from allm_utils.network import models, saving, training
+from allm_utils.runs import experiment, probe, records
+from allm_utils.runs.config import ExperimentConfig, ProbeConfig
 from allm_utils.ship import inference
 
 
@@ -48,6 +54,100 @@ def test_predicts_what_the_card_says(saved, cells, batch_size):
     assert found["p_all"].dtype == np.float32
     np.testing.assert_allclose(found["p_all"], predict(model, pictures), atol=1e-5)
     assert found["label"].tolist() == ["ALL" if p >= 0.5 else "HEM" for p in found["p_all"]]
+
+
+@pytest.fixture(scope="module")
+def panel(stand_in, tree, work, tmp_path_factory):
+    """A network; beside it one of another size, and two probes of one split. All know little."""
+    place = tmp_path_factory.mktemp("panel")
+    where = {"data": tree, "folds": (0, 1), "protocol": "patient-disjoint", "work": work}
+    own = {"out": place / "records", "experiment": "mobilenet_m"}
+    train = training.TrainingConfig(epochs=4, batch_size=32, learning_rate=0.01)
+    for name, size, seed in (("net", 32, 1), ("net-other", 48, 2)):
+        how = {"image_size": size, "weights": None, "model": "small", "conditions": ["clean"]}
+        how |= {"training": replace(train, seed=seed), "split_seed": 1}
+        how |= {"model_file": place / f"{name}.safetensors"}
+        experiment.run(ExperimentConfig(**where, **own, **how), progress=False)
+    for name, size, number in (("area", 64, 0), ("handmade", 64, 0), ("stranger", 64, 1)):
+        model = {"stranger": "area", "handmade": "probe_handmade"}.get(name, name)
+        how = {"image_size": size, "model": model, "round": number, "experiment": name}
+        path = place / f"net-{name}.safetensors"
+        how |= {"out": place / "records", "model_file": path}
+        probe.run(ProbeConfig(**where, **how), progress=False)
+    return place / "net.safetensors"
+
+
+BESIDE = ("handmade", "other", "area")
+
+
+def test_judges_beside_a_model_are_asked_each_in_its_own_way(panel, tree, work, tmp_path, capsys):
+    frame = sample.index(work).iloc[::60]
+    answers, voices = [], []
+    for name in ("", *(f"-{name}" for name in BESIDE)):
+        model, card = inference.load(panel.with_name(f"net{name}.safetensors"))
+        pictures = images.load(frame, card["image_size"], 300, work / "images", progress=False)
+        answers.append(predict(model, pictures))
+        voices.append(card)
+    cells = tmp_path / "cells.zip"
+    with zipfile.ZipFile(cells, "w") as archive:
+        for path in frame["path"]:
+            archive.write(path, os.path.basename(path))
+    asked = ["predict", str(panel), str(cells), "--json", "--with"]
+    assert cli.main([*asked, *BESIDE]) == 0
+    found = {os.path.basename(r["file"]): r["p_all"] for r in json.loads(capsys.readouterr().out)}
+    expected = together.together(answers, voices)
+    assert np.ptp(expected) > 0.5 and len({card["image_size"] for card in voices}) == 3
+    named = [found[os.path.basename(path)] for path in frame["path"]]
+    np.testing.assert_allclose(named, expected, atol=1e-4)
+    assert cli.main([*asked, "nobody"]) == 2
+    assert "net-nobody.safetensors: no such model; check the path" in capsys.readouterr().err
+    for beside in (["area", "area"], ["area", "more/cells.zip"], ["area", "."]):
+        assert cli.main([*asked, *beside]) == 2
+        assert "name each judge once, after the images" in capsys.readouterr().err
+    assert cli.main(asked) == 2
+    assert "--with" in capsys.readouterr().err
+
+
+def test_the_voice_of_a_network_is_measured_on_its_validation_part(panel, work):
+    record = records.load(next(panel.parent.glob("records/mobilenet_m/*-seed1.json")))
+    network, card = saving.load(panel)
+    frame, split = experiment.select_again(record, None, work)
+    pictures = images.load(frame[split == "val"], 32, 300, work / "images", progress=False)
+    part = record.data["split"]["train"]
+    expected = together.voice(predict(network, pictures), part["n_all"] / part["n"])
+    assert {name: card[name] for name in expected} == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_panel_is_recorded_where_no_judge_has_met_the_people(panel, work, tmp_path, capsys):
+    source = next(panel.parent.glob("records/mobilenet_m/*-seed1.json"))
+    asked = ["retest", str(panel), str(source), "--out", str(tmp_path), "--work", str(work)]
+    assert cli.main([*asked, "--with", *BESIDE]) == 0
+    record = records.load(next(tmp_path.glob("together/*.json")))
+    assert record.data["conditions"] == ["clean", "together"]
+    digests = {name: sha256(panel.with_name(f"net-{name}.safetensors")) for name in BESIDE}
+    assert record.data["judges"] == digests and record.stale() == []
+    rows = record.rows("together").iloc[:20]
+    where = {os.path.basename(path): path for path in sample.index(work)["path"]}
+    found, _ = inference.predict_images(panel, rows["file"].map(where), 7, False, BESIDE)
+    np.testing.assert_allclose(found["p_all"], rows["p_all"], atol=1e-4)
+    capsys.readouterr()
+    assert cli.main([*asked, "--with", "stranger"]) == 2
+    assert "stranger beside it has another test part" in capsys.readouterr().err
+    assert cli.main([*asked, "--with", "area", "--formats"]) == 2
+    assert "give one of them" in capsys.readouterr().err
+    others = next(panel.parent.glob("records/mobilenet_m/*-seed2-split1.json"))
+    assert cli.main([*asked[:2], str(others), "--with", "area"]) == 2
+    assert "not the model of record" in capsys.readouterr().err
+
+
+def test_a_judge_without_a_voice_is_not_asked(saved, panel, cells, capsys):
+    assert cli.main(["predict", str(saved), str(cells), "--with", "area"]) == 2
+    assert "no such model" in capsys.readouterr().err
+    for suffix in (".safetensors", ".json"):
+        source = panel.with_name(f"net-area{suffix}")
+        shutil.copy(source, saved.with_name(f"small-area{suffix}"))
+    assert cli.main(["predict", str(saved), str(cells), "--with", "area"]) == 2
+    assert "small.safetensors: its card does not say how it counts" in capsys.readouterr().err
 
 
 def test_one_bad_picture_costs_one_row(saved, cells):

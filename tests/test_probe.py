@@ -1,17 +1,23 @@
 """The probes: their features, their classifiers, and the record of a run."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
 from scipy.special import expit
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import RidgeClassifier
 from sklearn.preprocessing import StandardScaler
 
 from allm_utils.data import cnmc, images, people
-from allm_utils.errors import AllmError, DataError
-from allm_utils.network import models
+from allm_utils.errors import AllmError, DataError, ModelError, WeightsError
+from allm_utils.judge import together
+from allm_utils.judge.predict import predict
+from allm_utils.network import models, saving
 from allm_utils.runs import experiment, measures, probe, records
 from allm_utils.runs.config import ProbeConfig
+from allm_utils.ship import export, inference
 
 
 @pytest.fixture
@@ -69,6 +75,20 @@ def test_fine_measures_find_nucleus_and_grain_and_stay_when_a_cell_is_turned_or_
         smooth, grainy = found[f"texture: {name}"]
         assert grainy > 1.3 * smooth
     assert found["texture: green homogeneity 1"].is_monotonic_decreasing
+
+
+SMALLEST = [np.s_[9:10, 9:10], np.s_[9:10, 4:15], np.s_[4:15, 9:11], np.s_[0:19, 0:19]]
+
+
+@pytest.mark.parametrize("measure", [measures.handmade_features, measures.fine_features])
+@pytest.mark.parametrize("where", SMALLEST)
+@pytest.mark.parametrize("colour", [(1, 0, 0), (255, 0, 0), (255, 255, 255), (90, 50, 120)])
+def test_whatever_is_not_black_has_measures(measure, where, colour):
+    picture = np.zeros((1, 19, 19, 3), np.uint8)
+    picture[0][where] = colour
+    two = picture.copy()
+    two[0, 9, 9] = 255, 255, 254
+    assert np.isfinite(measure(np.concatenate([picture, two])).to_numpy()).all()
 
 
 @pytest.mark.parametrize("measure", [measures.handmade_features, measures.fine_features])
@@ -134,8 +154,10 @@ def test_the_regression_finds_the_direction_of_fishers_discriminant():
     theirs = LinearDiscriminantAnalysis("lsqr").fit(values, labels)
     both = [np.ravel(one.coef_) / np.linalg.norm(one.coef_) for one in (ours, theirs)]
     np.testing.assert_allclose(*both, atol=1e-6)
-    odds = ours.decision_function(values)
-    np.testing.assert_allclose(ours.predict_proba(values).T, [expit(-2 * odds), expit(2 * odds)])
+    ridge = RidgeClassifier(alpha=1e-6).fit(values, labels)
+    odds = 2 * ridge.decision_function(values)  # the slope of (1 + regression) / 2 in the middle
+    np.testing.assert_allclose(ours.decision_function(values), odds)
+    np.testing.assert_allclose(ours.predict_proba(values).T, [expit(-odds), expit(odds)])
 
 
 @pytest.mark.parametrize("model", ["probe_fine", "probe_handmade", "area"])
@@ -185,6 +207,80 @@ def test_a_probe_may_learn_from_the_validation_part_too(config, monkeypatch):
     for (_, values, _, drawn), n in zip(learned, parts, strict=True):
         assert len(values) == len(drawn) == n and np.ptp(drawn) > 0
     assert both.data["split"] == split and one.metrics() != both.metrics()
+
+
+@pytest.mark.parametrize("model", ["probe_handmade", "probe_middle"])
+def test_a_saved_probe_is_a_model_that_answers_as_its_record(config, model, monkeypatch, tmp_path):
+    def untrained(_, *given, **settings):  # the weights of full width are not here
+        return models.mobilenet_m(None, *given, **settings)
+
+    monkeypatch.setattr(probe, "mobilenet_m", untrained)
+    monkeypatch.setattr(models, "_SHIPPED", tmp_path)
+    name = "mobilenet_1_0_224_tf_no_top.h5"
+    (tmp_path / name).write_text("stands in")
+    where = {"model": model, "protocol": "patient-disjoint", "folds": (0, 1), "draw": "person"}
+    place = config().records / "kept" / "judge.safetensors"
+    settings = config(**where, learn_from="train+val", model_file=place)
+    record = records.load(probe.run(settings, progress=False))
+    opened, card = inference.load(place)
+    frame, split = experiment.select(settings)
+    test, train, val = ((split == part).to_numpy() for part in ("test", "train", "val"))
+    pictures = images.load(frame, 64, 300, settings.work / "images", progress=False)
+    recorded = record.rows().set_index("file")["p_all"][cnmc.file_names(frame[test])]
+    np.testing.assert_allclose(predict(opened, pictures[test]), recorded, atol=1e-5)
+    assert card["record"] == record.name and card["crop"] == 300
+    assert card["weights"] == (name if model == "probe_middle" else None)
+    assert card["people"] == sorted(people.person(frame["subject"][train | val]).unique())
+    values, labels = probe.features(settings, frame), frame["label"].to_numpy(int)
+    weights = probe.cell_weights("person", frame[train])
+    fitted = probe.fit(settings, values[train], labels[train], weights)
+    expected = together.voice(fitted.predict_proba(values[val])[:, 1])
+    assert {name: card[name] for name in expected} == pytest.approx(expected, rel=1e-4)
+    found, refused = inference.predict_images(place, frame["path"][test][:9], progress=False)
+    np.testing.assert_allclose(found["p_all"], recorded[:9], atol=1e-5)
+    assert refused.empty
+
+
+@pytest.fixture
+def kept(config, tmp_path):
+    """The area, the smallest of all probes, as a model."""
+    probe.run(config(model="area", model_file=tmp_path / "a" / "area.safetensors"), progress=False)
+    return tmp_path / "a" / "area.safetensors"
+
+
+def test_a_saved_probe_is_no_network(kept):
+    for refuse in (saving.load, lambda path: export.export(path, ["litert"])):
+        with pytest.raises(ModelError, match="a probe, and no network; give a network"):
+            refuse(kept)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("probe", "mobilenet_m"), ("measures", 2), ("measures", None), ("weights_sha256", "0")],
+)
+def test_a_probe_whose_card_is_wrong_is_refused(kept, key, value):
+    path = saving.card_path(kept)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(ModelError, match="cannot be loaded .*; fit or copy it again"):
+        probe.load(kept)
+
+
+def test_a_probe_is_not_read_with_the_weights_of_another_network(kept, monkeypatch):
+    path = saving.card_path(kept)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"weights": "wide.h5"}))
+    monkeypatch.setenv("ALLM_WEIGHTS", str(path))
+    with pytest.raises(ModelError, match=r"needs wide.h5, and ALLM_WEIGHTS names area.json"):
+        probe.load(kept)
+    monkeypatch.setenv("ALLM_WEIGHTS", "nowhere.h5")
+    with pytest.raises(WeightsError, match="no such weight file"):
+        probe.load(kept)
+
+
+def test_a_probe_of_other_measures_than_today_is_refused(kept, monkeypatch, discs):
+    opened, _ = probe.load(kept)
+    monkeypatch.setattr(opened, "_read", lambda pictures: np.ones((len(pictures), 2)))
+    with pytest.raises(ModelError, match="fails"):
+        predict(opened, discs)
 
 
 def test_features_are_computed_once_and_keep_the_order(config, monkeypatch):

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from allm_utils.data import cnmc, images, people, sample
+from allm_utils.files import sha256
+from allm_utils.judge import together
 from allm_utils.judge.predict import predict
 from allm_utils.network import models, saving
 from allm_utils.runs import records, store, sweep
@@ -17,7 +19,8 @@ from allm_utils.ship.inference import predict_images
 
 FILES = sorted((records.RESULTS / "models").glob("*.safetensors"))
 BACKENDS = records.RESULTS.parent / "benchmarks" / "results" / "backends"
-MODELS = [path for path in FILES if not path.stem.endswith("-handmade")]
+PROBES = [path for path in FILES if "probe" in saving.read_card(path)]
+MODELS = [path for path in FILES if path not in PROBES]
 
 
 def test_every_shipped_record_stands(runs):
@@ -77,14 +80,52 @@ def test_the_outside_record_is_what_a_shipped_network_answers_on_the_shipped_cel
     assert len(apart) == 60 and apart.mean() <= 0.01 and apart.max() <= 0.15
 
 
-def test_the_second_judge_answers_as_recorded_on_the_shipped_cells(work, runs):
-    record, network = runs.where(experiment="two-judges").one(), MODELS[-1]
+@pytest.mark.parametrize("path", PROBES, ids=lambda path: path.stem)
+def test_a_shipped_probe_answers_as_its_record_on_the_shipped_cells(path, runs, work):
+    card = saving.read_card(path)
+    record = _record(card, runs)
+    learned = [*record.data["split"]["train"]["subjects"], *record.data["split"]["val"]["subjects"]]
+    assert card["people"] == sorted({people.person(subject) for subject in learned})
+    assert card["test"] == record.data["split"]["test"]["sha256"]
+    assert path.stat().st_size <= 200_000
+    if path.stem.endswith("-middle") and "ALLM_WEIGHTS" not in os.environ:
+        pytest.skip("ALLM_WEIGHTS names no ImageNet weights of full width")
     frame = sample.index(work).assign(file=lambda cells: cnmc.file_names(cells))
-    rows = record.rows("with-handmade").merge(frame[["file", "path"]], on="file")
-    rows = rows.groupby("label").head(12)
-    assert len(rows) == 24 and network.stem == "people-round0"
-    found, _ = predict_images(network, rows["path"], progress=False, handmade=True)
+    rows = record.rows().merge(frame[["file", "path"]], on="file").groupby("label").head(12)
+    found, _ = predict_images(path, rows["path"], progress=False)
+    assert len(rows) == 24
     assert np.abs(found["p_all"].to_numpy() - rows["p_all"].to_numpy()).max() < 0.001
+
+
+def test_the_panel_adds_what_its_judges_said_each_by_the_voice_on_its_card(runs):
+    record = runs.where(experiment="together").one()
+    folder, stem = records.RESULTS / "models", record.data["source"]["model"].split(".")[0]
+    beside = {name: folder / f"{stem}-{name}.safetensors" for name in record.data["judges"]}
+    assert [*beside.values()] == [
+        folder / f"{stem}-{n}.safetensors" for n in ("handmade", "fine", "middle")
+    ]
+    assert sorted(beside.values()) == PROBES
+    assert record.data["judges"] == {name: sha256(path) for name, path in beside.items()}
+    cards = [saving.read_card(path) for path in (folder / f"{stem}.safetensors", *beside.values())]
+    judges = records.aligned(record, *(_record(card, runs) for card in cards[1:]))
+    found = together.together([judges[f"p_{letter}"] for letter in "abcd"], cards)
+    recorded = record.rows("together").set_index("file")["p_all"][judges["file"]]
+    np.testing.assert_allclose(found, recorded, atol=2e-3)
+
+
+def test_the_voice_on_the_card_of_a_network_is_that_of_its_validation_part(runs):
+    tested = {r.data["source"]["model"]: r for r in runs if "validation" in r.data}
+    assert tested.keys() >= {"images.safetensors", "people-round0.safetensors"}
+    for path in MODELS:
+        card = saving.read_card(path)
+        together.check(path, card)
+        record = _record(card, runs)
+        assert card["test"] == record.data["split"]["test"]["sha256"]
+        part = record.data["split"]["train"]
+        assert card["neutral"] == pytest.approx(part["n_all"] / part["n"])
+        if again := tested.get(path.name):
+            voice = together.voice(again.data["validation"]["p_all"], card["neutral"])
+            assert card["spread"] == pytest.approx(voice["spread"], abs=1e-3)
 
 
 def test_nine_runs_of_clean_commits_are_those_of_the_study():

@@ -12,10 +12,13 @@ from sklearn.metrics import log_loss
 
 from allm_utils.errors import ConfigError, DataError
 
-EPSILON = 1e-6
-"""Probabilities are kept this far from 0 and 1 before their logit; records hold six decimals."""
-
+_EPSILON = 1e-6  # from 0 and 1, before a logit; records hold six decimals
 _BINS = 10  # of equal width, as in the reliability diagram
+
+
+def log_odds(p_all: ArrayLike, neutral: float = 0.5) -> np.ndarray:
+    """Log-odds of ALL, ``float (N,)``, above those of the probability that favours no class."""
+    return logit(np.clip(np.asarray(p_all, float), _EPSILON, 1 - _EPSILON)) - logit(neutral)
 
 
 def calibration_error(labels: ArrayLike, p_all: ArrayLike) -> float:
@@ -61,7 +64,7 @@ def with_temperature(p_all: ArrayLike, temperature: float) -> np.ndarray:
     """
     if not temperature > 0:
         raise ConfigError(f"temperature {temperature}: give a positive number")
-    return expit(logit(np.clip(p_all, EPSILON, 1 - EPSILON)) / temperature)
+    return expit(log_odds(p_all) / temperature)
 
 
 def threshold_at(labels: ArrayLike, p_all: ArrayLike, specificity: float) -> float:

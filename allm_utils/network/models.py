@@ -9,6 +9,7 @@ import functools
 import inspect
 import math
 import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec
@@ -91,7 +92,8 @@ def resolve_weights(
     try:
         # looks into Keras' cache first
         origin = f"{_WEIGHTS_URL}{folder}/{name}"
-        return Path(keras.utils.get_file(name, origin, cache_subdir="models"))
+        with contextlib.redirect_stdout(sys.stderr):  # its bar is no answer
+            return Path(keras.utils.get_file(name, origin, cache_subdir="models"))
     except Exception as error:  # urllib, socket and Keras raise many kinds
         raise WeightsError(
             f"{name}: not in Keras' cache and not to be downloaded ({reason(error)}); "

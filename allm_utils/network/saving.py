@@ -123,6 +123,8 @@ def load(path: str | os.PathLike) -> tuple[keras.Model, dict]:
     if opened is None:
         raise ModelError(f"{path}: not a model of ours; give a .safetensors or .keras file")
     card = read_card(path)
+    if "probe" in card:
+        raise ModelError(f"{path}: a probe, and no network; give a network")
     try:
         check_size(path.stat().st_size)
         with precision("float32"):

@@ -1,3 +1,3 @@
 """Runs: everything that decides a run, the run itself, and the records that it leaves.
 
-`config`, `experiment`, `records`, `store`, `probe`, `curve`, `second`."""
+`config`, `experiment`, `records`, `store`, `probe`, `fitted`, `curve`."""

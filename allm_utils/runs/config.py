@@ -54,6 +54,8 @@ class RunConfig:
     crop : float
         Side of the centre crop, pixels. Below 1 the share of the crop that each cell is to fill, as
         0.35: every cell then has one size. Not in the paper.
+    model_file : Path or None
+        Where to save the model, NAME.safetensors; without one, nowhere.
     note : str
         What a reader of the record must know.
     """
@@ -70,10 +72,11 @@ class RunConfig:
     also_train: tuple[int, ...] = ()
     image_size: int = images.SIZE
     crop: float = images.CROP
+    model_file: Path | None = None
     note: str = ""
 
     def __post_init__(self):
-        for name in ("data", "work", "out"):
+        for name in ("data", "work", "out", "model_file"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, Path(getattr(self, name)))
         for name in ("folds", "also_train"):
@@ -90,6 +93,8 @@ class RunConfig:
             raise ConfigError(f"also_train {sorted(twice)}: among the folds already; give others")
         if self.protocol == "cross-fold" and len(self.folds) != 2:
             raise ConfigError(f"folds {list(self.folds)}: protocol cross-fold needs two")
+        if self.model_file and self.model_file.suffix != ".safetensors":
+            raise ConfigError(f"model_file {self.model_file}: name it NAME.safetensors")
         check_range("image_size", self.image_size, 1, LARGEST)
         share = 0 < self.crop < 1
         check_range("crop", self.crop, *((0.05, 0.95) if share else (1, LARGEST)))
@@ -151,8 +156,6 @@ class ExperimentConfig(RunConfig):
         "unit" or "imagenet": pixels become [0, 1] or [-1, 1].
     weights : str or None
         "imagenet", a .h5 file, or none.
-    model_file : Path or None
-        Where to save the model, NAME.safetensors; without one, nowhere.
     conditions : tuple of str
         What the test pictures go through.
     training : TrainingConfig
@@ -169,7 +172,6 @@ class ExperimentConfig(RunConfig):
     bn_momentum: float = 0.99
     scaling: str = "unit"
     weights: str | os.PathLike | None = "imagenet"
-    model_file: Path | None = None
     conditions: tuple[str, ...] = _TEST
     training: TrainingConfig = field(default_factory=TrainingConfig)
     split_seed: int | None = None
@@ -182,10 +184,6 @@ class ExperimentConfig(RunConfig):
         object.__setattr__(self, "conditions", conditions.check(self.conditions))
         if not self.conditions:
             raise ConfigError("conditions: give at least one, as clean")
-        if self.model_file is not None:
-            object.__setattr__(self, "model_file", Path(self.model_file))
-            if self.model_file.suffix != ".safetensors":
-                raise ConfigError(f"model_file {self.model_file}: name it NAME.safetensors")
 
     @property
     def seed(self) -> int:

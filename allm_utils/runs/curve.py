@@ -41,7 +41,8 @@ def run(config: ProbeConfig, outside: Path, progress: bool = True) -> Path:
     path = place / f"{config.model}.json"
     if config.protocol != "patient-disjoint" or path.exists():
         raise ConfigError(f"{path}: give --protocol patient-disjoint, and a place where it is not")
-    for name, own in {"learn_from": "train", "draw": "cell"}.items():  # each point has its own
+    own_of_each = {"learn_from": "train", "draw": "cell", "model_file": None}  # of the points
+    for name, own in own_of_each.items():
         check_choice(name, getattr(config, name), (own,))
     check_writable(place)
     frame, _ = experiment.select(config)

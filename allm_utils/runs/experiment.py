@@ -23,6 +23,7 @@ from allm_utils.errors import DataError, ModelError, RecordError
 from allm_utils.files import check_writable, exclusive, sha256, write_whole
 from allm_utils.judge import conditions
 from allm_utils.judge.predict import predict
+from allm_utils.judge.together import voice
 from allm_utils.network import models, saving
 from allm_utils.network.training import CHECKPOINT, TrainingData, check_same, fit, has_gpu, shared
 from allm_utils.runs import store
@@ -142,7 +143,10 @@ def run(config: ExperimentConfig, resume: bool = False, progress: bool = True) -
         }
         if config.model_file:
             card = {"crop": config.crop, "record": f"{config.experiment}/{run_id}"}
+            card["test"] = about["split"]["test"]["sha256"]
             card["people"] = sorted(who[split == "train"].unique())
+            p_val = predict(model, pictures[rows["val"]])
+            card |= voice(p_val, labels[rows["train"]].mean())
             saving.save(model, config.model_file, card)
         note.beat(len(history))
         record = {

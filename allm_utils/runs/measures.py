@@ -132,7 +132,9 @@ def _fine(picture, cell):
     picture = np.where(cell[..., None], picture, around).clip(0, 255)
     green = np.ascontiguousarray(picture[..., 1])
     smooth = cv2.GaussianBlur(green, (0, 0), 1.5)
-    nucleus = ndimage.binary_fill_holes(_largest(cell & (smooth <= threshold_otsu(smooth[inner]))))
+    dark = smooth[inner]
+    dark = threshold_otsu(dark) if np.ptp(dark) > 0.1 else dark.max()  # else there is nothing apart
+    nucleus = ndimage.binary_fill_holes(_largest(cell & (smooth <= dark)))
     found = {"size: nucleus share": nucleus.sum() / cell.sum()}
     found |= _shape("cell", cell) | _shape("nucleus", nucleus)
     return found | _rings(picture, cell, inner, depth) | _grain(picture, green, inner)
@@ -153,7 +155,7 @@ def _shape(name, mask):
 
 def _rings(picture, cell, inner, depth):
     density = -np.log((picture + 1) / 256)  # of stain, as Beer and Lambert have it
-    share = density / density.sum(axis=-1, keepdims=True)
+    share = density / np.maximum(density.sum(axis=-1, keepdims=True), 1e-6)  # white has none
     planes = dict(zip(("red", "green", "blue"), np.moveaxis(picture, -1, 0), strict=True))
     planes |= {"share of red": share[..., 0], "share of green": share[..., 1]}
     ring = np.minimum(_RINGS * depth / depth.max(), _RINGS - 1).astype(int)
@@ -163,7 +165,8 @@ def _rings(picture, cell, inner, depth):
         found |= _moments(f"colour: inner {name}", plane[inner])
         found |= _spread(f"colour: inner {name}", plane[inner])
         for k in range(_RINGS):
-            found[f"colour: {name} ring {k}"] = plane[cell & (ring == k)].mean()
+            band = plane[cell & (ring == k)]
+            found[f"colour: {name} ring {k}"] = band.mean() if band.size else plane[cell].mean()
         for low, high in edges:
             rim = plane[cell & (depth > low) & (depth <= high)]
             found[f"colour: {name} rim {low}"] = rim.mean() if rim.size else plane[cell].mean()

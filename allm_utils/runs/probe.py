@@ -6,10 +6,15 @@
 `probe_fine` is Fisher's discriminant on hundreds of finer ones, of pictures that were not made
 smaller. `area` is a logistic regression on the area of the cell alone: the ruler that every
 network must beat. No network is trained, so none can learn a person by heart.
+
+A probe can be saved, and is then a model like any other: NAME.safetensors holds it as plain arrays
+(`fitted`), NAME.json the card that says how to feed it.
 """
 
 import hashlib
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +30,16 @@ from sklearn.preprocessing import StandardScaler
 from tqdm.auto import tqdm
 
 from allm_utils.data import images
+from allm_utils.data.cnmc import CLASSES
 from allm_utils.data.people import person
+from allm_utils.errors import ModelError, WeightsError, check_choice, need, reason
 from allm_utils.files import check_writable, sha256, write_arrays
+from allm_utils.judge.together import voice
+from allm_utils.network import saving
 from allm_utils.network.models import mobilenet_m, resolve_weights
 from allm_utils.network.training import chances
-from allm_utils.runs import experiment, measures, store
-from allm_utils.runs.config import FROZEN, ProbeConfig
+from allm_utils.runs import experiment, fitted, measures, store
+from allm_utils.runs.config import FROZEN, PROBES, ProbeConfig
 
 MIDDLE = ("conv_pw_5_relu", "conv_pw_7_relu", "conv_pw_9_relu")
 """Layers of MobileNet that `probe_middle` reads, of thirteen pairs."""
@@ -46,16 +55,24 @@ def deep_features(
     and standard deviation of every channel of the layers `MIDDLE`, ``float32 (N, 2560 alpha)``.
     """
     pictures = images.as_batch(pictures)
-    whole = mobilenet_m(weights, pictures.shape[1], alpha, scaling="imagenet", seed=0)
+    network = _frozen(weights, pictures.shape[1], alpha, middle)
+    return _through(network, pictures, progress, batch_size)
+
+
+def _frozen(weights, size, alpha, middle):
+    whole = mobilenet_m(weights, size, alpha, scaling="imagenet", seed=0)
     found = whole.get_layer("average_pooling").output
     if middle:
         maps = [whole.get_layer(name).output for name in MIDDLE]
         both = [measure(one, (1, 2)) for one in maps for measure in (ops.mean, ops.std)]
         found = ops.concatenate(both, -1)
-    backbone = keras.Model(whole.inputs, found)
+    return keras.Model(whole.inputs, found)
+
+
+def _through(network, pictures, progress=False, batch_size=64):
     starts = tqdm(range(0, len(pictures), batch_size), "features", disable=not progress)
     batches = (np.asarray(pictures[start : start + batch_size]) for start in starts)
-    return np.concatenate([np.asarray(backbone.predict_on_batch(batch)) for batch in batches])
+    return np.concatenate([np.asarray(network.predict_on_batch(batch)) for batch in batches])
 
 
 def area(pictures: np.ndarray) -> np.ndarray:
@@ -78,16 +95,20 @@ class _Fisher(RidgeClassifier):
     """Fisher's discriminant of two classes, found by ridge regression to the class, -1 or 1.
 
     Of two classes both find the same direction (Hastie et al., 2009, exercise 4.2), and the
-    regression can weigh cells.
+    regression can weigh cells. (1 + regression) / 2 is an estimate of the probability of ALL, but
+    leaves [0, 1]; the logistic curve of twice the regression has the same slope in the middle. So
+    twice the regression is kept, as log-odds.
     """
 
-    def predict_proba(self, values: np.ndarray) -> np.ndarray:
-        """Turn the regression into probabilities, ``float (N, 2)``.
+    def fit(self, values, labels, sample_weight=None):
+        """Fit to ``float (N, K)`` values and ``int (N,)`` labels."""
+        super().fit(values, labels, sample_weight)
+        self.coef_, self.intercept_ = 2 * self.coef_, 2 * self.intercept_
+        return self
 
-        (1 + regression) / 2 is an estimate of that of ALL, but leaves [0, 1]; this is the logistic
-        curve with the same slope in the middle.
-        """
-        p_all = expit(2 * self.decision_function(values))
+    def predict_proba(self, values: np.ndarray) -> np.ndarray:
+        """Turn the log-odds into probabilities, ``float (N, 2)``."""
+        p_all = expit(self.decision_function(values))
         return np.stack([1 - p_all, p_all], axis=1)
 
 
@@ -113,21 +134,23 @@ def features(config: ProbeConfig, frame: pd.DataFrame, progress: bool = False) -
         path = config.work / "probe" / name
         if not path.exists():
             pictures = images.load(part, config.image_size, config.crop, cache, progress)
-            write_arrays(path, np.save, _measured(config, pictures, progress))
+            measure = _reader(config.model, config.image_size, config.weights)
+            write_arrays(path, np.save, measure(pictures, progress))
         values = images.open_array(path, (len(part),), np.floating)
         found.append(pd.DataFrame(values, index=part.index))
     return pd.concat(found).loc[frame.index].to_numpy()
 
 
-def _measured(config, pictures, progress):
-    if config.model in FROZEN:
-        middle = config.model == "probe_middle"
-        return deep_features(pictures, config.weights, progress=progress, middle=middle)
-    if config.model == "area":
-        return area(pictures)
-    fine = config.model == "probe_fine"
+def _reader(model: str, size: int, weights: Any) -> Callable[..., np.ndarray]:
+    """What turns pictures, ``uint8 (N, size, size, 3)``, into the measures of a probe."""
+    if model in FROZEN:
+        network = _frozen(weights, size, 1.0, model == "probe_middle")
+        return lambda pictures, progress=False: _through(network, pictures, progress)
+    if model == "area":
+        return lambda pictures, _=False: area(pictures)
+    fine = model == "probe_fine"
     measure = measures.fine_features if fine else measures.handmade_features
-    return measure(pictures, progress).to_numpy()
+    return lambda pictures, progress=False: measure(pictures, progress).to_numpy()
 
 
 def cell_weights(draw: str, frame: pd.DataFrame) -> np.ndarray | None:
@@ -156,24 +179,96 @@ def fit(config: ProbeConfig, values: np.ndarray, labels: np.ndarray, weights=Non
 def run(config: ProbeConfig, progress: bool = True) -> Path:
     """Fit a probe on the parts that it learns from, test it, and return the record's JSON file.
 
-    The record holds one condition, ``clean``.
+    The record holds one condition, ``clean``. It is written last, after the model, if that is kept.
     """
     clock = experiment.Clock()
     check_writable(config.records)
+    if config.model_file:
+        saving.check_place(config.model_file, config.records)
     frame, split = experiment.select(config)
     about = experiment.describe(config, frame, split)
     store.check_free(config.records, config.run_id(), about["data"]["kind"])
+    weights = experiment.weights_file(resolve_weights(config.weights))
     values, labels = features(config, frame, progress), frame["label"].to_numpy(int)
-    train = split.isin(config.learn_from.split("+")).to_numpy()
+    learned = split.isin(config.learn_from.split("+")).to_numpy()
     test = (split == "test").to_numpy()
-    drawn = cell_weights(config.draw, frame[train])
-    classifier = fit(config, values[train], labels[train], drawn)
+
+    def learn(rows: np.ndarray) -> Any:
+        return fit(config, values[rows], labels[rows], cell_weights(config.draw, frame[rows]))
+
+    classifier = learn(learned)
     p_all = classifier.predict_proba(values[test])[:, 1]
+    if config.model_file:
+        train, val = ((split == part).to_numpy() for part in ("train", "val"))
+        card = {"image_size": config.image_size, "crop": config.crop}
+        card["weights"] = weights and weights["name"]
+        card["record"] = f"{config.experiment}/{config.run_id()}"
+        card["test"] = about["split"]["test"]["sha256"]
+        card["people"] = sorted(person(frame["subject"][learned]).unique())
+        card |= voice(learn(train).predict_proba(values[val])[:, 1])
+        save(config.model, classifier, config.model_file, card)
     record = {
         **about,
-        "weights": experiment.weights_file(resolve_weights(config.weights)),
+        "weights": weights,
         "parameters": store.PARAMETERS[config.model, None],
         **clock.alone(),
         "conditions": ["clean"],
     }
     return store.write(config.records, record, experiment.answers(frame[test], {"clean": p_all}))
+
+
+# -- on disk ----------------------------------------------------------------------------------
+
+
+def save(model: str, classifier: Any, path: Path, card: dict) -> Path:
+    """Write a fitted probe as arrays, and its card.
+
+    To be given are ``image_size``, ``crop`` and ``weights``, the name of the file with the ImageNet
+    weights of a frozen MobileNet, or None.
+    """
+    n = classifier.n_features_in_
+    about = {"probe": model, "measures": n, "classes": list(CLASSES), **card}
+    return saving.write(path, fitted.arrays(classifier), about)
+
+
+def load(path: str | os.PathLike) -> tuple["Probe", dict]:
+    """Open a saved probe with its card; a ModelError where it is broken.
+
+    What reads a frozen MobileNet needs its ImageNet weights, of the variable ALLM_WEIGHTS, from
+    Keras' cache, or downloaded; a WeightsError where there are none. Finer measures need
+    scikit-image; a ConfigError where it is missing.
+    """
+    card = saving.read_card(path)
+    if card.get("probe") == "probe_fine":
+        need("explain", "skimage")
+    try:
+        check_choice("probe", card["probe"], PROBES)
+        saving.check_size(Path(path).stat().st_size)
+        arrays = saving.arrays(Path(path), card)
+        fitted.check(arrays, card["measures"])
+        weights = card["weights"] and resolve_weights(os.environ.get("ALLM_WEIGHTS", "imagenet"))
+        if weights and weights.name != card["weights"]:
+            raise ValueError(f"it needs {card['weights']}, and ALLM_WEIGHTS names {weights.name}")
+        return Probe(card, arrays, weights), card
+    except WeightsError:
+        raise
+    except Exception as error:  # safetensors, NumPy and Keras raise many kinds for a broken file
+        raise ModelError(
+            f"{path}: cannot be loaded ({reason(error)}); fit or copy it again"
+        ) from None
+
+
+class Probe:
+    """A probe that was saved, asked as a network is."""
+
+    output_shape = (None, 2)
+
+    def __init__(self, card: dict, arrays: dict[str, np.ndarray], weights: Path | None):
+        size = card["image_size"]
+        self.name, self.input_shape = card["probe"], (None, size, size, 3)
+        self._read, self._arrays = _reader(self.name, size, weights), arrays
+
+    def predict_on_batch(self, pictures: np.ndarray) -> np.ndarray:
+        """Probabilities of HEM and ALL, ``float32 (N, 2)``, of ``uint8 (N, H, W, 3)``."""
+        p_all = expit(fitted.odds(self._arrays, self._read(pictures))).astype(np.float32)
+        return np.stack([1 - p_all, p_all], axis=1)

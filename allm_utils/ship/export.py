@@ -75,9 +75,7 @@ def export(
     formats, saved = tuple(formats), Path(saved)
     _check(formats, calibration)
     check_writable(folder or saved.parent)
-    model, card = inference.load(saved)
-    if not isinstance(model, keras.Model):
-        raise ModelError(f"{saved}: exported already; give the model it was made from")
+    model, card = saving.load(saved)
     card["source"] = {"file": saved.name, "sha256": sha256(saved)}
     pixels = keras.Input(model.input_shape[1:], dtype="uint8", name="pixels")
     raw = keras.Model(pixels, model(pixels), name=model.name)

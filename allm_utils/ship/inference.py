@@ -3,12 +3,14 @@
 import csv
 import itertools
 import os
+import re
 import tarfile
 import zipfile
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -18,11 +20,21 @@ from tqdm.auto import tqdm
 
 from allm_utils.data import images
 from allm_utils.data.cnmc import CLASSES
-from allm_utils.errors import ConfigError, DataError, ImageError, ModelError, need, reason
+from allm_utils.errors import (
+    ConfigError,
+    DataError,
+    ImageError,
+    ModelError,
+    RecordError,
+    need,
+    reason,
+)
 from allm_utils.files import check_writable, quiet, sha256, walk, write_atomically
 from allm_utils.judge.predict import predict
+from allm_utils.judge.together import check, together
 from allm_utils.network import saving
-from allm_utils.runs import second
+from allm_utils.runs import experiment, probe
+from allm_utils.runs.records import Record
 
 _SUFFIXES = (".bmp", ".png", ".jpg", ".jpeg", ".webp")
 
@@ -44,13 +56,15 @@ _BLACK = 0.2
 def load(path: str | os.PathLike, threads: int | None = None) -> tuple[Any, dict]:
     """Open a saved or exported model with its card.
 
-    A LiteRT or ONNX model uses `threads`, by default all cores; Keras decides for itself. Of all
-    three, ``predict_on_batch`` takes ``uint8 (N, H, W, 3)`` and gives ``float32 (N, 2)``, and
-    `judge.predict` takes the model. A ModelError for what is no model of ours, or lacks its card.
+    A LiteRT or ONNX model uses `threads`, by default all cores; Keras decides for itself, and a
+    probe is no network. Of all, ``predict_on_batch`` takes ``uint8 (N, H, W, 3)`` and gives
+    ``float32 (N, 2)``, and `judge.predict` takes the model. A ModelError for what is no model of
+    ours, or lacks its card.
     """
     path = Path(path)
     if path.suffix not in _RUNTIMES:
-        return saving.load(path)
+        ours = path.suffix == ".safetensors" and path.is_file()
+        return (probe if ours and "probe" in saving.read_card(path) else saving).load(path)
     if not path.is_file():
         raise ModelError(f"{path}: no such model; check the path")
     card = saving.read_card(path)
@@ -138,14 +152,14 @@ def predict_images(
     image_paths: Paths,
     batch_size: int = 64,
     progress: bool = True,
-    handmade: bool = False,
+    beside: Sequence[str] = (),
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Predict images as `stream`, and keep all answers in memory.
 
     Returns them in the order of the paths, and ``file`` and ``reason`` of the images that cannot be
     read, or are not of the kind the model was trained on.
     """
-    tables = list(stream(model_path, image_paths, batch_size, progress, handmade))
+    tables = list(stream(model_path, image_paths, batch_size, progress, beside))
     table = pd.concat(tables, ignore_index=True)
     bad = table["label"] == ""
     refused = table.loc[bad, ["file", "note"]].rename(columns={"note": "reason"})
@@ -157,14 +171,14 @@ def stream(
     image_paths: Paths,
     batch_size: int = 64,
     progress: bool = True,
-    handmade: bool = False,
+    beside: Sequence[str] = (),
     after: tuple[int, str] = (0, ""),
 ) -> Iterator[pd.DataFrame]:
     """Predict any number of images, fed as the model's card says, batch by batch.
 
     While the model is busy with one batch, threads read, crop and resize the next one. No more
-    than these two are in memory. With `handmade` the network's second judge is asked too, see
-    `allm_utils.runs.second`. It begins after `after[0]` images, of which the last is `after[1]`.
+    than these two are in memory. The judges `beside` the model are asked too, by name, see `panel`.
+    It begins after `after[0]` images, of which the last is `after[1]`.
 
     Yields
     ------
@@ -174,7 +188,7 @@ def stream(
         that is refused ``p_all`` is nan, ``label`` empty and ``note`` says why.
     """
     found = listed(image_paths)
-    ask = Asker(model_path, handmade)
+    ask = Asker(model_path, beside)
     ask.check(batch_size)  # what is wrong is said before any work
     skipped = deque(itertools.islice(found, after[0]), maxlen=1)
     if after[0] and [str(one) for one in skipped] != [after[1]]:
@@ -185,13 +199,63 @@ def stream(
             bar.update(len(batch))
 
 
+def panel(model_path: str | os.PathLike, beside: Sequence[str]) -> list[tuple[Any, dict]]:
+    """Open a model and the judges beside it, each with its card; `judge.together` adds them.
+
+    The judge NAME of MODEL.safetensors is ``MODEL-NAME.safetensors``, a probe or a network that
+    reads pictures in its own way. A ModelError for one that is not there, or has no voice; a
+    ConfigError for names that are none, or stand there twice.
+    """
+    if len({*beside}) < len(beside) or not all(re.fullmatch(r"[\w-]+", name) for name in beside):
+        raise ConfigError(f"--with {' '.join(beside)}: name each judge once, after the images")
+    paths = [Path(model_path), *(_beside(model_path, name) for name in beside)]
+    judges = list(map(load, paths))
+    if beside:
+        for one, (_, card) in zip(paths, judges, strict=True):
+            check(one, card)
+    return judges
+
+
+def _beside(model_path, name):
+    path = Path(model_path)
+    return path.with_name(f"{path.stem}-{name}.safetensors")
+
+
+def tests(
+    saved: str | os.PathLike,
+    beside: Sequence[str],
+    source: Record,
+    data: str | os.PathLike | None,
+    work: str | os.PathLike,
+) -> tuple[dict[str, Callable[[np.ndarray], np.ndarray]], dict[str, Any]]:
+    """Ask a saved network alone, and with the judges beside it, for `runs.experiment.retest`.
+
+    Returns what answers under "clean" and "together"; and ``judges``: the sha256 of each beside.
+    A RecordError for a judge of another split, who may have learned from people of this test.
+    """
+    experiment.check_model(source, saved)
+    judges = panel(saved, beside)
+    for name, (_, card) in zip(beside, judges[1:], strict=True):
+        if card.get("test") != source.data["split"]["test"]["sha256"]:
+            raise RecordError(f"{saved}: {name} beside it has another test part; fit it for this")
+    frame, split = experiment.select_again(source, data, work)
+    frame, cache = frame[split == "test"], Path(work) / "images"
+
+    def asked(_) -> np.ndarray:
+        seen = (images.load(frame, c["image_size"], c["crop"], cache) for _, c in judges)
+        p_all = [predict(model, own) for (model, _), own in zip(judges, seen, strict=True)]
+        return together(p_all, (card for _, card in judges))
+
+    files = {name: sha256(_beside(saved, name)) for name in beside}
+    return {"clean": partial(predict, judges[0][0]), "together": asked}, {"judges": files}
+
+
 class Asker:
     """A model with its card, asked about images by name: what `stream` and Ray Data need."""
 
-    def __init__(self, model_path: str | os.PathLike, handmade: bool = False):
-        self._model, card = load(model_path)
-        self._judge = second.load(model_path) if handmade else None
-        self._size = card["image_size"], card["crop"]
+    def __init__(self, model_path: str | os.PathLike, beside: Sequence[str] = ()):
+        self._judges = panel(model_path, beside)
+        self._seen = [(card["image_size"], card["crop"]) for _, card in self._judges]
 
     def __call__(self, batch: pd.DataFrame) -> pd.DataFrame:
         """Answer for the images of a column ``file``, as `stream`."""
@@ -199,13 +263,14 @@ class Asker:
 
     def check(self, batch_size: int) -> None:
         """Refuse a batch size or a model that cannot be asked."""
-        predict(self._model, (), batch_size=batch_size)
+        for model, _ in self._judges:
+            predict(model, (), batch_size=batch_size)
 
     def _read(self, path):
         if isinstance(path, ImageError):
             return str(path).partition(": ")[0], path
         try:
-            return str(path), images.prepare(path, *self._size)
+            return str(path), {how: images.prepare(path, *how) for how in {*self._seen}}
         except ImageError as error:
             return str(path), error
 
@@ -229,10 +294,13 @@ class Asker:
         table = pd.DataFrame(rows, columns=["file", "p_all", "note"])
         good = np.array([not isinstance(one, ImageError) for _, one in batch], bool)
         if good.any():
-            pictures = np.stack([one for _, one in batch if not isinstance(one, ImageError)])
-            p_all = predict(self._model, pictures, batch_size=len(pictures))
-            table.loc[good, "p_all"] = self._judge.judge(p_all, pictures) if self._judge else p_all
-            table.loc[good, "note"] = list(map(_note, pictures))
+            read = [one for _, one in batch if not isinstance(one, ImageError)]
+            pictures = {how: np.stack([one[how] for one in read]) for how in self._seen}
+            asked = zip(self._judges, self._seen, strict=True)
+            p_all = [predict(m, pictures[how], batch_size=len(read)) for (m, _), how in asked]
+            voices = [card for _, card in self._judges]
+            table.loc[good, "p_all"] = together(p_all, voices) if len(voices) > 1 else p_all[0]
+            table.loc[good, "note"] = list(map(_note, pictures[self._seen[0]]))
         label = np.where(table["p_all"] >= 0.5, CLASSES[1], CLASSES[0])
         table.insert(2, "label", np.where(good, label, ""))
         return table.astype({"p_all": np.float32})
@@ -257,7 +325,7 @@ def write(
     resume: bool = False,
     batch_size: int = 64,
     progress: bool = True,
-    handmade: bool = False,
+    beside: Sequence[str] = (),
 ) -> Iterator[str]:
     """Predict any number of images as `stream`, into a file; yields why one is refused.
 
@@ -272,7 +340,7 @@ def write(
     check_writable(out.parent)
     writer = _WRITERS[out.suffix](out)
     kept, n = [], 0
-    for table in stream(model_path, image_paths, batch_size, progress, handmade, writer.after):
+    for table in stream(model_path, image_paths, batch_size, progress, beside, writer.after):
         yield from table.loc[table["label"] == "", "note"]
         kept, n = [*kept, table], n + len(table)
         if n >= PART:

@@ -1,6 +1,6 @@
 """Inputs changed in every way: a good answer, or one line, and soon; for every reader.
 
-A share of the 13,000 is tried with every test; ``make soak`` tries them all.
+A share of the 13,500 is tried with every test; ``make soak`` tries them all.
 """
 
 import contextlib
@@ -33,8 +33,8 @@ from allm_utils.files import sha256
 from allm_utils.judge import conditions
 from allm_utils.judge.predict import predict
 from allm_utils.network import models, recipe, saving, training
-from allm_utils.runs import experiment, probe, records, sweep
-from allm_utils.runs.config import ExperimentConfig, configured
+from allm_utils.runs import experiment, measures, probe, records, sweep
+from allm_utils.runs.config import ExperimentConfig, ProbeConfig, configured
 from allm_utils.ship import inference
 
 FULL = os.environ.get("ALLM_SOAK") == "1"
@@ -330,6 +330,46 @@ def test_exported_models(place, model, asked, data):
     card = model["card"] | {"file_sha256": "0" * 64}
     with in_a_line():
         answers(place(f"m{suffix}", data.draw(st.binary(max_size=500)), card), asked)
+
+
+@pytest.fixture(scope="module", params=["probe_handmade", "area"])
+def saved_probe(request, folder):
+    """Card and arrays of a probe that has learned from noise: trees, and what is linear."""
+    rng, name = np.random.default_rng(0), request.param
+    config = ProbeConfig(model=name, image_size=32)
+    values = probe._reader(name, 32, None)(rng.integers(0, 256, (60, 32, 32, 3)).astype(np.uint8))
+    classifier = probe.fit(config, values, np.arange(60) % 2)
+    card = {"image_size": 32, "crop": 40, "weights": None}
+    path = probe.save(name, classifier, folder / "p.safetensors", card)
+    return json.loads(saving.card_path(path).read_text()), path.read_bytes()
+
+
+@mutated(200)
+def test_cards_of_probes(place, saved_probe, asked, data):
+    card, content = saved_probe
+    with in_a_line():
+        answers(place("q.safetensors", content, data.draw(either(told(card)))), asked)
+
+
+@mutated(200)
+def test_probes_with_the_hash_that_their_card_says(place, saved_probe, asked, data):
+    card, content = saved_probe[0], data.draw(changed(saved_probe[1]))
+    path = place("q.safetensors", content, b"{}")
+    with in_a_line():
+        answers(place(path.name, content, card | {"weights_sha256": sha256(path)}), asked)
+
+
+@mutated(100)
+def test_odd_cells_that_are_measured(data):
+    places = st.lists(st.integers(0, 64 * 64 - 1), min_size=1, max_size=400)
+    picture = np.zeros((1, 64, 64, 3), np.uint8)
+    for colour in data.draw(
+        st.lists(st.tuples(*[st.integers(0, 255)] * 3), min_size=1, max_size=3)
+    ):
+        picture[0].reshape(-1, 3)[data.draw(places)] = np.maximum(colour, (1, 0, 0))
+    for measure in (measures.handmade_features, measures.fine_features):
+        with in_a_line():
+            assert np.isfinite(measure(picture).to_numpy()).all()
 
 
 # -- records ----------------------------------------------------------------------------------
