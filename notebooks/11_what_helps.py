@@ -418,9 +418,7 @@ for whose, rows in answers["-draw"].items():
         "half and half": (drawn + own) / 2,
     }
     if whose == "from outside":  # strangers to all of them
-        ideas["five networks"] = (
-            pd.Series(drawn).groupby([*rows["file"]]).transform("mean")
-        )
+        ideas["five networks"] = drawn.groupby(rows["file"]).transform("mean")
         ideas["all 35 people"] = np.tile(log_odds(fold_2["new-people-all"]), 5)
     for idea, odds in ideas.items():
         tried[idea, whose] = gained(rows, expit(odds))

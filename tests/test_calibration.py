@@ -1,6 +1,7 @@
 """Calibration and operating points, against theory."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import expit, logit
 
@@ -19,6 +20,7 @@ def test_log_odds_are_those_above_the_probability_that_favours_no_class():
     np.testing.assert_allclose(calibration.log_odds([0.5, 0.8], 0.5), [0, np.log(4)])
     np.testing.assert_allclose(calibration.log_odds([0.6, 0.8], 0.6), [0, logit(0.8) - logit(0.6)])
     assert np.isfinite(calibration.log_odds(np.array([0, 1], np.float32))).all()
+    assert calibration.log_odds(pd.Series([0.5], ["a"]))["a"] == 0
 
 
 def test_calibration_error_by_hand():

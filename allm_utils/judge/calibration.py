@@ -17,8 +17,11 @@ _BINS = 10  # of equal width, as in the reliability diagram
 
 
 def log_odds(p_all: ArrayLike, neutral: float = 0.5) -> np.ndarray:
-    """Log-odds of ALL, ``float (N,)``, above those of the probability that favours no class."""
-    return logit(np.clip(np.asarray(p_all, float), _EPSILON, 1 - _EPSILON)) - logit(neutral)
+    """Log-odds of ALL, ``float (N,)``, above those of the probability that favours no class.
+
+    A Series keeps its index.
+    """
+    return logit(np.clip(p_all, _EPSILON, 1 - _EPSILON)) - logit(neutral)
 
 
 def calibration_error(labels: ArrayLike, p_all: ArrayLike) -> float:
