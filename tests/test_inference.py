@@ -68,16 +68,15 @@ def panel(stand_in, tree, work, tmp_path_factory):
         how |= {"training": replace(train, seed=seed), "split_seed": 1}
         how |= {"model_file": place / f"{name}.safetensors"}
         experiment.run(ExperimentConfig(**where, **own, **how), progress=False)
-    for name, size, number in (("area", 64, 0), ("handmade", 64, 0), ("stranger", 64, 1)):
-        model = {"stranger": "area", "handmade": "probe_handmade"}.get(name, name)
-        how = {"image_size": size, "model": model, "round": number, "experiment": name}
+    for name, size, number in (("area", 64, 0), ("wide", 96, 0), ("stranger", 64, 1)):
+        how = {"image_size": size, "model": "area", "round": number, "experiment": name}
         path = place / f"net-{name}.safetensors"
         how |= {"out": place / "records", "model_file": path}
         probe.run(ProbeConfig(**where, **how), progress=False)
     return place / "net.safetensors"
 
 
-BESIDE = ("handmade", "other", "area")
+BESIDE = ("wide", "other", "area")
 
 
 def test_judges_beside_a_model_are_asked_each_in_its_own_way(panel, tree, work, tmp_path, capsys):
@@ -96,7 +95,7 @@ def test_judges_beside_a_model_are_asked_each_in_its_own_way(panel, tree, work, 
     assert cli.main([*asked, *BESIDE]) == 0
     found = {os.path.basename(r["file"]): r["p_all"] for r in json.loads(capsys.readouterr().out)}
     expected = together.together(answers, voices)
-    assert np.ptp(expected) > 0.5 and len({card["image_size"] for card in voices}) == 3
+    assert np.ptp(expected) > 0.5 and len({card["image_size"] for card in voices}) == 4
     named = [found[os.path.basename(path)] for path in frame["path"]]
     np.testing.assert_allclose(named, expected, atol=1e-4)
     assert cli.main([*asked, "nobody"]) == 2

@@ -209,7 +209,7 @@ def test_a_probe_may_learn_from_the_validation_part_too(config, monkeypatch):
     assert both.data["split"] == split and one.metrics() != both.metrics()
 
 
-@pytest.mark.parametrize("model", ["probe_handmade", "probe_middle"])
+@pytest.mark.parametrize("model", ["area", "probe_middle"])
 def test_a_saved_probe_is_a_model_that_answers_as_its_record(config, model, monkeypatch, tmp_path):
     def untrained(_, *given, **settings):  # the weights of full width are not here
         return models.mobilenet_m(None, *given, **settings)
