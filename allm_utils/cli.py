@@ -235,7 +235,7 @@ def _evaluate():
         "Ask about these people only; the card tells who trained the model. known: cells of the "
         "test part; new: all cells of other people of its folds; outside: of people of no such fold"
     )
-    options = _options(ExperimentConfig, CHOICE)
+    options = _options(ExperimentConfig, (*CHOICE, "weights"))
 
     def evaluate(
         model: MODEL,
@@ -246,7 +246,7 @@ def _evaluate():
         people: _option(Literal["known", "new", "outside"] | None, whom) = None,
     ):
         names, config = conditions.check(condition), configured(ExperimentConfig, vars(settings))
-        network, card = inference.load(model)
+        network, card = inference.load(model, weights=config.weights)
         frame = experiment.asked_about(config, people, card)
         pictures = images.load(frame, card["image_size"], card["crop"], config.work / "images")
         labels = frame["label"].to_numpy(int)
@@ -275,13 +275,17 @@ def _print_people(frame, p_all):
 
 def _predict():
     """Classify images of single cells."""
+    from allm_utils.runs.config import ExperimentConfig
     from allm_utils.ship import inference
+
+    options = _options(ExperimentConfig, ("weights",))
 
     def predict(
         model: MODEL,
         /,
         *image: _option(Path, "Images, folders or archives of them, .txt files of paths."),
         beside: _option(tuple[str, ...], BESIDE, name="--with") = (),
+        settings: type(options) = options,
         batch_size: _option(int, "Images in memory.") = 64,
         out: _option(Path | None, "Write to NAME.csv or NAME.parquet, however many.") = None,
         resume: _flag("Go on with what is there.") = False,
@@ -290,7 +294,7 @@ def _predict():
     ):
         if not image or json + csv + bool(out) > 1:
             raise ConfigError("give images, and --json or --csv or --out but not both")
-        how = {"batch_size": batch_size, "beside": beside}
+        how = {"batch_size": batch_size, "beside": beside, "weights": settings.weights}
         if out:
             return max(map(_fail, inference.write(model, image, out, resume, **how)), default=0)
         found, refused = inference.predict_images(model, image, **how)
@@ -350,7 +354,7 @@ def _retest():
     from allm_utils.runs.config import ExperimentConfig
     from allm_utils.ship import export, inference
 
-    options = _options(ExperimentConfig, ("data", "work", "out", "note"))
+    options = _options(ExperimentConfig, ("data", "work", "out", "note", "weights"))
 
     def retest(
         model: MODEL,
@@ -370,7 +374,8 @@ def _retest():
             tests, more = export.tests(model, source, settings.data, settings.work)
             how = {"experiment": "deployment", "tests": tests, "more": more}
         elif beside:
-            tests, more = inference.tests(model, beside, source, settings.data, settings.work)
+            asked = source, settings.data, settings.work, settings.weights
+            tests, more = inference.tests(model, beside, *asked)
             how = {"experiment": "together", "tests": tests, "more": more}
         else:
             measures = explain.measures(inference.load(model)[0])

@@ -10,6 +10,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import RidgeClassifier
 from sklearn.preprocessing import StandardScaler
 
+from allm_utils import cli
 from allm_utils.data import cnmc, images, people
 from allm_utils.errors import AllmError, DataError, ModelError, WeightsError
 from allm_utils.judge import together
@@ -265,15 +266,17 @@ def test_a_probe_whose_card_is_wrong_is_refused(kept, key, value):
         probe.load(kept)
 
 
-def test_a_probe_is_not_read_with_the_weights_of_another_network(kept, monkeypatch):
+def test_a_probe_is_not_read_with_the_weights_of_another_network(kept, tree, monkeypatch, capsys):
     path = saving.card_path(kept)
     path.write_text(json.dumps(json.loads(path.read_text()) | {"weights": "wide.h5"}))
-    monkeypatch.setenv("ALLM_WEIGHTS", str(path))
-    with pytest.raises(ModelError, match=r"needs wide.h5, and ALLM_WEIGHTS names area.json"):
-        probe.load(kept)
-    monkeypatch.setenv("ALLM_WEIGHTS", "nowhere.h5")
+    for wrong in (path, None):
+        with pytest.raises(ModelError, match=f"needs wide.h5 as weights, and not {wrong}"):
+            inference.load(kept, weights=wrong)
     with pytest.raises(WeightsError, match="no such weight file"):
-        probe.load(kept)
+        inference.predict_images(kept, tree, progress=False, weights="nowhere.h5")
+    monkeypatch.setenv("ALLM_WEIGHTS", "elsewhere.h5")
+    assert cli.main(["predict", str(kept), str(tree)]) == 2
+    assert "elsewhere.h5: no such weight file" in capsys.readouterr().err
 
 
 def test_a_probe_of_other_measures_than_today_is_refused(kept, monkeypatch, discs):

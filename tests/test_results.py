@@ -92,7 +92,8 @@ def test_a_shipped_probe_answers_as_its_record_on_the_shipped_cells(path, runs, 
         pytest.skip("ALLM_WEIGHTS names no ImageNet weights of full width")
     frame = sample.index(work).assign(file=lambda cells: cnmc.file_names(cells))
     rows = record.rows().merge(frame[["file", "path"]], on="file").groupby("label").head(12)
-    found, _ = predict_images(path, rows["path"], progress=False)
+    weights = os.environ.get("ALLM_WEIGHTS", "imagenet")
+    found, _ = predict_images(path, rows["path"], progress=False, weights=weights)
     assert len(rows) == 24
     assert np.abs(found["p_all"].to_numpy() - rows["p_all"].to_numpy()).max() < 0.001
 

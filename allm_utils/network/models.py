@@ -97,7 +97,7 @@ def resolve_weights(
     except Exception as error:  # urllib, socket and Keras raise many kinds
         raise WeightsError(
             f"{name}: not in Keras' cache and not to be downloaded ({reason(error)}); "
-            "fetch it on another machine and give its path as weights, to commands in ALLM_WEIGHTS"
+            "fetch it on another machine and give its path as weights"
         ) from None
 
 

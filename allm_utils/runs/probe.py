@@ -231,12 +231,13 @@ def save(model: str, classifier: Any, path: Path, card: dict) -> Path:
     return saving.write(path, fitted.arrays(classifier), about)
 
 
-def load(path: str | os.PathLike) -> tuple["Probe", dict]:
+def load(
+    path: str | os.PathLike, weights: str | os.PathLike | None = "imagenet"
+) -> tuple["Probe", dict]:
     """Open a saved probe with its card; a ModelError where it is broken.
 
-    What reads a frozen MobileNet needs its ImageNet weights, of the variable ALLM_WEIGHTS, from
-    Keras' cache, or downloaded; a WeightsError where there are none. Finer measures need
-    scikit-image; a ConfigError where it is missing.
+    What reads a frozen MobileNet needs its weights, as `resolve_weights` finds them, or says that
+    it cannot. Finer measures need scikit-image; a ConfigError where it is missing.
     """
     card = saving.read_card(path)
     if card.get("probe") == "probe_fine":
@@ -246,10 +247,10 @@ def load(path: str | os.PathLike) -> tuple["Probe", dict]:
         saving.check_size(Path(path).stat().st_size)
         arrays = saving.arrays(Path(path), card)
         fitted.check(arrays, card["measures"])
-        weights = card["weights"] and resolve_weights(os.environ.get("ALLM_WEIGHTS", "imagenet"))
-        if weights and weights.name != card["weights"]:
-            raise ValueError(f"it needs {card['weights']}, and ALLM_WEIGHTS names {weights.name}")
-        return Probe(card, arrays, weights), card
+        found = card["weights"] and resolve_weights(weights)
+        if card["weights"] and Path(found or "none").name != card["weights"]:
+            raise ValueError(f"it needs {card['weights']} as weights, and not {weights}")
+        return Probe(card, arrays, found), card
     except WeightsError:
         raise
     except Exception as error:  # safetensors, NumPy and Keras raise many kinds for a broken file

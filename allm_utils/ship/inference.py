@@ -53,18 +53,23 @@ Paths = str | os.PathLike | Iterable[str | os.PathLike]
 _BLACK = 0.2
 
 
-def load(path: str | os.PathLike, threads: int | None = None) -> tuple[Any, dict]:
+def load(
+    path: str | os.PathLike,
+    threads: int | None = None,
+    weights: str | os.PathLike | None = "imagenet",
+) -> tuple[Any, dict]:
     """Open a saved or exported model with its card.
 
-    A LiteRT or ONNX model uses `threads`, by default all cores; Keras decides for itself, and a
-    probe is no network. Of all, ``predict_on_batch`` takes ``uint8 (N, H, W, 3)`` and gives
-    ``float32 (N, 2)``, and `judge.predict` takes the model. A ModelError for what is no model of
-    ours, or lacks its card.
+    A LiteRT or ONNX model uses `threads`, by default all cores; Keras decides for itself. A probe
+    may need `weights`, see `runs.probe.load`. Of all, ``predict_on_batch`` takes
+    ``uint8 (N, H, W, 3)`` and gives ``float32 (N, 2)``, and `judge.predict` takes the model. A
+    ModelError for what is no model of ours, or lacks its card.
     """
     path = Path(path)
     if path.suffix not in _RUNTIMES:
         ours = path.suffix == ".safetensors" and path.is_file()
-        return (probe if ours and "probe" in saving.read_card(path) else saving).load(path)
+        is_probe = ours and "probe" in saving.read_card(path)
+        return probe.load(path, weights) if is_probe else saving.load(path)
     if not path.is_file():
         raise ModelError(f"{path}: no such model; check the path")
     card = saving.read_card(path)
@@ -153,13 +158,14 @@ def predict_images(
     batch_size: int = 64,
     progress: bool = True,
     beside: Sequence[str] = (),
+    weights: str | os.PathLike | None = "imagenet",
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Predict images as `stream`, and keep all answers in memory.
 
     Returns them in the order of the paths, and ``file`` and ``reason`` of the images that cannot be
     read, or are not of the kind the model was trained on.
     """
-    tables = list(stream(model_path, image_paths, batch_size, progress, beside))
+    tables = list(stream(model_path, image_paths, batch_size, progress, beside, weights))
     table = pd.concat(tables, ignore_index=True)
     bad = table["label"] == ""
     refused = table.loc[bad, ["file", "note"]].rename(columns={"note": "reason"})
@@ -172,13 +178,14 @@ def stream(
     batch_size: int = 64,
     progress: bool = True,
     beside: Sequence[str] = (),
+    weights: str | os.PathLike | None = "imagenet",
     after: tuple[int, str] = (0, ""),
 ) -> Iterator[pd.DataFrame]:
     """Predict any number of images, fed as the model's card says, batch by batch.
 
     While the model is busy with one batch, threads read, crop and resize the next one. No more
-    than these two are in memory. The judges `beside` the model are asked too, by name, see `panel`.
-    It begins after `after[0]` images, of which the last is `after[1]`.
+    than these two are in memory. The judges `beside` the model are asked too, by name, see `panel`;
+    `weights` as in `load`. It begins after `after[0]` images, of which the last is `after[1]`.
 
     Yields
     ------
@@ -188,7 +195,7 @@ def stream(
         that is refused ``p_all`` is nan, ``label`` empty and ``note`` says why.
     """
     found = listed(image_paths)
-    ask = Asker(model_path, beside)
+    ask = Asker(model_path, beside, weights)
     ask.check(batch_size)  # what is wrong is said before any work
     skipped = deque(itertools.islice(found, after[0]), maxlen=1)
     if after[0] and [str(one) for one in skipped] != [after[1]]:
@@ -199,7 +206,11 @@ def stream(
             bar.update(len(batch))
 
 
-def panel(model_path: str | os.PathLike, beside: Sequence[str]) -> list[tuple[Any, dict]]:
+def panel(
+    model_path: str | os.PathLike,
+    beside: Sequence[str],
+    weights: str | os.PathLike | None = "imagenet",
+) -> list[tuple[Any, dict]]:
     """Open a model and the judges beside it, each with its card; `judge.together` adds them.
 
     The judge NAME of MODEL.safetensors is ``MODEL-NAME.safetensors``, a probe or a network that
@@ -209,7 +220,7 @@ def panel(model_path: str | os.PathLike, beside: Sequence[str]) -> list[tuple[An
     if len({*beside}) < len(beside) or not all(re.fullmatch(r"[\w-]+", name) for name in beside):
         raise ConfigError(f"--with {' '.join(beside)}: name each judge once, after the images")
     paths = [Path(model_path), *(_beside(model_path, name) for name in beside)]
-    judges = list(map(load, paths))
+    judges = [load(one, weights=weights) for one in paths]
     if beside:
         for one, (_, card) in zip(paths, judges, strict=True):
             check(one, card)
@@ -227,6 +238,7 @@ def tests(
     source: Record,
     data: str | os.PathLike | None,
     work: str | os.PathLike,
+    weights: str | os.PathLike | None = "imagenet",
 ) -> tuple[dict[str, Callable[[np.ndarray], np.ndarray]], dict[str, Any]]:
     """Ask a saved network alone, and with the judges beside it, for `runs.experiment.retest`.
 
@@ -234,7 +246,7 @@ def tests(
     A RecordError for a judge of another split, who may have learned from people of this test.
     """
     experiment.check_model(source, saved)
-    judges = panel(saved, beside)
+    judges = panel(saved, beside, weights)
     for name, (_, card) in zip(beside, judges[1:], strict=True):
         if card.get("test") != source.data["split"]["test"]["sha256"]:
             raise RecordError(f"{saved}: {name} beside it has another test part; fit it for this")
@@ -253,8 +265,13 @@ def tests(
 class Asker:
     """A model with its card, asked about images by name: what `stream` and Ray Data need."""
 
-    def __init__(self, model_path: str | os.PathLike, beside: Sequence[str] = ()):
-        self._judges = panel(model_path, beside)
+    def __init__(
+        self,
+        model_path: str | os.PathLike,
+        beside: Sequence[str] = (),
+        weights: str | os.PathLike | None = "imagenet",
+    ):
+        self._judges = panel(model_path, beside, weights)
         self._seen = [(card["image_size"], card["crop"]) for _, card in self._judges]
 
     def __call__(self, batch: pd.DataFrame) -> pd.DataFrame:
@@ -326,6 +343,7 @@ def write(
     batch_size: int = 64,
     progress: bool = True,
     beside: Sequence[str] = (),
+    weights: str | os.PathLike | None = "imagenet",
 ) -> Iterator[str]:
     """Predict any number of images as `stream`, into a file; yields why one is refused.
 
@@ -340,7 +358,9 @@ def write(
     check_writable(out.parent)
     writer = _WRITERS[out.suffix](out)
     kept, n = [], 0
-    for table in stream(model_path, image_paths, batch_size, progress, beside, writer.after):
+    for table in stream(
+        model_path, image_paths, batch_size, progress, beside, weights, writer.after
+    ):
         yield from table.loc[table["label"] == "", "note"]
         kept, n = [*kept, table], n + len(table)
         if n >= PART:
