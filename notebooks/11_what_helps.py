@@ -388,8 +388,8 @@ for key, value in five_scores.items():
 # ```
 #
 # The middle needs MobileNet's ImageNet weights, downloaded once. The spread is that on the validation people, before a probe
-# learned from them; the record `together` has what they say of the round. With one view, and the spread over the
-# rounds, four have {glue:text}`five_four_once`, and five {glue:text}`five_once`. `results/README.md` trains the fifth.
+# learned from them; the record `together` has their answers for the round. With one view, and the spread over the
+# rounds, four have {glue:text}`five_four_once`, and five {glue:text}`five_once`. For the fifth see `results/README.md`.
 #
 # ### Averages, and a person's own statistics
 #

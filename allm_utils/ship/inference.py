@@ -47,6 +47,7 @@ PART = 4096
 """Answers that are kept in memory before they are written."""
 
 Paths = str | os.PathLike | Iterable[str | os.PathLike]
+Weights = str | os.PathLike | None
 
 # least share of exactly black pixels of a known picture. The crops of C-NMC have 44 to 90 %, those
 # of whole smears at most 2.5 %
@@ -56,7 +57,7 @@ _BLACK = 0.2
 def load(
     path: str | os.PathLike,
     threads: int | None = None,
-    weights: str | os.PathLike | None = "imagenet",
+    weights: Weights = "imagenet",
 ) -> tuple[Any, dict]:
     """Open a saved or exported model with its card.
 
@@ -158,7 +159,7 @@ def predict_images(
     batch_size: int = 64,
     progress: bool = True,
     beside: Sequence[str] = (),
-    weights: str | os.PathLike | None = "imagenet",
+    weights: Weights = "imagenet",
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Predict images as `stream`, and keep all answers in memory.
 
@@ -178,7 +179,7 @@ def stream(
     batch_size: int = 64,
     progress: bool = True,
     beside: Sequence[str] = (),
-    weights: str | os.PathLike | None = "imagenet",
+    weights: Weights = "imagenet",
     after: tuple[int, str] = (0, ""),
 ) -> Iterator[pd.DataFrame]:
     """Predict any number of images, fed as the model's card says, batch by batch.
@@ -209,7 +210,7 @@ def stream(
 def panel(
     model_path: str | os.PathLike,
     beside: Sequence[str],
-    weights: str | os.PathLike | None = "imagenet",
+    weights: Weights = "imagenet",
 ) -> list[tuple[Any, dict]]:
     """Open a model and the judges beside it, each with its card; `judge.together` adds them.
 
@@ -238,7 +239,7 @@ def tests(
     source: Record,
     data: str | os.PathLike | None,
     work: str | os.PathLike,
-    weights: str | os.PathLike | None = "imagenet",
+    weights: Weights = "imagenet",
 ) -> tuple[dict[str, Callable[[np.ndarray], np.ndarray]], dict[str, Any]]:
     """Ask a saved network alone, and with the judges beside it, for `runs.experiment.retest`.
 
@@ -269,7 +270,7 @@ class Asker:
         self,
         model_path: str | os.PathLike,
         beside: Sequence[str] = (),
-        weights: str | os.PathLike | None = "imagenet",
+        weights: Weights = "imagenet",
     ):
         self._judges = panel(model_path, beside, weights)
         self._seen = [(card["image_size"], card["crop"]) for _, card in self._judges]
@@ -343,7 +344,7 @@ def write(
     batch_size: int = 64,
     progress: bool = True,
     beside: Sequence[str] = (),
-    weights: str | os.PathLike | None = "imagenet",
+    weights: Weights = "imagenet",
 ) -> Iterator[str]:
     """Predict any number of images as `stream`, into a file; yields why one is refused.
 
