@@ -60,14 +60,16 @@ book: .venv/.ready
 unit: .venv/.ready
 	$(BIN)/python -m pytest tests $(foreach apart,book notebooks $(LATER),--ignore=tests/$(apart)) -n 2 --dist loadfile --no-loadscope-reorder
 
-# tests/notebooks runs each notebook in a copy, and the book under test is built from these copies; only
-# the pages of book/ are executed then.
+# nbmake fills a copy of each notebook, and the book under test is built from these copies; only the
+# pages of book/ are executed then.
 test: unit
 	$(BIN)/python -m pytest $(addprefix tests/,$(LATER)) -n 2 --dist loadfile --no-loadscope-reorder
 	rm -rf work/executed
 	mkdir -p work/executed
-	cp -r notebooks book _config.yml _toc.yml work/executed
-	$(BIN)/python -m pytest tests/notebooks -n 2
+	cp -r notebooks book editions/student _config.yml _toc.yml work/executed
+	PYTHONPATH=tests/notebooks $(BIN)/python -m pytest -p twice --nbmake --overwrite --nbmake-timeout=600 \
+	    -n 2 work/executed/notebooks work/executed/student/00_first_look.ipynb
+	$(BIN)/python -m pytest tests/notebooks
 	$(BIN)/jupyter-book config sphinx work/executed
 	printf '%s\n' "nb_execution_mode = 'force'" "nb_execution_excludepatterns = ['notebooks/*']" >> work/executed/conf.py
 	PYTHONPATH=book/_ext $(BIN)/sphinx-build -q -W -n --keep-going work/executed work/executed/_build/html

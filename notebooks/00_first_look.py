@@ -236,8 +236,8 @@ assert twelve(outside).query("label == 0 and p_all > 0.9").shape[0] >= 2
 #
 # On the right stand the {term}`records <record>`, files that keep the answers of whole runs. For known people the test
 # was a fifth of folds 0 and 1. For new people it was all of both folds: their people were dealt into five groups, and five
-# networks were trained. Each was trained on three groups, watched on a fourth and tested on the fifth. From outside they also
-# hold people of another test set of C-NMC. Each time the records judge by {glue:text}`n_people` people.
+# networks were trained. Each was trained on three groups, watched on a fourth and tested on the fifth. From outside the records
+# also hold people of C-NMC's preliminary test set. Each time the records judge by {glue:text}`n_people` people.
 
 
 # %% tags=["setup"]

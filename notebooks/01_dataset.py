@@ -300,7 +300,7 @@ figure
 # ## Who is whom
 #
 # Names that share a cell we count as one person. Four joins hang on one cell each, where a file under a wrong name would
-# look the same. Joining is the safe side for a split, but *at most* rests on it. {numref}`fig-dataset-who` draws
+# look the same. Joining is safe for a split, but a wrong join hides a person. {numref}`fig-dataset-who` draws
 # them, and `people.person` gives the person behind a name:
 #
 # :::{figure} ../book/_static/who_is_whom.svg
@@ -515,7 +515,7 @@ exercises.check(exercises.check_guess, "rule", "rule")
 # %% [markdown]
 # :::{dropdown} Why
 # A person with $n$ pictures escapes the training only if all of them fall among the 30 % that are not in it: a chance
-# of about $0.3^n$. With dozens of pictures a person that never happens, whatever the seed.
+# of about $0.3^n$. With nine pictures or more each, that practically never happens, whatever the seed.
 # :::
 #
 # ### 3. Read a file name

@@ -63,7 +63,7 @@ def put(**texts):
 # without colour. That builds a trap: in training, *grey* now means *healthy*, always. Of our networks that were
 # trained so, we asked {glue:text}`balancing-n-hem`: all call **every** grey test cell healthy, of both classes.
 # {numref}`fig-balancing-brief` asks for less, only for the order of the cells. In colour every network has it
-# nearly right. In grey those of the paper's recipe turn it round, and only those without grey copies keep it. No test
+# nearly right. In grey the twelve of the paper's recipe turn it round, and only those without grey copies keep it. No test
 # cell of C-NMC is grey, so no score of the paper shows it.
 
 # %% tags=["remove-cell"]
@@ -81,7 +81,7 @@ GROUPS = {
     "paper's recipe, fold 1": {"experiment": "table5", "fold": 1},
     "paper's recipe, folds 0 and 1": {"experiment": "same-recipe"},
     "grey copies alone, fold 1": {"experiment": "table5-balance"},
-    "noise and warp alone, fold 1": {"experiment": "table5-augment"},
+    "augmentation alone, fold 1": {"experiment": "table5-augment"},
     "neither, fold 1": {"experiment": "table5-neither"},
 }
 CONDITION = {"test cells in colour": "clean", "the same cells in grey": "grey"}
@@ -118,7 +118,7 @@ def measure(path):
 
 
 # %% [markdown]
-# Measure training cells, and keep them at 128 pixels for later:
+# Measure the cells, and keep them at 128 pixels for later:
 
 # %%
 cells = run.frame().query("split == 'train'")
@@ -288,12 +288,13 @@ figures.histogram({"": (area, labels)}, "area, 1000 pixels", run.source, marks=m
 #
 # And in the network? Four networks of one {term}`seed`, trained on fold 1 and asked about its test cells in colour.
 # Compare the first two lines, and the last two: the second of each pair has the grey copies.
+# {term}`Augmentation <augment>` is the subject of [chapter 3](03_augmentation.ipynb).
 
 # %% tags=["hide-input"]
 CORNERS = {
     "table5-neither": "neither",
     "table5-balance": "grey copies",
-    "table5-augment": "noise and warp",
+    "table5-augment": "augmentation",
     "table5": "both",
 }
 chosen = Runs(
@@ -311,7 +312,7 @@ assert moved["sensitivity"] < -0.03 and moved["specificity"] > 0.1
 # %% [markdown]
 # The {term}`ROC-AUC`, which asks for the *order* of the cells and for no cut, hardly moves in either pair. In the
 # first pair nothing else moves either. In the second it is the trade: the copies cost sensitivity and buy more
-# specificity. That is one seed. *Neither* and *noise and warp* have no other;
+# specificity. That is one seed. *Neither* and *augmentation* have no other;
 # [chapter 9](09_ablation.ipynb) says what that leaves open.
 
 # %% [markdown]
@@ -495,7 +496,7 @@ put(ruler=by_area, back=1 - by_area, grey=in_grey_auc, inside=inside)
 # these cells, so backwards {glue:text}`balancing-back`; the network has {glue:text}`balancing-grey`. The other eleven
 # lean the same way. Over both classes together, the rank correlation of size and answer on the cells of this page
 # reaches from {glue:text}`balancing-strongest` to {glue:text}`balancing-weakest` among the twelve; within one
-# class the weakest is {glue:text}`balancing-inside`. The two networks with grey copies alone, without noise and warp,
+# class the weakest is {glue:text}`balancing-inside`. The two networks with grey copies alone, without augmentation,
 # were taught that grey is healthy too, and stay just above a half: the guess does not explain them.
 
 # %% [markdown]
@@ -516,7 +517,7 @@ scorecard.table("Table 2")
 # | order | not given | crop, resize, grey, noise, the rest |
 # | validation and test | not said whether balanced | never balanced, never grey |
 #
-# The paper supports balancing by its Table 9, where a network without it and without noise and warp falls
+# The paper supports balancing by its Table 9, where a network without it and without augmentation falls
 # below *always ALL* in two folds of three. Ours without either, above, does no worse than the others on
 # clean cells. [Chapter 9](09_ablation.ipynb) takes that apart.
 
@@ -621,8 +622,8 @@ for condition in ("clean", "grey"):
 # %% [markdown]
 # ### 4. Change and explain
 #
-# Load `small` with a crop of 224 or of 450 pixels, or fit the probe with `C=1`. Which of the four ways
-# changes, and why does the paper's way not?
+# Load `small` with a crop of 224 pixels, or fit the probe with `C=1`. Does any of the four ways change its place,
+# and why not?
 #
 # :::{dropdown} What we found
 # All of them find a few ALL cells more or fewer, and none changes its place in {numref}`fig-balancing-ways`. Crop and
@@ -652,7 +653,7 @@ for condition in ("clean", "grey"):
 # - Removing saturation is $\max(R, G, B)$ in all three channels, and in these cells that keeps little texture.
 # - Balancing can move errors from one class to the other; the order of the cells stays.
 # - Copies that only one class gets make a shortcut. Every network trained so that we asked has taken it: all
-#   grey cells are healthy; with the paper's whole recipe, the larger the healthier.
+#   grey cells are healthy; for the twelve of the whole recipe at 224 pixels, the larger the healthier.
 # - A finding about a cause needs controls. Here a probe of seconds has them all.
 #
 # ## Further reading

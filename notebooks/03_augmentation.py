@@ -80,7 +80,7 @@ assert max(right[0]) < min(right[1])
 copies_last = sorted(WITHOUT, key=lambda r: r.metrics("noise:10")["balanced_accuracy"])
 assert [r.settings["balance"] for r in copies_last] == ["hem", "hem", "none"]
 
-# %% mystnb={"figure": {"caption": "Balanced accuracy against the noise at test, for four networks trained with noise and warp and three without; lines are means, bands reach from the worst to the best. Warp is the turning, shifting and zooming, with the darkening. Our records, test cells of fold 1, 224 pixels.", "name": "fig-augmentation-brief"}, "image": {"alt": "Two panels, noise over the whole picture and in the cell only. With noise and warp both curves stay near 0.9 from sigma 0 to 10. Without, they start as high and fall to between 0.5 and 0.8."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Balanced accuracy against the noise at test, for four networks trained with noise and warp and three without; lines are means, bands reach from the worst to the best. Warp stands here for all other changes, the darkening too. Our records, test cells of fold 1, 224 pixels.", "name": "fig-augmentation-brief"}, "image": {"alt": "Two panels, noise over the whole picture and in the cell only. With noise and warp both curves stay near 0.9 from sigma 0 to 10. Without, they start as high and fall to between 0.5 and 0.8."}} tags=["hide-input"]
 KINDS = {"over the whole picture": "noise", "in the cell only": "cell-noise"}
 TRAINED = {"trained with noise and warp": WITH, "trained without": WITHOUT}
 
@@ -577,8 +577,8 @@ exercises.check(add_noise)
 # %% [markdown]
 # ### 3. Change and explain
 #
-# Swap `noise` and `warp` in the sequence of `by_hand`, call it with `images=flat`, and measure the noise on the flat
-# field again. By how much does the ratio rise, and why does the brightness not change it?
+# Let `noise` draw only σ 9, swap it with `warp` in the sequence of `by_hand`, and measure the noise of
+# `by_hand(images=flat)`. By how much does the ratio rise, and why does the brightness not change it?
 #
 # :::{dropdown} What happens
 # It rises by about half: no warp comes after the noise and smooths it. Brightness multiplies noise and signal alike, so it

@@ -518,7 +518,7 @@ exercises.check(steps)
 # - A step sees what seed, epoch and batch decide. So a killed run ends where it would have ended.
 # - Patience, early stopping and best weights all look at the validation part. The test part is looked at only once,
 #   at the end.
-# - Rounded, the best of three seeds reaches the paper's accuracy; the worst lies one to two points below it.
+# - Rounded, the best of three seeds reaches the paper's accuracy; the worst lies more than one point below it.
 #
 # ## Further reading
 #

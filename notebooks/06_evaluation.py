@@ -597,8 +597,8 @@ print(np.unique([spared[cells].mean().round(3) for cells in handfuls]))
 # image? Which conclusion would you have drawn from that seed alone?
 #
 # :::{dropdown} What we see
-# Seed 3 does. Its balanced accuracy lies below the interval by image of seed 1337, as {numref}`fig-evaluation-brief` shows,
-# and its own two intervals end below the paper's number. From that seed alone we would have said that fold 0 cannot be
+# With seed 3, specificity and balanced accuracy lie below their intervals of seed 1337; {numref}`fig-evaluation-brief` shows
+# the second, and both of its own intervals end below the paper's number. From that seed alone we would have said that fold 0 cannot be
 # reproduced.
 # :::
 

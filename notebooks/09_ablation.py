@@ -217,8 +217,8 @@ glue("seeds", f"{100 * np.ptp(full):.1f}", display=False)
 # - **On clean cells** no gain in accuracy can be seen. But beside augmentation, balance lifts specificity from
 #   {glue:text}`spec-augmentation` to {glue:text}`spec-both` and costs sensitivity. Augmentation, if anything, costs a point or
 #   two of accuracy; three {term}`seeds <seed>` of the full recipe lie {glue:text}`seeds` points apart by themselves.
-# - **Under noise** augmentation is worth {glue:text}`augmentation-noisy` points. It holds noise of σ 3 and 9, warps and
-#   brightness; most likely the noise does it, but no run parts them.
+# - **Under noise** augmentation is worth {glue:text}`augmentation-noisy` points on average, fewer without grey copies. It holds
+#   noise of σ 3 and 9, warps and brightness; no run parts them.
 # - **Balance under noise** is worth {glue:text}`balance-noisy` points on average, but the average hides what happens: there
 #   is an {term}`interaction` of {glue:text}`interaction-noisy` points. Alone, the grey copies are a disaster: the network calls
 #   nearly *every* noisy cell HEM, with both seeds. With augmentation they do no harm. "The effect of balancing" does not exist;

@@ -126,7 +126,7 @@ assert max(shares["twin"] for shares in paper_split) < 0.01
 # bytes. Others differ in bytes and show **the same cell**, photographed twice or re-encoded: pixel {term}`twins`.
 # Compare the fine texture of two cells, shifted against each other, by their correlation. The next cell does so with
 # each cell of this page's sample and the most similar ones of other names. How do we know where chance ends? By a
-# {term}`control`. Here all cells of a person carry one label, so a leukemic and a healthy cell are never of one person,
+# {term}`control`. Here all cells of a name carry one label, so we take a leukemic and a healthy cell for those of two people,
 # and the correlations of such pairs show what chance alone can do.
 
 # %% tags=["once"]
@@ -306,8 +306,7 @@ figures.table(pd.DataFrame(table).T, "trained on", "people of")
 
 # %% [markdown]
 # In brackets stand 95 % intervals by people. Read the last column. **About three in four healthy cells from outside are called
-# leukemic**, of the preliminary set even more. The order of the cells, which ROC-AUC measures, is no longer good either, but it
-# survives better than the level.
+# leukemic**, of the preliminary set even more. The order of the cells, which ROC-AUC measures, is no longer good either.
 
 # %% tags=["remove-cell"]
 for (_, who), row in table.items():
@@ -316,7 +315,7 @@ for (_, who), row in table.items():
         assert 0.2 < float(row["specificity"]) < 0.3
 
 # %% [markdown]
-# ## One likely reason
+# ## One possible reason
 #
 # In folds 0 and 1 a leukemic cell is larger than a healthy one. How large are the cells from outside? Measure the
 # share of the crop that each cell fills.
@@ -374,7 +373,7 @@ glue("n-far-people", far_cells["person"].nunique(), display=False)
 #
 # ## Measured by hand, and read in the middle
 #
-# Does it take a network that was trained on cells? Two ways without one:
+# Does it take a network that was trained on cells? Two ways without:
 #
 # - Measure as a morphologist looks, in the original pixels: the shapes of cell and nucleus, rings from rim
 #   to centre, how grey levels follow each other {cite:p}`haralick1973`, grain and spots of seven sizes. With those of the
@@ -454,11 +453,11 @@ glue("fine-abroad", f"{abroad['probe_fine']:.2f}", display=False)
 glue("n-fine", fine, display=False)
 
 # %% [markdown]
-# On new people both ways stand beside the network, without one epoch of training on cells: {glue:text}`home-probe_fine`, {glue:text}`home-probe_middle`, and
+# On new people both ways stand beside the network, without training a network on cells: {glue:text}`home-probe_fine`, {glue:text}`home-probe_middle`, and
 # {glue:text}`home-people` for the network, which sees each cell once. So a score like its own could be had without it; that does not say that they
 # know the same. Outside the order is turned at both ends: the finer measures, first at home, come last with {glue:text}`fine-abroad`, and
 # the area, last at home, comes first on these fourteen people.
-# Whoever looks more closely may also learn the grain and the light of one laboratory. Fourteen people cannot prove it, for all six
+# Whoever looks more closely may also learn the grain and the light of these people's smears. Fourteen people cannot prove it, for all six
 # intervals outside overlap. But **a better score at home is no promise elsewhere**.
 #
 # ## Paper and us
@@ -606,8 +605,8 @@ exercises.check(test_people)
 # - In the paper's split every test person is in training.
 # - Names do not suffice: compare pixels, and beside them a control that cannot be true.
 # - With new people look at specificity, and at people one by one.
-# - Outside, the level of the answers suffers more than their order. Size is one likely reason.
-# - A score like the network's can be had without training on cells, and a better score at home is no promise elsewhere.
+# - Outside, the level of the answers suffers, and their order more. Size is one possible reason.
+# - A score like the network's can be had without training a network, and a better score at home is no promise elsewhere.
 #
 # ## Further reading
 #

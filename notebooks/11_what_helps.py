@@ -46,8 +46,8 @@ run = profile.banner()
 # Over the five rounds, in which every person of folds 0 and 1 was new once, the network orders the cells with a ROC-AUC of
 # {glue:text}`network`, if it sees eight turned and mirrored views of each, and {glue:text}`one_view` with one. Boosted trees
 # on hand-made measures ([chapter 8](08_alnett.ipynb)), fitted in seconds, have {glue:text}`trees`; finer measures, {glue:text}`fine`. Network, trees and a linear
-# probe, asked together, have {glue:text}`both` ({numref}`fig-helps-brief`). Five judges have {glue:text}`five_roc_auc`: one of the best of about two hundred
-# ways that were tried on these people, with a gain that is not sure, and none outside. More **people** point upwards: a linear
+# probe, asked together, have {glue:text}`both` ({numref}`fig-helps-brief`). Five judges have {glue:text}`five_roc_auc`: chosen after {glue:text}`n_ways` recorded
+# ways, and many unrecorded, were tried on these people, with a gain that is not sure, and none outside. More **people** point upwards: a linear
 # probe that learns from 28 instead of three, with 60 cells of each class, gains {glue:text}`by_people_rounds` on new people and
 # {glue:text}`by_people_outside` outside. Up to 900 cells of the three gain {glue:text}`by_cells_rounds`, and outside nothing: a direction, and no proof.
 # For small networks fourteen people from outside showed no gain at home.
@@ -373,12 +373,15 @@ for key, several in {"four_once": once[:-1], "once": once}.items():
     five_scores[key] = auc(sum(odds / odds.std() for odds in several))
 for key, value in five_scores.items():
     glue(f"five_{key}", f"{value:.3f}", display=False)
+ways = [r.settings for r in runs.where(**rounds)]
+ways = {(one["experiment"], one["model"], one["seed"]) for one in ways}
+glue("n_ways", str(len(ways)), display=False)
 
 # %% [markdown]
 # At home the five lie ahead of each alone: ROC-AUC {glue:text}`five_roc_auc`. Balanced accuracy, {glue:text}`five_balanced_accuracy`, and weighted
 # F1, {glue:text}`five_f1_weighted`, hang on the threshold, as above. The three probes have {glue:text}`five_untrained` together, more than either network, but from
-# more people. The interval of the gain holds zero, and about two hundred other ways were tried on these rounds, of which this is one of the
-# best: expect less of the next people. From outside the five lie below the drawn network, and that interval holds zero too. **What five
+# more people. The interval of the gain holds zero, and these are among the best of many ways that were tried on these rounds, {glue:text}`n_ways` of them
+# recorded: expect less of the next people. From outside the five lie below the drawn network, and that interval holds zero too. **What five
 # judges of one house seemed to gain at home, they did not show elsewhere.**
 #
 # Ask them yourself. Beside the network `people-round0` stand the probes of its round:
@@ -448,7 +451,7 @@ for name, value in {"worst": min(alone), "best": max(alone), "seed_2": other}.it
 # **Both sizes** change nothing that can be told; nor does **grey for both** on new people, and outside it loses. **Two seeds** look a little better than one: on new
 # people the interval holds zero, outside it lies just above. The second alone has {glue:text}`alone_seed_2` on new people, and it is the same recipe: an idea
 # must gain more than these two differ before one may speak of it. The average of **five networks** pays more there: alone they
-# reach from {glue:text}`alone_worst` to {glue:text}`alone_best`, together {glue:text}`alone_five`. That is more than their mean, and less than the best, whom nobody would have known. One network of **all 35 people** does not do as well, nor better than those of the rounds, which learned from fewer.
+# reach from {glue:text}`alone_worst` to {glue:text}`alone_best`, together {glue:text}`alone_five`. That is more than their mean, and less than the best, which nobody could have known. One network of **all 35 people** does not do as well, nor better than those of the rounds, which learned from fewer.
 #
 # ### Fourteen people more
 #
@@ -463,11 +466,11 @@ assert all(low < 0 < high for *_, low, high in added.values())
 figures.table(pd.DataFrame(added, heads).T, "recipe")
 
 # %% [markdown]
-# No gain is to be seen on the rounds, whoever is drawn: both intervals include zero. They have few cells beside several thousand, and of a
+# No gain is to be seen on the rounds, whoever is drawn: both intervals include zero. The fourteen have few cells beside several thousand, and of a
 # kind that the rounds do not ask about. What they are worth for **other** people from outside only such people can tell. Of those we
-# have {glue:text}`n_kept` cells, and they are kept for a last test.
+# have {glue:text}`n_kept` cells, looked at before, and trained on by none.
 #
-# Two small networks stand ready for it in `results/models`, for whoever holds pictures of other people. `new-people-all` learned from everybody in folds 0 and 1. `new-people-draw-more-round0` learned from the people of round 0 and from the fourteen. This asks the second about people in `TREE` from outside, person by person:
+# Two small networks stand ready in `results/models`, for whoever holds pictures of other people. `new-people-all` learned from everybody in folds 0 and 1. `new-people-draw-more-round0` learned from the people of round 0 and from the fourteen. This asks the second about people in `TREE` from outside, person by person:
 #
 # ```bash
 # allm evaluate results/models/new-people-draw-more-round0.safetensors --data TREE --people outside
@@ -586,7 +589,7 @@ print(f"accuracy by cell {right_n.mean():.3f}, by person {by_person:.3f}")
 # :::
 #
 # :::{dropdown} You may label 600 cells. Of whom?
-# Of as many people as you can reach, a few cells each.
+# Perhaps of as many people as you can reach, a few cells each.
 # :::
 #
 # ## Take away

@@ -97,8 +97,8 @@ figures.intervals(lines, "%", digits=0)
 # %% [markdown]
 # ## One threshold
 #
-# [Outside](10_unseen_people.ipynb), the order of the cells survived better than their level. Can a better threshold
-# mend it, before anything is referred? It must come from people who are **not** judged by it. New people get the one that was best for the other four
+# [Outside](10_unseen_people.ipynb), both the order and the level of the answers suffered. Can a better threshold
+# mend them, before anything is referred? It must come from people who are **not** judged by it. New people get the one that was best for the other four
 # rounds; a person from outside the one that was best for the others from outside.
 #
 # We compare with **even odds**. In colour the network learned from about two ALL cells for one HEM, so a cell is called ALL above
@@ -434,9 +434,9 @@ glue("strange_auc", f"{auc:.2f}", display=False)
 
 # %% [markdown]
 # If we also refer the strangest tenth, {glue:text}`caught` of the false alarms outside are caught. The distance tells new from
-# outside with a ROC-AUC of {glue:text}`strange_auc`. These cells are hardly odd: the
+# outside with a ROC-AUC of {glue:text}`strange_auc`. To these features they are hardly odd: the
 # healthy ones are larger ([chapter 10](10_unseen_people.ipynb)), and leukemic ones of that size were in training. What
-# is wrong is what the network makes of them, and this distance does not show it. Compare whole people instead: is every cell of a
+# the network makes of them this distance does not show. Compare whole people instead: is every cell of a
 # person a little strange?
 
 # %% tags=["hide-input"]

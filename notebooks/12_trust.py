@@ -520,7 +520,7 @@ assert np.ptp(spoiled.loc[["contrast:1", "clean"], "ROC-AUC"]) < 0.002
 # |---|---|
 # | "robust" | tested on Gaussian noise alone; JPEG compression of severity 3 brings the specificity from {glue:text}`spec_clean` to {glue:text}`spec_worst` |
 # | "second opinion" | promises that nearly hold for known people, lean to either side for groups of new ones, and fail outside |
-# | one accuracy per fold | the worst-served healthy person: {glue:text}`worst_share` of the cells called rightly |
+# | one accuracy per fold | the worst-served healthy person, when new: {glue:text}`worst_share` of the cells called rightly |
 #
 # A drug comes with a leaflet; a network should come with a **model card** {cite:p}`mitchell2019`: what it is for, what it was made
 # from, how good it is *for whom*, and how it fails. [Ours](../book/model_card.md) is made from the records.

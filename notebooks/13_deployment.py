@@ -428,7 +428,7 @@ glue("ours", f"{typical.max() / typical.min():.0f}", display=False)
 # **inside this page**, on your machine, also from a folder and without a network connection. It needs a file of its own
 # kind. That takes one picture at a time, and beside the answer it says where the answer comes from.
 #
-# How can it? After the last layer come a mean over 7 × 7 fields, a normalisation and a product. All three are linear, so the mean may as well
+# How can it? After the last convolution come a mean over 7 × 7 fields, a normalisation and a product. All three are linear, so the mean may as well
 # come last. Then each field has a number of its own, and **the log-odds of ALL are the mean of these numbers**. On a
 # heat map they show what speaks for ALL, and what for HEM.
 #
@@ -525,7 +525,7 @@ widgets.game(rounds, run.source)
 #
 # - **The pixels.** A cell of C-NMC was photographed through a microscope, stain-normalised, cut out by a program and set
 #   on black. A phone held to an eyepiece delivers none of these.
-# - **The scale.** 300 pixels have a size in micrometres. With another lens, cells have another size, and size is one of
+# - **The scale.** 300 pixels have a size in micrometres. With another lens, cells have another size, and size may be one of
 #   the things that the network goes by ([chapter 12](12_trust.ipynb)).
 # - **The people.** What happens with people from outside is measured in [chapter 10](10_unseen_people.ipynb).
 # - **The permission.** A program that suggests a diagnosis is a medical device, with the duties that follow. No file of this

@@ -170,9 +170,11 @@ curves = {"training": "accuracy", "validation": "val_accuracy"}
 for (name, key), (colour, mark, line) in zip(
     curves.items(), figures.LOOKS, strict=False
 ):
-    axis.plot(range(1, 9), history.history[key], line, color=colour, marker=mark)
-    axis.text(8.1, history.history[key][-1], name)
-axis.set(xlabel="epoch", ylabel="accuracy", xlim=(0.8, 9.5), xticks=range(1, 9))
+    by_epoch = pd.Series(history.history[key], range(1, 1 + len(history.epoch)))
+    axis.plot(by_epoch, line, color=colour, marker=mark)
+    axis.text(len(by_epoch) + 0.1, by_epoch.iloc[-1], name)
+axis.set(xlabel="epoch", ylabel="accuracy", xticks=by_epoch.index)
+axis.set_xlim(right=1.2 * len(by_epoch))
 figure
 
 # %% [markdown]
@@ -186,8 +188,8 @@ for name, score in (("network", p_own), ("ruler", area)):
     print(f"{name} {metrics.metrics(labels[test], score)['roc_auc']:.2f}")
 
 # %% [markdown]
-# **Change one thing, and say what it did:** the epochs, the batch, or `alpha=0.5` with `None` in the place of the
-# weights. Guess first.
+# **Change one thing, and say what it did:** the epochs, the batch, or `None` in the place of the weights.
+# Guess first.
 #
 # ## What its score means
 #
