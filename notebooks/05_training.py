@@ -400,10 +400,32 @@ pd.DataFrame(lines).T.sort_index(key=lambda names: names.str[:6], kind="stable")
 #   {glue:text}`seed-spread` in accuracy. Keep that number in mind for every comparison in this book.
 # - These are tests on *known people* ([chapter 10](10_unseen_people.ipynb)). They are no promise for a new person, and nothing
 #   here is a diagnosis.
+#
+# For **new people** two trainings can lie much further apart. We trained a recipe of [chapter 11](11_what_helps.ipynb) twice on the
+# same people, which fixes the validation part too: {glue:text}`epochs-first` epochs on a GPU, and {glue:text}`epochs-again` on a CPU, from other random numbers. The
+# validation loss was lowest in epoch {glue:text}`best-first` of the first and in epoch {glue:text}`best-again` of the second. On one round of
+# new people their ROC-AUC is {glue:text}`twice-first` and {glue:text}`twice-again`. Four judges asked together have {glue:text}`twice-four` there; with the
+# second network as a fifth they have {glue:text}`twice-five`. What one training shows about new people, another may not.
 
 # %% tags=["remove-cell"]
 glue("seed-spread", f"{max(v[-1] - v[0] for v in reached.values()):.3f}", display=False)
 assert all(0.01 < 0.96 - values[0] < 0.025 for values in reached.values())
+
+# %% tags=["remove-cell"]
+round_0 = runs.where(protocol="patient-disjoint", round=0)
+twice = {"first": "full-draw", "again": "full-draw-again"}
+twice = {key: round_0.where(experiment=name).one() for key, name in twice.items()}
+order = {key: one.metrics()["roc_auc"] for key, one in twice.items()}
+for key, name in {"four": "together", "five": "together-again"}.items():
+    several = round_0.where(experiment=name).one()
+    order[key] = several.metrics("together")["roc_auc"]
+assert order["again"] < order["first"] - 0.05 and order["five"] < order["four"] - 0.005
+assert len({one.data["split"]["val"]["sha256"] for one in twice.values()}) == 1
+for key, value in order.items():
+    glue(f"twice-{key}", f"{value:.3f}", display=False)
+for key, one in twice.items():
+    glue(f"epochs-{key}", str(one.data["epochs_run"]), display=False)
+    glue(f"best-{key}", str(one.data["best_epoch"] + 1), display=False)
 
 # %% [markdown]
 # ## Exercises
@@ -518,6 +540,7 @@ exercises.check(steps)
 # - A step sees what seed, epoch and batch decide. So a killed run ends where it would have ended.
 # - Patience, early stopping and best weights all look at the validation part. The test part is looked at only once,
 #   at the end.
+# - One training is one draw, for new people even more than for known ones.
 # - Rounded, the best of three seeds reaches the paper's accuracy; the worst lies more than one point below it.
 #
 # ## Further reading

@@ -392,7 +392,7 @@ glue("n_ways", str(len(ways)), display=False)
 #
 # The middle needs MobileNet's ImageNet weights, downloaded once. The spread is that on the validation people, before a probe
 # learned from them; the record `together` has their answers for the round. With one view, and the spread over the
-# rounds, four have {glue:text}`five_four_once`, and five {glue:text}`five_once`. For the fifth see `results/README.md`.
+# rounds, four have {glue:text}`five_four_once`, and five {glue:text}`five_once`. The fifth, trained again, was much weaker ([chapter 5](05_training.ipynb)); `results/README.md` has its line.
 #
 # ### Averages, and a person's own statistics
 #
@@ -449,8 +449,8 @@ for name, value in {"worst": min(alone), "best": max(alone), "seed_2": other}.it
 # exercise 1 below, in a network. Half of the poison is still poison.
 #
 # **Both sizes** change nothing that can be told; nor does **grey for both** on new people, and outside it loses. **Two seeds** look a little better than one: on new
-# people the interval holds zero, outside it lies just above. The second alone has {glue:text}`alone_seed_2` on new people, and it is the same recipe: an idea
-# must gain more than these two differ before one may speak of it. The average of **five networks** pays more there: alone they
+# people the interval holds zero, outside it lies just above. The second alone has {glue:text}`alone_seed_2` on new people, the same recipe: an idea
+# must gain more than these two differ. The average of **five networks** pays more there: alone they
 # reach from {glue:text}`alone_worst` to {glue:text}`alone_best`, together {glue:text}`alone_five`. That is more than their mean, and less than the best, which nobody could have known. One network of **all 35 people** does not do as well, nor better than those of the rounds, which learned from fewer.
 #
 # ### Fourteen people more

@@ -11,6 +11,7 @@ import pytest
 from allm_utils.data import cnmc, images, people, sample
 from allm_utils.files import sha256
 from allm_utils.judge import together
+from allm_utils.judge.calibration import log_odds
 from allm_utils.judge.predict import predict
 from allm_utils.network import models, saving
 from allm_utils.runs import records, store, sweep
@@ -112,6 +113,23 @@ def test_the_panel_adds_what_its_judges_said_each_by_the_voice_on_its_card(runs)
     found = together.together([judges[f"p_{letter}"] for letter in "abcd"], cards)
     recorded = record.rows("together").set_index("file")["p_all"][judges["file"]]
     np.testing.assert_allclose(found, recorded, atol=2e-3)
+
+
+def test_the_fifth_judge_of_the_second_panel_is_the_network_of_its_record(runs):
+    """What it adds to the four is its recorded log-odds, but for their middle and spread."""
+    four, five = (runs.where(experiment=f"together{end}").one() for end in ("", "-again"))
+    assert [*five.data["judges"]] == [*four.data["judges"], "drawn"]
+    assert five.data["judges"].items() > four.data["judges"].items()
+    drawn = runs.where(experiment="full-draw-again").one()
+    answers = [four.rows("together"), five.rows("together"), drawn.rows()]
+    with_four, with_five, alone = (log_odds(rows["p_all"].to_numpy()) for rows in answers)
+    shares = np.stack([with_four, alone, np.ones_like(alone)], axis=1)
+    clear = (np.abs([with_four, alone, with_five]) < 6).all(axis=0)  # six digits hold these
+    found, *_ = np.linalg.lstsq(shares[clear], with_five[clear], rcond=None)
+    np.testing.assert_allclose(
+        shares[clear] @ found, with_five[clear], atol=0.05
+    )  # its file: 16 bits
+    assert found[0] == pytest.approx(1, abs=0.01)
 
 
 def test_the_voice_on_the_card_of_a_network_is_that_of_its_validation_part(runs):
