@@ -467,6 +467,10 @@ seeds.set_axis(named_runs).round(3)
 spread = np.ptp(seeds.loc["0", "accuracy"])
 assert spread > 0.015
 glue("points", f"{100 * spread:.1f}", display=False)
+first, third = (trained.where(fold=0, seed=seed).one() for seed in (1337, 3))
+by_image, of_third = first.intervals(by="image"), third.metrics()
+lower = {name for name, (low, _) in by_image.items() if of_third[name] < low}
+assert lower > {"specificity", "balanced_accuracy"} and "accuracy" not in lower
 
 # %% [markdown]
 # ## Paper and us
@@ -597,8 +601,8 @@ print(np.unique([spared[cells].mean().round(3) for cells in handfuls]))
 # image? Which conclusion would you have drawn from that seed alone?
 #
 # :::{dropdown} What we see
-# With seed 3, specificity and balanced accuracy lie below their intervals of seed 1337; {numref}`fig-evaluation-brief` shows
-# the second, and both of its own intervals end below the paper's number. From that seed alone we would have said that fold 0 cannot be
+# With seed 3, specificity, balanced accuracy and what follows from them lie below their intervals of seed 1337;
+# {numref}`fig-evaluation-brief` shows the balanced accuracy, and both of its own intervals end below the paper's number. From that seed alone we would have said that fold 0 cannot be
 # reproduced.
 # :::
 

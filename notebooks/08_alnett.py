@@ -49,7 +49,7 @@ runs = Runs.load()
 # ## In brief
 #
 # Trained as the paper says, MobileNet_M is more than ten points of accuracy ahead of our imitation of ALNett, which had pictures
-# of half the width, random weights, and its best weights from epoch {glue:text}`best-0` on fold 0, {glue:text}`best-1` on fold 1. At equal pixels, on fold 1, it leads by {glue:text}`fair` points, and p by
+# of half the width, began with random weights, and was best in epoch {glue:text}`best-0` on fold 0, {glue:text}`best-1` on fold 1. At equal pixels, on fold 1, it leads by {glue:text}`fair` points, and p by
 # person is {glue:text}`p-fair`. And look at the other rows of {numref}`fig-alnett-brief`. Boosted trees on hand-made measures,
 # such as area, roundness and colour, are fitted in seconds and **cannot be told from MobileNet_M on fold 0**: accuracy {glue:text}`trees-0` against {glue:text}`net-0`. And in
 # balanced accuracy at 0.5 the imitation is hardly better than the {term}`ruler`, the area of the cell alone. But the ruler was

@@ -468,7 +468,7 @@ figures.table(pd.DataFrame(added, heads).T, "recipe")
 # %% [markdown]
 # No gain is to be seen on the rounds, whoever is drawn: both intervals include zero. The fourteen have few cells beside several thousand, and of a
 # kind that the rounds do not ask about. What they are worth for **other** people from outside only such people can tell. Of those we
-# have {glue:text}`n_kept` cells, looked at before, and trained on by none.
+# have {glue:text}`n_kept` cells, looked at before, but never trained on.
 #
 # Two small networks stand ready in `results/models`, for whoever holds pictures of other people. `new-people-all` learned from everybody in folds 0 and 1. `new-people-draw-more-round0` learned from the people of round 0 and from the fourteen. This asks the second about people in `TREE` from outside, person by person:
 #
