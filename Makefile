@@ -69,7 +69,7 @@ test: unit
 	cp -r notebooks book editions/student _config.yml _toc.yml work/executed
 	PYTHONPATH=tests/notebooks $(BIN)/python -m pytest -p twice --nbmake --overwrite --nbmake-timeout=600 \
 	    -n 2 work/executed/notebooks work/executed/student/00_first_look.ipynb
-	$(BIN)/python -m pytest tests/notebooks
+	ALLM_REQUIRE=executed $(BIN)/python -m pytest tests/notebooks
 	$(BIN)/jupyter-book config sphinx work/executed
 	printf '%s\n' "nb_execution_mode = 'force'" "nb_execution_excludepatterns = ['notebooks/*']" >> work/executed/conf.py
 	PYTHONPATH=book/_ext $(BIN)/sphinx-build -q -W -n --keep-going work/executed work/executed/_build/html

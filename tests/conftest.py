@@ -24,10 +24,12 @@ from allm_utils.runs import store
 from allm_utils.runs.records import Runs
 
 ROOT = Path(__file__).resolve().parents[1]
-HTML = ROOT / "work" / "executed" / "_build" / "html"
+EXECUTED = ROOT / "work" / "executed"
+HTML = EXECUTED / "_build" / "html"
 
 THERE = {
     "book": lambda: (HTML / "index.html").exists(),
+    "executed": lambda: EXECUTED.exists(),
     "chromium": lambda: shutil.which("chromium") or shutil.which("chromium-browser"),
     **{
         name: lambda name=name: importlib.util.find_spec(name)

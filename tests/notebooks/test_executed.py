@@ -10,6 +10,8 @@ ROOT = Path(__file__).resolve().parents[2]
 EXECUTED = ROOT / "work" / "executed"
 SOURCES = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
+pytestmark = pytest.mark.needs("executed")  # by `make test`
+
 
 def code(path):
     """The code cells of a notebook; each was run, and none said that something is wrong."""
