@@ -14,7 +14,7 @@ pytestmark = pytest.mark.needs("executed")  # by `make test`
 
 
 def code(path):
-    """The code cells of a notebook; each was run, and none said that something is wrong."""
+    """The code cells of a notebook, of which each was run, in their order."""
     cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in cells] == [*range(1, len(cells) + 1)]
     return cells
